@@ -1,0 +1,49 @@
+{
+  'variables': {
+    'sanitize%': ''
+  },
+  'targets': [
+    {
+      'target_name': 'fastify_ticket_keys',
+      'sources': [
+        'native/addon.cc',
+        'native/attach.cc',
+        'native/client_hello.cc',
+        'native/counters.cc',
+        'native/handshake.cc',
+        'native/js_callback.cc',
+        'native/key_ring.cc',
+        'native/manager_binding.cc',
+        'native/secret_memory.cc',
+        'native/ticket_callbacks.cc',
+        'native/ticket_crypto.cc',
+        'native/ticket_data.cc',
+        'native/ticket_manager.cc',
+        'native/ticket_policy.cc'
+      ],
+      'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'OPENSSL_API_COMPAT=30000', 'OPENSSL_NO_DEPRECATED'],
+      'cflags': ['-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
+      'cflags_cc': ['-std=c++17', '-fvisibility-inlines-hidden'],
+      'conditions': [
+        ["OS=='linux'", {
+          # nodelete: OpenSSL keeps pointers to our callbacks after the Worker that loaded them is gone.
+          # now: a runtime without OpenSSL 3 gives a loader error, not a crash at the first handshake.
+          'ldflags': ['-Wl,-z,nodelete', '-Wl,-z,now', '-Wl,-z,relro']
+        }],
+        ["OS=='mac'", {
+          'xcode_settings': {
+            'CLANG_CXX_LANGUAGE_STANDARD': 'c++17',
+            'GCC_SYMBOLS_PRIVATE_EXTERN': 'YES',
+            'MACOSX_DEPLOYMENT_TARGET': '11.0',
+            'WARNING_CFLAGS': ['-Wall', '-Wextra', '-Werror']
+          }
+        }],
+        ["sanitize!=''", {
+          'cflags': ['-fsanitize=<(sanitize)', '-fno-omit-frame-pointer', '-g'],
+          'ldflags': ['-fsanitize=<(sanitize)']
+        }]
+      ]
+    }
+  ]
+}

@@ -1,0 +1,102 @@
+import { Duplex } from 'node:stream'
+import tls, { type TLSSocket } from 'node:tls'
+import type { Clock } from './clock.js'
+import { NotTlsError } from './errors.js'
+import type { Log } from './log.js'
+import type { NativeManager, SocketMaker } from './native.js'
+import { noteFullHandshake, noteResumption } from './session.js'
+import { clientPolicy } from './client-policy.js'
+
+/** What tls.Server has beside its documented members, the same in every supported Node.js. */
+export interface TlsServerInternals extends tls.Server {
+  _sharedCreds?: tls.SecureContext
+  /** what addContext was given: pattern, native context */
+  _contexts?: Array<[RegExp, unknown]>
+  ticketKeys?: Buffer
+}
+
+/** Whether this is a server whose tickets can be managed: `https`, `http2` with TLS, `tls`. */
+export function isTlsServer (server: unknown): server is TlsServerInternals {
+  return server instanceof tls.Server && (server as TlsServerInternals)._sharedCreds !== undefined
+}
+
+/** Makes a server-side socket on a context, for the addon to find the context by: no data ever passes. */
+export function socketMaker (secureContext: tls.SecureContext): SocketMaker {
+  return () => {
+    const nowhere = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
+    const socket = new tls.TLSSocket(nowhere, { isServer: true, secureContext })
+    socket.on('error', () => {})
+    // Frees its SSL after the addon has looked at it.
+    setImmediate(() => socket.destroy())
+    return socket
+  }
+}
+
+type Patched = 'setSecureContext' | 'addContext' | 'setTicketKeys'
+
+/** One server under a manager: its context's callbacks, and what keeps them there. */
+export class Attachment {
+  readonly server: TlsServerInternals
+  readonly #native: NativeManager
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #ticket = new Float64Array(3)
+  readonly #restore: Array<() => void> = []
+
+  /** Throws FST_TICKET_KEYS_NOT_TLS where there is no TLS context, leaving the server as it was. */
+  constructor (server: unknown, native: NativeManager, clock: Clock, log: Log) {
+    if (!isTlsServer(server)) throw new NotTlsError('the server has no TLS: give an https, http2 (secure) or tls server')
+    this.server = server
+    this.#native = native
+    this.#clock = clock
+    this.#log = log
+    this.#takeOver(true)
+
+    const onSecure = (socket: TLSSocket): void => this.#handshakeDone(socket)
+    // First, so that listeners of the application find the session noted.
+    server.prependListener('secureConnection', onSecure)
+    this.#restore.push(() => server.removeListener('secureConnection', onSecure))
+    // setSecureContext makes a new SSL_CTX, and everything set on the old one is gone with it.
+    this.#after('setSecureContext', () => this.#takeOver(false))
+    this.#after('addContext', () => this.#takeOver(false))
+    this.#after('setTicketKeys', () => this.#log.warn('setTicketKeys has no effect: this server has managed ticket keys'))
+  }
+
+  /** Gives the server its own methods back. Its context stays with the manager's ring, which is empty when that is closed. */
+  detach (): void {
+    for (const restore of this.#restore) restore()
+  }
+
+  #after (method: Patched, then: () => void): void {
+    const { server } = this
+    const original = server[method] as (...args: unknown[]) => unknown
+    const patched = function (this: tls.Server, ...args: unknown[]): unknown {
+      const result = original.apply(this, args)
+      then()
+      return result
+    }
+    Object.defineProperty(server, method, { value: patched, configurable: true, writable: true })
+    this.#restore.push(() => {
+      // Somebody may have wrapped ours since: then it stays.
+      if (server[method] as unknown === patched) Reflect.deleteProperty(server, method)
+    })
+  }
+
+  #takeOver (first: boolean): void {
+    const { server } = this
+    const others = (server._contexts ?? []).map(([, context]) => socketMaker({ context } as tls.SecureContext))
+    const found = this.#native.attach(socketMaker(server._sharedCreds as tls.SecureContext), clientPolicy(server), others)
+    if (found === null) throw new NotTlsError("the server's TLS context was not found")
+    if (found.noTicket) this.#log.warn('the server has SSL_OP_NO_TICKET: TLS 1.3 sessions stay in memory, TLS 1.2 has no tickets, and no managed key is used')
+    if (first && server.ticketKeys !== undefined) this.#log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
+  }
+
+  #handshakeDone (socket: TLSSocket): void {
+    const protocol = socket.getProtocol()
+    if (protocol !== 'TLSv1.3' && protocol !== 'TLSv1.2') return
+    const resumed = socket.isSessionReused()
+    const byTicket = this.#native.handshakeDone(protocol === 'TLSv1.3', resumed, this.#ticket)
+    if (resumed) noteResumption(socket, byTicket ? this.#ticket : null)
+    else noteFullHandshake(socket, this.#clock.now())
+  }
+}

@@ -1,0 +1,40 @@
+import { OptionsError } from '../../errors.js'
+import { HAPROXY_MIN_KEYS, isTimed, listTimes, serializeKeys, type KeyFormat } from '../../keys/formats/index.js'
+import { MAX_KEYS, type TicketKey } from '../../keys/key.js'
+import { checkTarget, writeKeys, type Output, type Target } from './output.js'
+import { checkRotation, makeKey, type Rotation } from './timetable.js'
+
+/** Options of `generate`. */
+export interface GenerateOptions extends Target, Rotation {
+  format: KeyFormat
+  keys?: number
+}
+
+/** Makes keys: with a timetable that begins now, or as a list, in which the first (in HAProxy's the last but one) issues. */
+export async function generate (options: GenerateOptions, output: Output): Promise<void> {
+  const { format, keys: count = DEFAULT_KEYS[format] } = options
+  checkTarget(options, output)
+  if (isTimed(format)) checkRotation(format, options)
+  if (count > MAX_KEYS) throw new OptionsError(`--keys: at most ${MAX_KEYS}`)
+  if (format === 'haproxy' && count < HAPROXY_MIN_KEYS) throw new OptionsError(`--keys: HAProxy refuses fewer than ${HAPROXY_MIN_KEYS}`)
+  const half = format === 'nginx48' || format === 'node48' ? 16 : 32
+  const keys = isTimed(format)
+    ? makeTimetable(count, half, Date.now(), options)
+    : Array.from({ length: count }, (_, index) => makeKey(half, listTimes(format, index, count)))
+  await writeKeys(serializeKeys(keys, format), options, output)
+}
+
+/** What servers that read the format expect in a file; in JSON the current key and three to come. */
+const DEFAULT_KEYS: Readonly<Record<KeyFormat, number>> = { json: 4, nginx48: 1, nginx80: 1, node48: 1, haproxy: HAPROXY_MIN_KEYS, lighttpd: 1 }
+
+function makeTimetable (count: number, half: number, now: number, { rotationInterval, ticketLifetime }: Rotation): TicketKey[] {
+  return Array.from({ length: count }, (_, index) => {
+    const issueUntil = now + (index + 1) * rotationInterval
+    // No beginning for the first: a clock that goes back must not leave the ring without an issuing key.
+    return makeKey(half, {
+      notBefore: index === 0 ? -Infinity : issueUntil - rotationInterval,
+      issueUntil,
+      acceptUntil: issueUntil + ticketLifetime
+    })
+  })
+}

@@ -1,0 +1,35 @@
+import type { Buffer } from 'node:buffer'
+import type { Writable } from 'node:stream'
+import { OptionsError } from '../../errors.js'
+import { writeNewFile } from '../../keys/write-file.js'
+
+/** Where a command puts the keys it made. */
+export interface Target {
+  /** a new file */
+  out?: string
+  stdout?: boolean
+}
+
+/** Where a command speaks. */
+export interface Output {
+  stdout: Writable & { isTTY?: boolean }
+  stderr: Writable
+}
+
+/** Refuses before anything is made: both targets, none, or a terminal, whose scrollback keeps what it shows. */
+export function checkTarget ({ out, stdout = false }: Target, output: Output): void {
+  if ((out !== undefined) === stdout) throw new OptionsError('say where the keys go: either --out FILE or --stdout')
+  if (stdout && output.stdout.isTTY === true) throw new OptionsError('keys are not shown on a terminal; redirect standard output, or use --out FILE')
+}
+
+/** Writes keys to a new file with mode 0600, or to standard output, and erases them. */
+export async function writeKeys (data: Buffer, { out }: Target, { stdout }: Output): Promise<void> {
+  try {
+    if (out !== undefined) return await writeNewFile(out, data)
+    await new Promise<void>((resolve, reject) => {
+      stdout.write(data, (error) => error == null ? resolve() : reject(error))
+    })
+  } finally {
+    data.fill(0)
+  }
+}

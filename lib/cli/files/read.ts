@@ -1,0 +1,57 @@
+import { readFileSync, statSync, type Stats } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { FormatError, SourceError } from '../../errors.js'
+import { joinKeySets, parseKeys, type KeyFormat } from '../../keys/formats/index.js'
+import type { KeySet } from '../../keys/key.js'
+
+/** Bytes; 256 keys take a third of that in the most talkative format. */
+const MAX_SIZE = 1 << 18
+
+/** A file with keys. */
+export interface KeyFile extends KeySet {
+  path: string
+  stats: Stats
+}
+
+/** The files at a path, and their keys as one list. */
+export interface KeyPath extends KeySet {
+  format: KeyFormat
+  isDirectory: boolean
+  files: KeyFile[]
+}
+
+/** Reads a file, or all files of a directory in the order of their names, those with a dot in front left out. */
+export async function readKeyPath (path: string, format: KeyFormat | undefined): Promise<KeyPath> {
+  const isDirectory = statSync(path).isDirectory()
+  const paths = isDirectory ? await listFiles(path) : [path]
+  const files = paths.map((file) => readKeyFile(file, format))
+  // Without a name only this format is recognized.
+  const known = format ?? 'json'
+  const set = files.length === 0 ? { keys: [], timed: known === 'json' } : joinKeySets(files, known, path)
+  return { ...set, format: known, isDirectory, files }
+}
+
+function readKeyFile (path: string, format: KeyFormat | undefined): KeyFile {
+  const stats = statSync(path)
+  if (stats.size > MAX_SIZE) throw new FormatError(`${path}: ${stats.size} bytes are too many for a key file`)
+  // Not the asynchronous one, which reads through buffers that can't be erased.
+  const data = readFileSync(path)
+  try {
+    return { ...parseKeys(data, format, path), path, stats }
+  } finally {
+    data.fill(0)
+  }
+}
+
+async function listFiles (directory: string): Promise<string[]> {
+  const names = (await readdir(directory)).filter((name) => !name.startsWith('.')).sort()
+  return names.map((name) => join(directory, name)).filter((path) => statSync(path).isFile())
+}
+
+/** @throws SourceError if there are no keys */
+export async function readKeys (path: string, format: KeyFormat | undefined): Promise<KeyPath> {
+  const read = await readKeyPath(path, format)
+  if (read.keys.length === 0) throw new SourceError(`${path}: the directory holds no key file`)
+  return read
+}

@@ -1,0 +1,120 @@
+import { realpath, stat, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { OptionsError, SourceError } from '../../errors.js'
+import { checkKeys } from '../../keys/check.js'
+import { isTimed, serializeKeys, type KeyFormat } from '../../keys/formats/index.js'
+import { keyId, MAX_KEYS, type TicketKey } from '../../keys/key.js'
+import { ignoreMissing, removeLeftBehind, replaceFile, writeNewFile } from '../../keys/write-file.js'
+import { withLock, type Lock } from './lock.js'
+import { readKeyPath, type KeyPath } from './read.js'
+import { checkRotation, minKeep, rotateTimed, stepList, type Rotation } from './timetable.js'
+
+/** Share of the interval after which a list without times is due: cron is never quite on time. */
+const DUE = 0.9
+
+/** Options of `rotate`. */
+export interface RotateOptions extends Rotation {
+  format?: KeyFormat
+  /** keys in a list without times, counting the next and the current one */
+  keep?: number
+}
+
+/** What `rotate` did. */
+export interface RotateResult {
+  added: number
+  removed: number
+}
+
+/**
+ * Adds the next keys ahead of time and drops the expired, in a file or a directory. Every change is one
+ * rename, link or unlink, in an order that leaves a usable set of keys after each; two runs at once take turns.
+ */
+export async function rotate (path: string, options: RotateOptions): Promise<RotateResult> {
+  const real = await realpath(path)
+  const directory = (await stat(real)).isDirectory() ? real : dirname(real)
+  return await withLock(directory, async (lock) => {
+    await removeLeftBehind(directory)
+    const read = await readKeyPath(real, options.format)
+    if (!isTimed(read.format)) return await rotateList(read, real, options, lock)
+    checkRotation(read.format, options)
+    return read.isDirectory ? await rotateDirectory(read, real, options, lock) : await rotateFile(read, real, options, lock)
+  })
+}
+
+async function rotateFile (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
+  const { kept, added } = rotateTimed(read.keys, read.format, Date.now(), options)
+  const keys = [...kept, ...added]
+  const result = countChanges(read.keys, keys)
+  if (!hasChanged(read.keys, keys)) return result
+  // lighttpd itself reads the first key only, and remembers those that it read before.
+  if (read.format === 'lighttpd') keys.sort((a, b) => a.notBefore > b.notBefore ? -1 : 1)
+  await replaceKeys(path, keys, read.format, lock)
+  return result
+}
+
+/** New keys get a file each, named for when they begin; a file goes when all its keys have expired. */
+async function rotateDirectory (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
+  const { kept, added } = rotateTimed(read.keys, read.format, Date.now(), options)
+  const known = new Set(read.keys.map(({ name }) => name))
+  // Keys of the files that have got other times, as those that had none, stay where they are.
+  const current = new Map([...kept, ...added.filter(({ name }) => known.has(name))].map((key) => [key.name, key]))
+  const fresh = added.filter(({ name }) => !known.has(name))
+  checkKeys([...current.values(), ...fresh], path)
+
+  for (const key of fresh) {
+    const begin = new Date(Number.isFinite(key.notBefore) ? key.notBefore : 0).toISOString().replaceAll(':', '-')
+    const data = serializeKeys([key], read.format)
+    await lock.check()
+    await writeNewFile(join(path, `${begin}-${keyId(key.name)}.${read.format === 'json' ? 'json' : 'key'}`), data, read.files.at(-1)?.stats)
+    data.fill(0)
+  }
+  for (const file of read.files) {
+    const keys = file.keys.flatMap(({ name }) => current.get(name) ?? [])
+    if (keys.length === 0) {
+      await lock.check()
+      await unlink(file.path).catch(ignoreMissing)
+    } else if (keys.some((key) => !file.keys.includes(key))) {
+      await replaceKeys(file.path, keys, read.format, lock)
+    }
+  }
+  return countChanges(read.keys, [...current.values(), ...fresh])
+}
+
+/** A list without times is one file: to change the order of several files takes several steps, and none may show. */
+async function rotateList (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
+  const [file, ...others] = read.files
+  if (file === undefined) throw new SourceError(`${path}: the directory holds no key file; make one with generate`)
+  if (others.length > 0) throw new SourceError(`${path}: ${read.format} keys in several files can't be rotated in one step; put them in one file, or use json`)
+  const least = minKeep(read.format)
+  const { rotationInterval, ticketLifetime } = options
+  // The current and the next one, and the previous ones whose tickets may still live.
+  const keep = options.keep ?? Math.max(least, 2 + Math.ceil(ticketLifetime / (rotationInterval * DUE)))
+  if (keep < least || keep > MAX_KEYS) throw new OptionsError(`--keep: ${keep} keys are not between ${least} and ${MAX_KEYS}`)
+
+  const age = Math.abs(Date.now() - file.stats.mtimeMs)
+  // A list of one key has no next one yet: adding it changes nothing else.
+  if (read.keys.length > 1 && age < rotationInterval * DUE) return { added: 0, removed: 0 }
+  const keys = stepList(read.keys, read.format, keep)
+  await replaceKeys(file.path, keys, read.format, lock)
+  return countChanges(read.keys, keys)
+}
+
+/** A rename would replace a symbolic link, not what it points to. */
+async function replaceKeys (path: string, keys: TicketKey[], format: KeyFormat, lock: Lock): Promise<void> {
+  checkKeys(keys, path)
+  const data = serializeKeys(keys, format)
+  await lock.check()
+  await replaceFile(await realpath(path), data)
+  data.fill(0)
+}
+
+function hasChanged (before: readonly TicketKey[], after: readonly TicketKey[]): boolean {
+  return before.length !== after.length || after.some((key) => !before.includes(key))
+}
+
+/** A key with new times keeps its name Buffer, and counts as the same. */
+function countChanges (before: readonly TicketKey[], after: readonly TicketKey[]): RotateResult {
+  const missing = (from: readonly TicketKey[], to: readonly TicketKey[]) =>
+    from.filter(({ name }) => !to.some((key) => key.name === name)).length
+  return { added: missing(after, before), removed: missing(before, after) }
+}

@@ -1,0 +1,6 @@
+#!/usr/bin/env node
+import { main } from './main.js'
+
+const status = await main(process.argv.slice(2))
+// 0 leaves what a command has set itself, as `probe` does.
+if (status !== 0) process.exitCode = status

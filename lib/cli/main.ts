@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { OptionsError } from '../errors.js'
+import type { Output } from './files/output.js'
+import { registerFiles } from './files/register.js'
+import { registerProbe } from './probe/command.js'
+
+const FAILURE = 1
+const USAGE = 2
+
+/**
+ * The command line.
+ *
+ * @param args without the names of Node.js and of the program
+ * @returns the exit status
+ */
+export async function main (args: readonly string[], output: Output = process): Promise<number> {
+  const program = new Command('fastify-ticket-keys')
+    .description('TLS session ticket keys: files for servers, and a probe that shows what servers do with them')
+    .version(readVersion())
+    .configureOutput({ writeOut: (text) => output.stdout.write(text), writeErr: (text) => output.stderr.write(text) })
+    .addHelpText('after', '\nExit status: 0 fine, 1 failure, 2 wrong usage. Each command has its own --help, with examples.\n')
+    .exitOverride()
+  registerFiles(program, output)
+  registerProbe(program)
+
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return 0
+  } catch (error) {
+    // Commander has said it already. Help and version are "errors" to it, with status 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE
+    output.stderr.write(`error: ${inOneLine(error as Error)}\n`)
+    return error instanceof OptionsError ? USAGE : FAILURE
+  }
+}
+
+function inOneLine ({ message }: Error): string {
+  return message.replace(/^ticket keys: /, '').replaceAll('\n', ' ')
+}
+
+function readVersion (): string {
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+}

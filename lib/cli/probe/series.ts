@@ -1,0 +1,64 @@
+import type { Handshake, HeldTicket } from './handshake.js'
+
+// A server that refuses this many connections in a row won't be asked further.
+const PATIENCE = 3
+
+/** One connection of a series: either a handshake or an error. */
+export interface Attempt {
+  handshake?: Handshake
+  error?: Error
+}
+
+/** What went wrong, in a line. OpenSSL's messages are mostly about its own source files; its reason is what a person can use. */
+export function describe (error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message
+}
+
+/** Makes one connection, offering the ticket if there is one. */
+export type Shake = (held?: HeldTicket) => Promise<Handshake>
+
+/** How a client picks the ticket to offer. */
+export interface Wallet {
+  take: () => HeldTicket | undefined
+  put: (tickets: HeldTicket[]) => void
+}
+
+/** A client that keeps all tickets and uses each one once, as browsers do (RFC 8446 appendix C.4). */
+export function usedOnce (): Wallet {
+  const pool: HeldTicket[] = []
+  return { take: () => pool.pop(), put: (tickets) => { pool.push(...tickets) } }
+}
+
+/** A client that always offers the newest ticket, as most programs do. */
+export function newest (): Wallet {
+  let last: HeldTicket | undefined
+  return { take: () => last, put: (tickets) => { last = tickets.at(-1) ?? last } }
+}
+
+/** A client that keeps to the first ticket it got. */
+export function same (): Wallet {
+  let first: HeldTicket | undefined
+  return { take: () => first, put: (tickets) => { first ??= tickets[0] } }
+}
+
+/** One connection after the other. Ends early when the server keeps failing: at once if the very first connection does. */
+export async function series (shake: Shake, connections: number, wallet: Wallet): Promise<Attempt[]> {
+  const attempts: Attempt[] = []
+  while (attempts.length < connections && !gaveUp(attempts)) {
+    try {
+      const handshake = await shake(wallet.take())
+      wallet.put(handshake.tickets)
+      attempts.push({ handshake })
+    } catch (error) {
+      attempts.push({ error: error instanceof Error ? error : new Error(String(error)) })
+    }
+  }
+  return attempts
+}
+
+/** Whether the last connections of a series all failed. */
+export function gaveUp (attempts: Attempt[]): boolean {
+  if (attempts.length === 1) return attempts[0]?.error !== undefined
+  return attempts.length >= PATIENCE && attempts.slice(-PATIENCE).every(({ error }) => error !== undefined)
+}

@@ -1,0 +1,103 @@
+import type { Crossing, ProbeResult, Report, Tally } from './report.js'
+import { place } from './targets.js'
+import { allResumed, groupBy } from './verdict.js'
+
+const UNITS: Array<[string, number]> = [['d', 86_400], ['h', 3600], ['m', 60]]
+
+/** A report as text: what each address does, what passes between addresses and between names, and what is wrong. */
+export function renderReport (report: Report): string {
+  const blocks = [renderResults(report.results)]
+  if (report.acrossAddresses.length > 0) blocks.push(renderSharing(report.acrossAddresses))
+  if (report.acrossNames.length > 0) blocks.push(renderNames(report.acrossNames))
+  blocks.push(renderVerdict(report))
+  return `${blocks.join('\n\n')}\n`
+}
+
+function renderResults (results: ProbeResult[]): string {
+  const head = ['ADDRESS', 'SERVER NAME', 'PROTOCOL', 'TICKETS', 'USED ONCE', 'NEWEST', 'SAME', 'RENEWED', 'LIFETIME', 'OK']
+  return renderTable([head, ...results.map(resultRow)])
+}
+
+function resultRow (result: ProbeResult): string[] {
+  const row = [place(result), result.servername ?? '-', result.protocol]
+  if (result.status === 'unreachable' || result.status === 'unsupported') {
+    return [...row, '-', result.status, '-', '-', '-', '-', yesNo(result.ok)]
+  }
+  return [
+    ...row,
+    result.ticketsPerFullHandshake === null ? '-' : round(result.ticketsPerFullHandshake),
+    share(result.usedOnce),
+    share(result.newest),
+    share(result.same),
+    result.renewal ?? '-',
+    lifetimes(result),
+    yesNo(result.ok)
+  ]
+}
+
+function renderSharing (crossings: Crossing[]): string {
+  const sources = groupBy(crossings, ({ from, protocol }) => [from.address, from.servername, protocol].join())
+  const rows = [...sources.values()].flatMap((group) => {
+    // Of many addresses only those that don't share are worth a line each.
+    const [one] = group
+    return group.length > 1 && one !== undefined && allResumed(group)
+      ? [sharingRow({ ...one, shown: sum(group, 'shown'), resumed: sum(group, 'resumed') }, `all ${group.length} others`)]
+      : group.map((crossing) => sharingRow(crossing, crossing.to.address))
+  })
+  return `Tickets shown to another address\n${renderTable([['FROM', 'SHOWN TO', 'SERVER NAME', 'PROTOCOL', 'RESUMED'], ...rows])}`
+}
+
+function sharingRow (crossing: Crossing, to: string): string[] {
+  return [crossing.from.address, to, crossing.from.servername ?? '-', crossing.protocol, ratio(crossing)]
+}
+
+function renderNames (crossings: Crossing[]): string {
+  const rows = crossings.map((crossing) => {
+    const { from, to, protocol } = crossing
+    return [from.address, from.servername ?? '-', to.servername ?? '-', protocol, ratio(crossing)]
+  })
+  return `Tickets shown under another server name\n${renderTable([['ADDRESS', 'ISSUED FOR', 'SHOWN FOR', 'PROTOCOL', 'RESUMED'], ...rows])}`
+}
+
+function ratio ({ shown, resumed }: Crossing): string {
+  return `${resumed} of ${shown}`
+}
+
+function sum (crossings: Crossing[], field: 'shown' | 'resumed'): number {
+  return crossings.reduce((total, crossing) => total + crossing[field], 0)
+}
+
+function renderVerdict ({ ok, problems, acrossAddresses }: Report): string {
+  if (!ok) return ['Problems', ...problems.map((problem) => `  ${problem}`)].join('\n')
+  const sharing = acrossAddresses.length > 0 ? ', and the addresses share their keys' : ''
+  return `All returning connections resume${sharing}.`
+}
+
+function renderTable (rows: string[][]): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n')
+}
+
+function share ({ connections, resumed, share }: Tally): string {
+  return connections === 0 ? '-' : `${resumed}/${connections} ${(100 * share).toFixed(1)} %`
+}
+
+function lifetimes ({ lifetimeHint, renewedLifetimeHint }: ProbeResult): string {
+  if (lifetimeHint === null) return '-'
+  const first = lifetime(lifetimeHint)
+  return renewedLifetimeHint === null || renewedLifetimeHint === lifetimeHint ? first : `${first}, then ${lifetime(renewedLifetimeHint)}`
+}
+
+function lifetime (seconds: number): string {
+  if (seconds === 0) return 'not said'
+  const [unit, size] = UNITS.find(([, size]) => seconds % size === 0) ?? ['s', 1]
+  return `${seconds / size}${unit}`
+}
+
+function round (value: number): string {
+  return Number.isInteger(value) ? `${value}` : value.toFixed(1)
+}
+
+function yesNo (value: boolean): string {
+  return value ? 'yes' : 'no'
+}

@@ -1,0 +1,68 @@
+import { lookup } from 'node:dns/promises'
+import { domainToASCII } from 'node:url'
+import { isIP, isIPv6 } from 'node:net'
+
+const DEFAULT_PORT = 443
+
+/** A host and port as given on the command line. */
+export interface Target {
+  /** Name, or IP address without brackets. */
+  host: string
+  port: number
+}
+
+/** One address of a target. */
+export interface Endpoint extends Target {
+  address: string
+}
+
+/** Finds the addresses of a name. Rejects if there are none. */
+export type Lookup = (host: string) => Promise<string[]>
+
+/**
+ * Reads `HOST`, `HOST:PORT`, `[IPv6]`, `[IPv6]:PORT` or a bare IPv6 address; the port is 443 if left out.
+ * Throws a `TypeError` that quotes what could not be read.
+ */
+export function parseTarget (text: string): Target {
+  const match = isIPv6(text) ? [text, text] : /^(\[[^[\]]+\]|[^[\]:/\s]+)(?::(\d{1,5}))?$/.exec(text)
+  const host = hostOf(match?.[1] ?? '')
+  const port = Number(match?.[2] ?? DEFAULT_PORT)
+  if (host === '' || port < 1 || port > 65535) {
+    throw new TypeError(`'${text}' is not HOST, HOST:PORT or [IPv6]:PORT`)
+  }
+  return { host, port }
+}
+
+/** Reads a server name for SNI. Throws a `TypeError` for an IP address (RFC 6066 section 3: no literal addresses) and what is no name. */
+export function parseServerName (text: string): string {
+  const name = domainToASCII(text)
+  if (name === '' || isIP(name) !== 0) throw new TypeError(`'${text}' is not a server name`)
+  return name.replace(/\.$/, '')
+}
+
+/** All addresses of a target, each once; an IP address is its own. Rejects if a name has none. */
+export async function resolveTarget (target: Target, find: Lookup = systemLookup): Promise<Endpoint[]> {
+  const addresses = isIP(target.host) === 0 ? await find(target.host) : [target.host]
+  return [...new Set(addresses)].map((address) => ({ ...target, address }))
+}
+
+/** The server name that a client sends for a host: its name without the trailing dot, or none for an IP address (RFC 6066 section 3). */
+export function serverNameOf (host: string): string | null {
+  return isIP(host) === 0 ? host.replace(/\.$/, '') : null
+}
+
+/** `address:port`, with brackets around IPv6. */
+export function place ({ address, port }: { address: string, port: number }): string {
+  return `${isIPv6(address) ? `[${address}]` : address}:${port}`
+}
+
+async function systemLookup (host: string): Promise<string[]> {
+  const found = await lookup(host, { all: true })
+  return found.map(({ address }) => address)
+}
+
+function hostOf (text: string): string {
+  const inner = text.replace(/^\[|\]$/g, '')
+  if (text.startsWith('[')) return isIPv6(inner) ? inner : ''
+  return isIP(inner) === 0 ? domainToASCII(inner) : inner
+}

@@ -1,0 +1,82 @@
+import type { Crossing, ProbeResult, Tally } from './report.js'
+import { place } from './targets.js'
+
+interface Count {
+  shown: number
+  resumed: number
+}
+
+/** What keeps returning connections from resuming, and addresses from accepting each other's tickets: a sentence each, none if all is well. */
+export function findProblems (results: ProbeResult[], acrossAddresses: Crossing[]): string[] {
+  const places = groupBy(results, place)
+  const pairs = groupBy(acrossAddresses, ({ from, to }) => [from.address, to.address].sort().join(' '))
+  return [
+    ...[...places].flatMap(([address, group]) => addressProblems(address, group)),
+    ...[...pairs.values()].flatMap(sharingProblems)
+  ]
+}
+
+// Said once for an address, though it be true under several names and protocols.
+function addressProblems (address: string, results: ProbeResult[]): string[] {
+  const reasons = groupBy(results.filter(({ ok }) => !ok), reason)
+  return [...reasons].map(([text, group]) => {
+    const where = group.length === results.length ? '' : ` (${group.map(caseName).join('; ')})`
+    return `${address}${where}: ${text}`
+  })
+}
+
+function reason (result: ProbeResult): string {
+  if (result.status === 'unreachable') return `no connection: ${result.error}`
+  if (result.status === 'unsupported') return 'it does not speak this version of TLS'
+  if (result.status === 'broken off') return `connections kept failing: ${result.error}`
+  if (result.error !== null) return `some connections failed: ${result.error}`
+  if (result.ticketsPerFullHandshake === 0) return 'it issues no tickets'
+  const { usedOnce, newest, same } = result
+  if (usedOnce.resumed + newest.resumed + same.resumed === 0) return 'it issues tickets, but not one resumes'
+  if (result.protocol === 'TLSv1.2') return `only ${counted(newest)} connections resumed with the newest ticket`
+  const why = result.renewal === 'never' ? ', since resumed handshakes give no new ticket' : ''
+  return `only ${counted(usedOnce)} connections resumed with each ticket used once${why}`
+}
+
+function sharingProblems (crossings: Crossing[]): string[] {
+  const directions = [...groupBy(crossings, ({ from }) => from.address).values()].filter((direction) => !allResumed(direction))
+  const { shown, resumed } = sum(crossings)
+  const [pair] = crossings
+  if (pair !== undefined && resumed === 0) {
+    return [`${pair.from.address} and ${pair.to.address} do not share keys: none of ${shown} tickets resumed at the other address ` +
+      `(different ticket keys, or session id contexts)${failure(crossings)}`]
+  }
+  return directions.map((direction) => {
+    const { shown, resumed } = sum(direction)
+    return `tickets of ${direction[0]?.from.address} shown to ${direction[0]?.to.address}: ${resumed} of ${shown} resumed${failure(direction)}`
+  })
+}
+
+/** Whether every ticket shown resumed, and there were some. */
+export function allResumed (crossings: Crossing[]): boolean {
+  return crossings.every(({ shown, resumed }) => shown > 0 && resumed === shown)
+}
+
+/** Items by key, in order of first appearance. `Map.groupBy` is not in Node.js 20. */
+export function groupBy<T> (items: T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>()
+  for (const item of items) groups.set(key(item), [...groups.get(key(item)) ?? [], item])
+  return groups
+}
+
+function sum (crossings: Crossing[]): Count {
+  return crossings.reduce(({ shown, resumed }, next) => ({ shown: shown + next.shown, resumed: resumed + next.resumed }), { shown: 0, resumed: 0 })
+}
+
+function failure (crossings: Crossing[]): string {
+  const error = crossings.find((crossing) => crossing.error !== null)?.error
+  return error === undefined ? '' : `; ${error}`
+}
+
+function counted ({ resumed, connections }: Tally): string {
+  return `${resumed} of ${connections}`
+}
+
+function caseName ({ servername, protocol }: ProbeResult): string {
+  return servername === null ? protocol : `${protocol} as ${servername}`
+}

@@ -1,0 +1,251 @@
+import type { Clock } from './clock.js'
+import { RotateError } from './errors.js'
+import { keyId } from './keys/key.js'
+import type { Log } from './log.js'
+import type { Ring } from './ring.js'
+import type { KeySource, SourceKeys } from './sources/source.js'
+import type { ReloadResult } from './stats.js'
+
+/** The clock may be set at any time, and nothing says so: it is looked at this often at least, ms. */
+const LONGEST_WAIT = 10_000
+const FIRST_RETRY = 1000
+const LAST_RETRY = 60_000
+
+/** What a keeper tells, none of it with key material. */
+export interface KeeperEvents {
+  rotation (event: { current: string | null, previous: string | null }): void
+  reload (event: { result: 'success' | 'unchanged' }): void
+  reloadError (error: Error): void
+  stale (event: { reason: string }): void
+}
+
+/** Keeps the ring as the source says and the clock demands: loads, drops what has expired, notices rotations and their absence. */
+export class Keeper {
+  readonly source: KeySource
+  readonly reloads: Record<ReloadResult, number> = { success: 0, unchanged: 0, error: 0 }
+  rotations = 0
+  /** ms since 1970 of the last load that gave keys or said that they are as they were */
+  lastReload: number | null = null
+  lastError: string | null = null
+  readonly #ring: Ring
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #events: KeeperEvents
+  readonly #listAge: number
+  #seen: number
+  #current: string | null = null
+  #currentSince: number | null = null
+  #loadedAt = 0
+  #timed = true
+  #wasStale = false
+  #refreshAt = Infinity
+  #retryAfter = FIRST_RETRY
+  #running: Promise<unknown> | null = null
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  /** @param listAge ms after which a list without times, unchanged, is stale */
+  constructor (source: KeySource, ring: Ring, clock: Clock, log: Log, listAge: number, events: KeeperEvents) {
+    this.source = source
+    this.#ring = ring
+    this.#clock = clock
+    this.#log = log
+    this.#listAge = listAge
+    this.#events = events
+    this.#seen = clock.now()
+  }
+
+  /** Loads the first keys. Rejects where there are none. */
+  async start (): Promise<void> {
+    const now = this.#clock.now()
+    const keys = await this.source.load(now)
+    if (keys !== null) this.#apply(keys)
+    this.lastReload = now
+    if (this.source.pollInterval !== undefined) this.#refreshAt = now + this.source.pollInterval
+    const current = this.#ring.current(now)
+    this.#current = current === undefined ? null : keyId(current.name)
+    await this.source.watch?.(() => this.#loadQuietly())
+    this.#schedule(this.#clock.now())
+  }
+
+  /** Looks at the clock: counts rotations, erases what has expired, asks the source for more. Returns the time. */
+  tick (loadNow = false): number {
+    const before = this.#seen
+    const now = this.observe()
+    if (this.#closed) return now
+    const back = now < before - FIRST_RETRY
+    this.#ring.dropExpired(now)
+    if ((loadNow || back || now >= this.#refreshAt) && this.#running === null) this.#refresh(now)
+    this.#noticeStale(now)
+    this.#schedule(now)
+    return now
+  }
+
+  /** Counts the rotations since the last look. */
+  observe (): number {
+    const now = this.#clock.now()
+    if (now > this.#seen) this.#count(this.#ring.rotationsBetween(this.#seen, now), now)
+    else this.#count(0, now)
+    this.#seen = now
+    return now
+  }
+
+  /** Loads again and counts it. Rejects with what the source threw. */
+  async reload (): Promise<'success' | 'unchanged'> {
+    while (this.#running !== null) await this.#running
+    return await this.#track(this.#load(true))
+  }
+
+  async rotate (): Promise<void> {
+    while (this.#running !== null) await this.#running
+    const { source } = this
+    if (source.rotate === undefined) {
+      throw new RotateError(`the source '${source.type}' does not make its own keys: rotate them where they come from`)
+    }
+    await this.#track((async () => {
+      this.tick()
+      await source.rotate?.(this.#clock.now())
+      await this.#load(false)
+    })())
+  }
+
+  /** ms for which the current key has been the issuing one here; `null` without one. */
+  currentKeyAge (now: number): number | null {
+    const current = this.#ring.current(now)
+    if (current === undefined) return null
+    const begun = current.notBefore > 0 && Number.isFinite(current.notBefore) ? current.notBefore : 0
+    return Math.max(0, now - Math.max(begun, this.#currentSince ?? this.#loadedAt))
+  }
+
+  /** Why the keys are not as they should be; `null` if they are. */
+  staleReason (now: number): string | null {
+    if (this.#ring.current(now) === undefined) return 'no key may issue tickets now: full handshakes only, no new tickets'
+    if (!this.#timed && now - this.#loadedAt > this.#listAge) {
+      return 'the list of keys has not changed for twice rotationInterval; its key goes on issuing'
+    }
+    return null
+  }
+
+  async close (): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await this.source.close?.()
+  }
+
+  #count (rotations: number, now: number): void {
+    const current = this.#ring.current(now)
+    const id = current === undefined ? null : keyId(current.name)
+    if (id === this.#current) return
+    // The clock went back, or the ring is another: one change, whatever lies between.
+    const changes = id === null ? 0 : Math.max(1, rotations)
+    const previous = this.#current
+    this.#current = id
+    this.#currentSince = now
+    this.rotations += changes
+    if (changes > 0) {
+      this.#log.info(`ticket key ${id} issues from now on`)
+      this.#events.rotation({ current: id, previous })
+    }
+  }
+
+  #refresh (now: number): void {
+    let result: SourceKeys | null | Promise<SourceKeys | null>
+    try {
+      // A source that answers at once is answered at once: the next handshake finds the key.
+      result = this.source.load(now)
+    } catch (error) {
+      this.#failed(error as Error)
+      return
+    }
+    if (result instanceof Promise) this.#track(this.#finish(result, false)).catch(() => {})
+    else this.#finishNow(result, false)
+  }
+
+  #loadQuietly (): void {
+    if (!this.#closed) this.reload().catch(() => {})
+  }
+
+  async #load (counted: boolean): Promise<'success' | 'unchanged'> {
+    return await this.#finish((async () => await this.source.load(this.#clock.now()))(), counted)
+  }
+
+  async #finish (loading: Promise<SourceKeys | null>, counted: boolean): Promise<'success' | 'unchanged'> {
+    let keys: SourceKeys | null
+    try {
+      keys = await loading
+    } catch (error) {
+      this.#failed(error as Error)
+      throw error
+    }
+    const error = this.#finishNow(keys, counted)
+    if (error !== null) throw error
+    return keys === null ? 'unchanged' : 'success'
+  }
+
+  #finishNow (keys: SourceKeys | null, counted: boolean): Error | null {
+    if (this.#closed) return null
+    try {
+      if (keys !== null) this.#apply(keys)
+    } catch (error) {
+      this.#failed(error as Error)
+      return error as Error
+    }
+    const result = keys === null ? 'unchanged' : 'success'
+    this.lastReload = this.#clock.now()
+    this.lastError = null
+    this.#retryAfter = FIRST_RETRY
+    if (this.source.pollInterval !== undefined) this.#refreshAt = this.lastReload + this.source.pollInterval
+    // A poll that finds what it found before is not worth counting, nor is a source's own rotation.
+    if (counted || (result === 'success' && this.source.makesKeys !== true)) {
+      this.reloads[result]++
+      this.#events.reload({ result })
+    }
+    this.tick()
+    return null
+  }
+
+  #apply (keys: SourceKeys): void {
+    const now = this.observe()
+    this.#ring.replace(keys, now, `source '${this.source.type}'`)
+    this.#loadedAt = now
+    this.#timed = keys.timed
+    this.#refreshAt = keys.refreshAt ?? Infinity
+    for (const warning of keys.warnings ?? []) this.#log.warn(warning)
+  }
+
+  #failed (error: Error): void {
+    if (this.#closed) return
+    // Every try is counted; what went wrong is said once.
+    if (this.lastError !== error.message) this.#log.error(`${error.message}; the last good keys stay`)
+    this.lastError = error.message
+    this.reloads.error++
+    this.#refreshAt = this.#clock.now() + this.#retryAfter
+    this.#retryAfter = Math.min(this.#retryAfter * 2, LAST_RETRY)
+    this.#events.reloadError(error)
+    this.#schedule(this.#clock.now())
+  }
+
+  #noticeStale (now: number): void {
+    const reason = this.staleReason(now)
+    if (reason !== null && !this.#wasStale) {
+      this.#log.error(`ticket keys are stale: ${reason}`)
+      this.#events.stale({ reason })
+    }
+    this.#wasStale = reason !== null
+  }
+
+  async #track<Result> (work: Promise<Result>): Promise<Result> {
+    const running = work.catch(() => {}).finally(() => { if (this.#running === running) this.#running = null })
+    this.#running = running
+    return await work
+  }
+
+  #schedule (now: number): void {
+    if (this.#closed) return
+    clearTimeout(this.#timer)
+    const wait = Math.min(this.#refreshAt - now, this.#ring.nextChange(now) - now, LONGEST_WAIT)
+    // A timer may be up to a millisecond early.
+    this.#timer = setTimeout(() => this.tick(), Math.max(wait, 0) + 1)
+    this.#timer.unref()
+  }
+}

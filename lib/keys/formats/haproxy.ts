@@ -1,0 +1,77 @@
+import { Buffer } from 'node:buffer'
+import { decodeBase64, encodeBase64 } from '../base64.js'
+import { MAX_KEYS, type TicketKey } from '../key.js'
+import { AES_FIRST_48, AES_FIRST_80, keyLength, readKey, writeKey, type Layout } from './binary.js'
+import { listTimes, type Codec } from './format.js'
+
+const LAYOUTS: readonly Layout[] = [AES_FIRST_48, AES_FIRST_80]
+const NEWLINE = 0x0a
+const RETURN = 0x0d
+
+/** Fewest lines that HAProxy takes (TLS_TICKETS_NO in its source). */
+export const HAPROXY_MIN_KEYS = 3
+
+/** One key a line in base64, oldest first; the last but one issues. HAProxy's `tls-ticket-keys` file. */
+export const haproxy: Codec = {
+  timed: false,
+
+  parse (data, alloc, fail) {
+    const lines = splitLines(data)
+    if (lines.length > MAX_KEYS) throw fail(`line ${MAX_KEYS + 1}`, `more than ${MAX_KEYS} keys`)
+    let length = 0
+    return lines.map((line, index) => {
+      const place = () => `line ${index + 1}`
+      const layout = LAYOUTS.find((candidate) => textLength(candidate) === line.length)
+      if (layout === undefined) {
+        throw fail(place(), `${line.length} characters, not the 64 or 108 that 48 or 80 bytes have in base64`)
+      }
+      const decoded = decodeBase64(line, alloc)
+      // The right number of characters can still be the wrong number of bytes: the padding decides.
+      if (decoded === undefined || decoded.length !== keyLength(layout)) throw fail(place(), 'not base64')
+      if (length !== 0 && length !== decoded.length) {
+        throw fail(place(), `${decoded.length} bytes, but the keys before it have ${length}; HAProxy takes one length a file`)
+      }
+      length = decoded.length
+      const key = { ...readKey(decoded, 0, layout, alloc), ...listTimes('haproxy', index, lines.length) }
+      decoded.fill(0)
+      return { key, place }
+    })
+  },
+
+  serialize (keys) {
+    const lines = keys.map(encodeLine)
+    const data = Buffer.alloc(lines.reduce((sum, line) => sum + line.length + 1, 0), NEWLINE)
+    let offset = 0
+    for (const line of lines) {
+      line.copy(data, offset)
+      offset += line.length + 1
+      line.fill(0)
+    }
+    return data
+  }
+}
+
+function textLength (layout: Layout): number {
+  return Math.ceil(keyLength(layout) / 3) * 4
+}
+
+function encodeLine (key: TicketKey): Buffer {
+  const layout = key.aesKey.length === 16 ? AES_FIRST_48 : AES_FIRST_80
+  const bytes = Buffer.alloc(keyLength(layout))
+  writeKey(bytes, 0, layout, key)
+  const line = encodeBase64(bytes)
+  bytes.fill(0)
+  return line
+}
+
+/** Lines end with \n or \r\n, the last one perhaps with nothing. */
+function splitLines (data: Buffer): Buffer[] {
+  const lines: Buffer[] = []
+  for (let start = 0; start < data.length;) {
+    const newline = data.indexOf(NEWLINE, start)
+    const end = newline === -1 ? data.length : newline
+    lines.push(data.subarray(start, end > start && data[end - 1] === RETURN ? end - 1 : end))
+    start = end + 1
+  }
+  return lines
+}

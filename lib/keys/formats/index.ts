@@ -1,0 +1,108 @@
+import { Buffer } from 'node:buffer'
+import { FormatError } from '../../errors.js'
+import { checkKeys } from '../check.js'
+import { MAX_KEYS, type KeySet, type TicketKey } from '../key.js'
+import { nginx48, nginx80, node48 } from './binary.js'
+import { listTimes, type Alloc, type Codec, type KeyFormat, type PlacedKey } from './format.js'
+import { haproxy } from './haproxy.js'
+import { json } from './json.js'
+import { lighttpd } from './lighttpd.js'
+
+export { issuingIndex, listTimes, type KeyFormat } from './format.js'
+export { HAPROXY_MIN_KEYS } from './haproxy.js'
+
+const CODECS: Readonly<Record<KeyFormat, Codec>> = { json, nginx48, nginx80, node48, haproxy, lighttpd }
+
+/** Bytes of one key in the formats that are nothing but keys back to back. */
+const BINARY_LENGTHS = { nginx48: 48, nginx80: 80, node48: 48, lighttpd: 92 } as const
+
+/** Every format, the default one first. */
+export const KEY_FORMATS: readonly KeyFormat[] = Object.freeze(Object.keys(CODECS) as KeyFormat[])
+
+/** Whether keys of this format carry their own times. */
+export function isTimed (format: KeyFormat): boolean {
+  return CODECS[format].timed
+}
+
+/** The binary formats that a file of this many bytes could be. The bytes themselves can't tell: all but the header is random. */
+export function guessFormats (size: number): KeyFormat[] {
+  const formats = Object.keys(BINARY_LENGTHS) as (keyof typeof BINARY_LENGTHS)[]
+  return formats.filter((format) => {
+    const count = size / BINARY_LENGTHS[format]
+    return Number.isInteger(count) && count >= 1 && count <= MAX_KEYS
+  })
+}
+
+/**
+ * The keys of a file. Their material is copied to memory from `alloc` and never becomes a string; on an
+ * error that memory is erased. Erasing `data` is up to the caller.
+ *
+ * @param format `undefined`: JSON is recognized, anything else is an error that says what it could be
+ * @param where the file's name, for errors
+ * @throws FormatError, WeakKeyError
+ */
+export function parseKeys (data: Buffer, format: KeyFormat | undefined, where: string, alloc: Alloc = (bytes) => Buffer.alloc(bytes)): KeySet {
+  const known = format ?? recognize(data, where)
+  if (data.length === 0) throw new FormatError(`${where} (${known}), byte 0: the file is empty`)
+  const source = `${where} (${known})`
+  const memory: Buffer[] = []
+  const remember = (bytes: number) => {
+    const buffer = alloc(bytes)
+    memory.push(buffer)
+    return buffer
+  }
+  try {
+    const codec = CODECS[known]
+    const placed = codec.parse(data, remember, (place, problem) => new FormatError(`${source}, ${place}: ${problem}`))
+    const keys = placed.map(({ key }) => key)
+    checkKeys(keys, source, (index) => (placed[index] as PlacedKey).place())
+    return { keys, timed: codec.timed }
+  } catch (error) {
+    for (const buffer of memory) buffer.fill(0)
+    throw error
+  }
+}
+
+/**
+ * A file with these keys, in this order. It holds key material: erase it after use. Formats without times
+ * keep none, and `lighttpd` only the beginning and the end, in seconds.
+ *
+ * @throws FormatError for keys of a length that the format can't hold
+ */
+export function serializeKeys (keys: readonly TicketKey[], format: KeyFormat): Buffer {
+  const { halfLength, serialize } = CODECS[format]
+  const allowed = halfLength ?? (format === 'haproxy' ? keys[0]?.aesKey.length : undefined)
+  for (const [index, { aesKey, hmacKey }] of keys.entries()) {
+    const fits = aesKey.length === hmacKey.length && (aesKey.length === 16 || aesKey.length === 32)
+    if (!fits || (allowed !== undefined && aesKey.length !== allowed)) {
+      const must = allowed === undefined ? '16 or 32' : `${allowed}`
+      throw new FormatError(`${format}, key ${index + 1}: AES and HMAC keys must have ${must} bytes each, not ${aesKey.length} and ${hmacKey.length}`)
+    }
+  }
+  return serialize(keys)
+}
+
+/**
+ * The sets of several files as one list, in that order: in formats without times the place in the
+ * whole list decides which key issues.
+ *
+ * @param where what the files are together, a directory's name, for errors
+ * @throws WeakKeyError when files hold the same key, or more keys together than a ring takes
+ */
+export function joinKeySets (sets: readonly KeySet[], format: KeyFormat, where: string): KeySet {
+  const joined = sets.flatMap(({ keys }) => keys)
+  checkKeys(joined, `${where} (${format})`)
+  const { timed } = CODECS[format]
+  const keys = timed ? joined : joined.map((key, index) => ({ ...key, ...listTimes(format, index, joined.length) }))
+  return { keys, timed }
+}
+
+function recognize (data: Buffer, where: string): KeyFormat {
+  const isPlainText = data.every((byte) => (byte >= 0x20 && byte <= 0x7e) || (byte >= 0x09 && byte <= 0x0d))
+  const first = data.find((byte) => byte > 0x20)
+  if (isPlainText && first === 0x7b) return 'json'
+  const could: KeyFormat[] = isPlainText && data.length > 0 ? ['haproxy'] : guessFormats(data.length)
+  throw new FormatError(could.length === 0
+    ? `${where} (${data.length} bytes): not JSON, and of no size that another format has; name its format, one of ${KEY_FORMATS.join(', ')}`
+    : `${where} (${data.length} bytes): not JSON; name its format, which could be ${could.join(' or ')}`)
+}

@@ -1,0 +1,181 @@
+import { EventEmitter } from 'node:events'
+import { Attachment } from './attach.js'
+import { Clock } from './clock.js'
+import { ClosedError } from './errors.js'
+import { Keeper } from './keeper.js'
+import { keyId } from './keys/key.js'
+import { processLog, type Log } from './log.js'
+import { addon, type NativeManager } from './native.js'
+import { resolveOptions, type ResolvedOptions, type TicketKeysOptions } from './options.js'
+import { Ring, type KeyStatus } from './ring.js'
+import { readCounters, type TicketStats } from './stats.js'
+
+/** How the keys are, for people and health checks. Times are ms since 1970. */
+export interface TicketKeysStatus {
+  source: string
+  /** no key could issue now, or the keys of a list without times are older than they should be */
+  stale: boolean
+  /** why, where `stale` is true */
+  staleReason: string | null
+  /** id of the issuing key */
+  current: string | null
+  nextRotation: number | null
+  keys: KeyStatus[]
+  lastReload: number | null
+  /** message of the last load that failed, until one succeeds */
+  lastError: string | null
+  /** false where the system did not lock the keys' memory against swapping */
+  memoryLocked: boolean
+  servers: number
+}
+
+/** Events of the manager and their arguments; none carries key material. */
+export interface TicketKeysEvents {
+  rotation: [{ current: string | null, previous: string | null }]
+  reload: [{ result: 'success' | 'unchanged' }]
+  'reload-error': [Error]
+  stale: [{ reason: string }]
+}
+
+/** One source, one ring, any number of servers. Made by `createTicketKeys` or the Fastify plugin. */
+export class TicketKeys extends EventEmitter<TicketKeysEvents> {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #native: NativeManager
+  readonly #ring: Ring
+  readonly #keeper: Keeper
+  readonly #attachments = new Map<unknown, Attachment>()
+  readonly #unfollow: () => void
+  #closed = false
+
+  /** @internal `createTicketKeys` makes managers. */
+  constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Log) {
+    super()
+    this.#clock = clock
+    this.#log = log
+    this.#native = new (addon().Manager)(policy)
+    this.#unfollow = clock.follow((offset) => this.#native.setClockOffset(offset))
+    this.#ring = new Ring(this.#native)
+    this.#keeper = new Keeper(source, this.#ring, clock, log, rotationInterval * 2, {
+      rotation: (event) => { this.emit('rotation', event) },
+      reload: (event) => { this.emit('reload', event) },
+      reloadError: (error) => { this.emit('reload-error', error) },
+      stale: (event) => { this.emit('stale', event) }
+    })
+  }
+
+  /** @internal Loads the first keys; rejects, with everything let go of, where there are none. */
+  async start (): Promise<this> {
+    try {
+      await this.#keeper.start()
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    if (!this.#native.memoryLocked) this.#log.warn('ticket keys could not be locked in memory and may be swapped to disk: raise RLIMIT_MEMLOCK')
+    this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
+    return this
+  }
+
+  /** Names this manager in other threads of the process. */
+  get handle (): number {
+    return this.#native.handle
+  }
+
+  /**
+   * Takes over the session tickets of an `https`, `http2` or `tls` server; for one that it has already, it does nothing. Throws
+   * FST_TICKET_KEYS_NOT_TLS, FST_TICKET_KEYS_CLOSED.
+   */
+  attach (server: unknown): this {
+    if (this.#closed) throw new ClosedError('the manager is closed')
+    if (!this.#attachments.has(server)) {
+      this.#attachments.set(server, new Attachment(server, this.#native, this.#clock, this.#log))
+    }
+    return this
+  }
+
+  status (): TicketKeysStatus {
+    const now = this.#keeper.tick()
+    const current = this.#ring.current(now)
+    const staleReason = this.#keeper.staleReason(now)
+    return {
+      source: this.#keeper.source.type,
+      stale: staleReason !== null,
+      staleReason,
+      current: current === undefined ? null : keyId(current.name),
+      nextRotation: this.#ring.nextRotation(now) ?? null,
+      keys: this.#ring.status(now),
+      lastReload: this.#keeper.lastReload,
+      lastError: this.#keeper.lastError,
+      memoryLocked: this.#native.memoryLocked,
+      servers: this.#attachments.size
+    }
+  }
+
+  stats (): TicketStats {
+    this.#keeper.tick()
+    return {
+      ...readCounters((out) => this.#native.readCounters(out)),
+      rotations: this.#keeper.rotations,
+      reloads: { ...this.#keeper.reloads }
+    }
+  }
+
+  /** ms for which the current key has been the issuing one here; `null` without one. */
+  currentKeyAge (): number | null {
+    return this.#keeper.currentKeyAge(this.#clock.now())
+  }
+
+  /** Makes the next key the issuing one, now. Rejects with FST_TICKET_KEYS_ROTATE where the source does not make its own keys. */
+  async rotate (): Promise<void> {
+    this.#checkOpen()
+    await this.#keeper.rotate()
+  }
+
+  /** Loads the keys again, now. Rejects with what the source threw; the keys then stay as they were. */
+  async reload (): Promise<'success' | 'unchanged'> {
+    this.#checkOpen()
+    return await this.#keeper.reload()
+  }
+
+  /** Every session that was authenticated until now is refused from here on, by this process: `session_revoked`. */
+  revokeSessions (): void {
+    this.#native.revokeSessions()
+  }
+
+  /** Erases the keys and lets go of the servers, which from here on do full handshakes and issue no tickets. */
+  async close (): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#unfollow()
+    this.#native.onNoCurrentKey(null)
+    for (const attachment of this.#attachments.values()) attachment.detach()
+    this.#attachments.clear()
+    this.#ring.clear()
+    await this.#keeper.close()
+  }
+
+  #checkOpen (): void {
+    if (this.#closed) throw new ClosedError('the manager is closed')
+  }
+}
+
+/** Options of `createTicketKeys` that the plugin does not have. */
+export interface ManagerOptions extends TicketKeysOptions {
+  /** where messages go; Node.js warnings if left out */
+  log?: Log
+}
+
+/**
+ * Makes a manager for servers without Fastify; `attach` them. Options not given come from the environment (`TICKET_KEYS_*`). Rejects
+ * with FST_TICKET_KEYS_OPTIONS, which names every wrong option, or with what the source has to say.
+ */
+export async function createTicketKeys (options: ManagerOptions = {}): Promise<TicketKeys> {
+  const { log = processLog, ...rest } = options
+  return await startTicketKeys(resolveOptions(rest), log)
+}
+
+/** @internal The same with options that were checked, and for tests with another clock. */
+export async function startTicketKeys (resolved: ResolvedOptions, log: Log, clock = new Clock()): Promise<TicketKeys> {
+  return await new TicketKeys(resolved, clock, log).start()
+}

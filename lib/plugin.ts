@@ -1,0 +1,61 @@
+import type { Server } from 'node:net'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { isTlsServer } from './attach.js'
+import { NotTlsError } from './errors.js'
+import { startTicketKeys, type TicketKeys } from './manager.js'
+import { resolveOptions, type TicketKeysOptions } from './options.js'
+import { addRoutes } from './routes.js'
+import { tlsSession, type TlsSession } from './session.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** the manager of this server's session ticket keys */
+    ticketKeys: TicketKeys
+  }
+  interface FastifyRequest {
+    /** the TLS session of the connection; `null` without TLS */
+    readonly tlsSession: TlsSession | null
+  }
+}
+
+const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, options) => {
+  const resolved = resolveOptions(optionsOf(options))
+  for (const warning of resolved.warnings) fastify.log.warn(warning)
+  fastify.decorateRequest('tlsSession', { getter (this: FastifyRequest) { return tlsSession(this.raw.socket) } })
+  if (!isTlsServer(fastify.server)) {
+    await resolved.source.close?.()
+    if (resolved.requireTls) throw new NotTlsError('this Fastify server has no TLS: give it https options, or the plugin requireTls: false')
+    fastify.log.warn('this Fastify server has no TLS: no session ticket keys are managed')
+    return
+  }
+  const manager = await startTicketKeys(resolved, fastify.log)
+  fastify.addHook('onClose', async () => { await manager.close() })
+  manager.attach(fastify.server)
+  fastify.decorate('ticketKeys', manager)
+  fastify.addHook('onListen', async () => { attachSecondServers(fastify, manager) })
+  if (resolved.metrics !== null) addRoutes(fastify, manager, resolved.metrics, resolved.metricsPathGiven)
+}
+
+/** Fastify gives plugins the options of `register` as well. */
+function optionsOf (options: TicketKeysOptions): TicketKeysOptions {
+  const { prefix, logLevel, logSerializers, ...own } = options as TicketKeysOptions & Record<string, unknown>
+  return own
+}
+
+/**
+ * For 'localhost' Fastify listens on 127.0.0.1 and on ::1, with a server each; the others are known only now, behind a symbol that is not
+ * exported.
+ */
+function attachSecondServers (fastify: FastifyInstance, manager: TicketKeys): void {
+  const symbol = Object.getOwnPropertySymbols(fastify).find(({ description }) => description === 'fastify.serverBindings')
+  const bindings: unknown = symbol === undefined ? undefined : Reflect.get(fastify, symbol)
+  if (!Array.isArray(bindings)) {
+    fastify.log.warn("this Fastify does not show its second server for 'localhost': listen on one address")
+    return
+  }
+  for (const server of bindings as Server[]) manager.attach(server)
+}
+
+/** The plugin: `await app.register(ticketKeys)`. Registers for the whole application, whatever scope it is called in. */
+export const plugin = fp(ticketKeys, { fastify: '5.x', name: 'fastify-ticket-keys' })

@@ -1,0 +1,35 @@
+import type { FastifyInstance } from 'fastify'
+import Negotiator from 'negotiator'
+import type { TicketKeys } from './manager.js'
+import { metricsRegistry, registerMetrics } from './metrics.js'
+import type { MetricsOptions } from './options.js'
+
+const DEFAULT_PATH = '/metrics'
+
+/** Adds the metrics routes: Prometheus text, negotiated OpenMetrics, and JSON. */
+export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, options: MetricsOptions, pathGiven: boolean): void {
+  const { path = DEFAULT_PATH, instance = fastify, register, routeOptions = {} } = options
+  if (register !== undefined) registerMetrics(manager, register)
+  if (!pathGiven && instance.hasRoute({ method: 'GET', url: path })) {
+    if (register === undefined) {
+      fastify.log.warn(`GET ${path} exists already, so the ticket key metrics are not there: give that route's prom-client registry as metrics.register, or another metrics.path`)
+    }
+  } else {
+    addTextRoute(instance, path, manager, register, routeOptions)
+  }
+  // Stays below the path that was meant, wherever the text is: it is the package's own.
+  instance.get(`${path.replace(/\/$/, '')}/ticket-keys`, routeOptions, async () => ({ stats: manager.stats(), status: manager.status() }))
+}
+
+function addTextRoute (instance: FastifyInstance, path: string, manager: TicketKeys, register: MetricsOptions['register'], routeOptions: object): void {
+  const text = register ?? metricsRegistry(manager, 'text')
+  // A registry has one content type: OpenMetrics comes from one of its own, where the caller has not given theirs.
+  const openMetrics = register === undefined ? metricsRegistry(manager, 'openmetrics') : undefined
+  instance.get(path, routeOptions, async (request, reply) => {
+    const wanted = new Negotiator({ headers: { accept: request.headers.accept } }).mediaType(['text/plain', 'application/openmetrics-text'])
+    const registry = wanted === 'application/openmetrics-text' && openMetrics !== undefined ? openMetrics : text
+    reply.header('content-type', registry.contentType)
+    reply.header('vary', 'accept')
+    return await registry.metrics()
+  })
+}

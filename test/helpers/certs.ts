@@ -1,0 +1,141 @@
+import './reflect.js'
+import { KeyObject, webcrypto } from 'node:crypto'
+import { isIP } from 'node:net'
+import {
+  AuthorityKeyIdentifierExtension, BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension, KeyUsageFlags,
+  KeyUsagesExtension, SubjectAlternativeNameExtension, SubjectKeyIdentifierExtension, X509CertificateGenerator
+} from '@peculiar/x509'
+import type { Extension, X509Certificate } from '@peculiar/x509'
+
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+const DAY = 86_400_000
+
+/** When a certificate is valid: by default from yesterday, for ten years. */
+export interface Validity {
+  notBefore?: Date
+  notAfter?: Date
+}
+
+/** What a leaf certificate says. */
+export interface LeafOptions extends Validity {
+  /** The common name. */
+  name: string
+  /** DNS names (wildcards too) and IP addresses. */
+  hosts?: string[]
+  /** A client's certificate instead of a server's. */
+  client?: boolean
+}
+
+/** A private key and its certificate, in PEM; the certificate is followed by the intermediate ones, without the root. */
+export interface KeyPair {
+  key: string
+  cert: string
+}
+
+/** A certificate authority made for a test. */
+export interface Ca {
+  /** This authority's own certificate, PEM: what goes into the `ca` option, if this is a root. */
+  cert: string
+  /** Makes a certificate under this authority. */
+  issue: (options: LeafOptions) => Promise<KeyPair>
+  /** Makes an authority under this one. */
+  intermediate: (name: string, validity?: Validity) => Promise<Ca>
+}
+
+interface Authority {
+  certificate: X509Certificate
+  signingKey: webcrypto.CryptoKey
+  /** PEM certificates that a server has to send after the leaf, to reach the root. */
+  chain: string
+}
+
+/** Makes a root certificate authority. */
+export async function makeCa (name: string, validity: Validity = {}): Promise<Ca> {
+  const keys = await generateKeys()
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: [{ CN: [name] }], keys, signingAlgorithm: ALGORITHM, ...dates(validity), extensions: await authorityExtensions(keys)
+  })
+  return authority({ certificate, signingKey: keys.privateKey, chain: '' })
+}
+
+/** The certificate most tests serve, made once a process, and the authority that issued it. */
+export function serverCert (): Promise<KeyPair & { ca: Ca }> {
+  cachedServerCert ??= makeServerCert()
+  return cachedServerCert
+}
+
+let cachedServerCert: Promise<KeyPair & { ca: Ca }> | undefined
+
+async function makeServerCert (): Promise<KeyPair & { ca: Ca }> {
+  const ca = await makeCa('test root')
+  const hosts = ['localhost', '127.0.0.1', '::1', 'a.test', 'b.test', '*.wild.test']
+  return { ...await ca.issue({ name: 'localhost', hosts }), ca }
+}
+
+function authority (issuer: Authority): Ca {
+  return {
+    cert: pem(issuer.certificate),
+    issue: (options) => issueLeaf(issuer, options),
+    intermediate: (name, validity) => issueIntermediate(issuer, name, validity)
+  }
+}
+
+async function issueLeaf (issuer: Authority, options: LeafOptions): Promise<KeyPair> {
+  const keys = await generateKeys()
+  const usage = options.client === true ? ExtendedKeyUsage.clientAuth : ExtendedKeyUsage.serverAuth
+  const extensions: Extension[] = [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    new ExtendedKeyUsageExtension([usage])
+  ]
+  if (options.hosts !== undefined) {
+    extensions.push(new SubjectAlternativeNameExtension(
+      options.hosts.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value }))))
+  }
+  const certificate = await sign(issuer, options.name, keys, options, extensions)
+  const key = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString()
+  return { key, cert: pem(certificate) + issuer.chain }
+}
+
+async function issueIntermediate (issuer: Authority, name: string, validity: Validity = {}): Promise<Ca> {
+  const keys = await generateKeys()
+  const certificate = await sign(issuer, name, keys, validity, await authorityExtensions(keys))
+  return authority({ certificate, signingKey: keys.privateKey, chain: pem(certificate) + issuer.chain })
+}
+
+async function sign (
+  issuer: Authority, name: string, keys: webcrypto.CryptoKeyPair, validity: Validity, extensions: Extension[]
+): Promise<X509Certificate> {
+  return await X509CertificateGenerator.create({
+    subject: [{ CN: [name] }],
+    issuer: issuer.certificate.subjectName,
+    publicKey: keys.publicKey,
+    signingKey: issuer.signingKey,
+    signingAlgorithm: ALGORITHM,
+    ...dates(validity),
+    extensions: [...extensions, await AuthorityKeyIdentifierExtension.create(issuer.certificate.publicKey)]
+  })
+}
+
+async function authorityExtensions (keys: webcrypto.CryptoKeyPair): Promise<Extension[]> {
+  return [
+    new BasicConstraintsExtension(true, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    await SubjectKeyIdentifierExtension.create(keys.publicKey)
+  ]
+}
+
+async function generateKeys (): Promise<webcrypto.CryptoKeyPair> {
+  return await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])
+}
+
+function dates ({ notBefore, notAfter }: Validity): Required<Validity> {
+  return {
+    notBefore: notBefore ?? new Date(Date.now() - DAY),
+    notAfter: notAfter ?? new Date(Date.now() + 3650 * DAY)
+  }
+}
+
+function pem (certificate: X509Certificate): string {
+  return `${certificate.toString('pem')}\n`
+}

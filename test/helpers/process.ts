@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { on, once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+const TEST_DIRECTORY = fileURLToPath(new URL('..', import.meta.url))
+
+/** How a module is run. */
+export interface RunOptions {
+  /** Arguments after the script's name. */
+  args?: string[]
+  /** Arguments for Node.js itself. */
+  execArgv?: string[]
+  /** Added to this process's environment; `undefined` takes a variable away. */
+  env?: Record<string, string | undefined>
+  /** The Node.js to run it, by default the one that runs the test. */
+  execPath?: string
+}
+
+/** A module that runs in its own process. */
+export interface RunningModule {
+  child: ChildProcess
+  /** The next message that the module gave to `process.send`. Rejects, with its output, if it exits before. */
+  next: () => Promise<unknown>
+  /** Gives the module a message; it gets it in `process.on('message')`. */
+  send: (message: string | object) => void
+  /** Standard output and error so far. */
+  output: () => string
+  /** Resolves when the process is gone. */
+  exit: Promise<{ code: number | null, signal: NodeJS.Signals | null }>
+  /** Ends the process, if it still runs. */
+  stop: () => Promise<void>
+}
+
+/**
+ * Runs TypeScript code as an ES module in a new process, in a file one directory below `test`: it imports helpers as
+ * `../helpers/….js` and the library as `../../lib/….js`.
+ */
+export function runModule (code: string, options: RunOptions = {}): RunningModule {
+  const directory = mkdtempSync(join(TEST_DIRECTORY, '.run-'))
+  const script = join(directory, 'module.ts')
+  writeFileSync(script, code)
+  const child = spawn(options.execPath ?? process.execPath, [
+    ...options.execArgv ?? [], '--import', import.meta.resolve('tsx'), script, ...options.args ?? []
+  ], {
+    // Without NODE_OPTIONS: the test runner's loaders are not meant for this process.
+    env: { ...process.env, NODE_OPTIONS: undefined, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc']
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
+  }
+  const exit = once(child, 'close').then(([code, signal]) => {
+    rmSync(directory, { recursive: true, force: true })
+    return { code, signal }
+  })
+  const messages = on(child, 'message', { close: ['close'] })
+  return {
+    child,
+    exit,
+    output: () => output,
+    send: (message) => { child.send(message) },
+    next: async () => {
+      const { done, value } = await messages.next()
+      if (done === true) throw new Error(`the module exited without a message:\n${output}`)
+      return value[0]
+    },
+    stop: async () => {
+      child.kill()
+      await exit
+    }
+  }
+}
+
+/** Waits until a condition holds; throws if it doesn't within so many ms. */
+export async function until (condition: () => boolean | Promise<boolean>, ms = 5000): Promise<void> {
+  const end = performance.now() + ms
+  while (!await condition()) {
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${condition}`)
+    await sleep(5)
+  }
+}

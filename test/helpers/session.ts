@@ -1,0 +1,121 @@
+/**
+ * Reads and changes the sessions that Node.js gives out as Buffers: the DER form of OpenSSL's SSL_SESSION
+ * (`i2d_SSL_SESSION`), a SEQUENCE with explicitly tagged optional fields.
+ */
+const INTEGER = 0x02
+const OCTET_STRING = 0x04
+const SEQUENCE = 0x30
+/** Constructed, context-specific: field n has the tag FIELD + n. */
+const FIELD = 0xa0
+const TIME = 1
+const TIMEOUT = 2
+const LIFETIME_HINT = 9
+const TICKET = 10
+
+/** What newer versions of Node.js put before a client's session, followed by the server's name with its length in two bytes. */
+const NODE_PREFIX = Buffer.from('\0nodejs:tls:session:1\0')
+
+interface Element {
+  tag: number
+  content: Buffer
+  /** The whole element, tag and length included. */
+  encoded: Buffer
+}
+
+/**
+ * A client's session as OpenSSL knows it. Node.js 22.23 and later bind it to the server name it was made for, and
+ * quietly drop it for another; tests have to offer a ticket under a name that is not its own.
+ */
+export function rawSession (session: Buffer): Buffer {
+  const length = NODE_PREFIX.length
+  if (!session.subarray(0, length).equals(NODE_PREFIX)) return session
+  return session.subarray(length + 2 + session.readUInt16BE(length))
+}
+
+/** The raw ticket as the client sends it; empty if the session has none. */
+export function sessionTicket (session: Buffer): Buffer {
+  return field(session, TICKET, OCTET_STRING) ?? Buffer.alloc(0)
+}
+
+/** The first 16 bytes of the ticket: the name of the key that made it. */
+export function ticketKeyName (session: Buffer): Buffer {
+  return sessionTicket(session).subarray(0, 16)
+}
+
+/** The lifetime that the server gave with the ticket, in s; 0 if it gave none. */
+export function ticketLifetimeHint (session: Buffer): number {
+  return integer(session, LIFETIME_HINT)
+}
+
+/** How long the client itself keeps the session, in s. */
+export function sessionTimeout (session: Buffer): number {
+  return integer(session, TIMEOUT)
+}
+
+/** When the session began, in s since 1970. */
+export function sessionTime (session: Buffer): number {
+  return integer(session, TIME)
+}
+
+/** The same session with another ticket, of any length. */
+export function withTicket (session: Buffer, ticket: Buffer): Buffer {
+  const replacement = encode(FIELD + TICKET, encode(OCTET_STRING, ticket))
+  const others = fields(session).filter(({ tag }) => tag !== FIELD + TICKET)
+  const next = others.findIndex(({ tag }) => tag > FIELD + TICKET)
+  const parts = others.map(({ encoded }) => encoded)
+  parts.splice(next === -1 ? parts.length : next, 0, replacement)
+  return encode(SEQUENCE, Buffer.concat(parts))
+}
+
+/** The same session with one bit of its ticket changed. A negative offset counts bytes from the ticket's end. */
+export function flipBit (session: Buffer, offset: number): Buffer {
+  const ticket = Buffer.from(sessionTicket(session))
+  const index = offset < 0 ? ticket.length + offset : offset
+  const byte = ticket[index]
+  if (byte === undefined) throw new RangeError(`the ticket has ${ticket.length} bytes, none at ${offset}`)
+  ticket[index] = byte ^ 1
+  return withTicket(session, ticket)
+}
+
+function integer (session: Buffer, number: number): number {
+  const bytes = field(session, number, INTEGER)
+  return bytes === undefined ? 0 : Number(BigInt(`0x${bytes.toString('hex')}`))
+}
+
+function field (session: Buffer, number: number, type: number): Buffer | undefined {
+  const wrapper = fields(session).find(({ tag }) => tag === FIELD + number)
+  if (wrapper === undefined) return undefined
+  const [inner] = elements(wrapper.content)
+  if (inner?.tag !== type) throw new Error(`field ${number} of the session is not what it should be`)
+  return inner.content
+}
+
+function fields (session: Buffer): Element[] {
+  const [sequence] = elements(rawSession(session))
+  if (sequence?.tag !== SEQUENCE) throw new Error('this is not a session')
+  return elements(sequence.content)
+}
+
+function elements (buffer: Buffer): Element[] {
+  const found: Element[] = []
+  for (let offset = 0; offset < buffer.length;) {
+    const tag = buffer.readUInt8(offset)
+    const first = buffer.readUInt8(offset + 1)
+    const lengthBytes = first < 0x80 ? 0 : first - 0x80
+    const length = lengthBytes === 0 ? first : buffer.readUIntBE(offset + 2, lengthBytes)
+    const start = offset + 2 + lengthBytes
+    const end = start + length
+    if (end > buffer.length) throw new Error('the session is cut short')
+    found.push({ tag, content: buffer.subarray(start, end), encoded: buffer.subarray(offset, end) })
+    offset = end
+  }
+  return found
+}
+
+function encode (tag: number, content: Buffer): Buffer {
+  const length = content.length
+  if (length < 0x80) return Buffer.concat([Buffer.from([tag, length]), content])
+  const bytes: number[] = []
+  for (let rest = length; rest > 0; rest >>>= 8) bytes.unshift(rest & 0xff)
+  return Buffer.concat([Buffer.from([tag, 0x80 + bytes.length, ...bytes]), content])
+}

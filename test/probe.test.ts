@@ -1,0 +1,324 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer as createHttpsServer } from 'node:https'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { delimiter, join } from 'node:path'
+import { createSecureContext, createServer as createTlsServer } from 'node:tls'
+import type { TlsOptions } from 'node:tls'
+import t from 'tap'
+import type { Test } from 'tap'
+import type { ProbeOptions } from '../lib/cli/probe/cases.js'
+import { handshake } from '../lib/cli/probe/handshake.js'
+import { probe } from '../lib/cli/probe/probe.js'
+import { progressPrinter } from '../lib/cli/probe/progress.js'
+import type { Progress, Protocol, Report } from '../lib/cli/probe/report.js'
+import { readTicket } from '../lib/cli/probe/session.js'
+import { renderReport } from '../lib/cli/probe/table.js'
+import { parseServerName, parseTarget } from '../lib/cli/probe/targets.js'
+import { serverCert } from './helpers/certs.js'
+import { runModule, until } from './helpers/process.js'
+import { closeAll, listen, plainHttps } from './helpers/server.js'
+
+t.afterEach(closeAll)
+
+const { key, cert, ca } = await serverCert()
+const shared: TlsOptions = { ticketKeys: randomBytes(48), sessionIdContext: 'one service' }
+
+async function probeLocal (ports: number[], options: ProbeOptions = {}): Promise<Report> {
+  return await probe(ports.map((port) => `127.0.0.1:${port}`), { ca: ca.cert, connections: 9, ...options })
+}
+
+/** The main findings about the one result of a protocol. */
+function found (report: Report, protocol: Protocol): object | undefined {
+  return report.results.filter((result) => result.protocol === protocol).map((result) => ({
+    tickets: result.ticketsPerFullHandshake,
+    resumed: [result.usedOnce.resumed, result.newest.resumed, result.same.resumed],
+    renewal: result.renewal,
+    lifetimes: [result.lifetimeHint, result.renewedLifetimeHint],
+    twice: result.sameTicketTwice,
+    ok: result.ok
+  }))[0]
+}
+
+/** Starts a real server and waits until it accepts connections at `port`. */
+async function startServer (t: Test, name: string, args: string[], port: number): Promise<void> {
+  const child = spawn(findServer(name), args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => { output += text })
+  const exit = once(child, 'exit')
+  t.teardown(async () => {
+    child.kill()
+    await exit
+  })
+  await until(async () => {
+    if (child.exitCode !== null) throw new Error(`${name} ended: ${output}`)
+    const socket = connect(port, '127.0.0.1')
+    const accepted = await once(socket, 'connect').then(() => true, () => false)
+    socket.destroy()
+    return accepted
+  })
+}
+
+function findServer (name: string): string {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  const path = directories.map((directory) => join(directory, name)).find(existsSync)
+  if (path === undefined) throw new Error(`${name} is neither on the PATH nor in /usr/sbin: install it to run this test`)
+  return path
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => { server.close(resolve) })
+  return port
+}
+
+/** nginx with a `server` block for each string of directives; gives their ports. `keys` become files beside its configuration. */
+async function nginx (t: Test, servers: string[], keys: Record<string, Buffer> = {}): Promise<number[]> {
+  const directory = t.testdirName
+  const ports = await Promise.all(servers.map(freePort))
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${directory}/${name};`)
+  const blocks = servers.map((directives, index) => `server { listen 127.0.0.1:${ports[index]} ssl; ${directives} return 200 ok; }`)
+  t.testdir({
+    ...keys,
+    'key.pem': key,
+    'cert.pem': cert,
+    'nginx.conf': `daemon off; pid ${directory}/nginx.pid; error_log stderr; worker_processes 2; events {}
+      http { access_log off; ${temporary.join(' ')} ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${directory}/cert.pem;
+      ssl_certificate_key ${directory}/key.pem; ${blocks.join('\n')} }`
+  })
+  await startServer(t, 'nginx', ['-e', 'stderr', '-p', directory, '-c', join(directory, 'nginx.conf')], ports.at(-1) ?? 0)
+  return ports
+}
+
+/** HAProxy with a `bind` line for each string of parameters, in which `DIRECTORY` is where its ticket keys are; gives their ports. */
+async function haproxy (t: Test, binds: string[]): Promise<number[]> {
+  const directory = t.testdirName
+  const ports = await Promise.all(binds.map(freePort))
+  const lines = binds.map((parameters, index) =>
+    `  bind 127.0.0.1:${ports[index]} ssl crt ${directory}/both.pem ${parameters.replaceAll('DIRECTORY', directory)}`)
+  t.testdir({
+    'both.pem': key + cert,
+    'keys.txt': Array.from({ length: 3 }, () => `${randomBytes(48).toString('base64')}\n`).join(''),
+    'haproxy.cfg': ['global', '  maxconn 50', 'defaults', '  mode http', '  timeout client 5s', '  timeout connect 5s', '  timeout server 5s',
+      'frontend test', ...lines, '  http-request return status 200', ''].join('\n')
+  })
+  await startServer(t, 'haproxy', ['-f', join(directory, 'haproxy.cfg')], ports.at(-1) ?? 0)
+  return ports
+}
+
+const TLS12 = { tickets: 1, resumed: [15, 29, 29], renewal: 'never', twice: true, ok: true }
+const RENEWING = { tickets: 2, resumed: [29, 29, 29], renewal: 'always', twice: true, ok: true }
+const NOT_RENEWING = { tickets: 2, resumed: [20, 29, 29], renewal: 'never', twice: true, ok: false }
+
+t.test('plain Node.js: over TLS 1.3, a client that uses tickets once resumes 2 connections of 3', async (t) => {
+  const { port } = await plainHttps({ ...shared, sessionTimeout: 1234 })
+  const report = await probeLocal([port], { connections: 30 })
+  t.strictSame(found(report, 'TLSv1.2'), { ...TLS12, lifetimes: [1234, null] })
+  t.strictSame(found(report, 'TLSv1.3'), { ...NOT_RENEWING, lifetimes: [1234, null] })
+  t.equal(report.ok, false)
+  t.match(report.problems, [/\(TLSv1\.3\): only 20 of 30 .* resumed handshakes give no new ticket$/])
+  t.match(renderReport(report), /TLSv1\.3 +2 +20\/30 66\.7 % +29\/30 96\.7 % +29\/30 96\.7 % +never +1234s +no\n/)
+})
+
+t.test('nginx: every connection but the first resumes, and without keys that it keeps, none', async (t) => {
+  const [on = 0, off = 0] = await nginx(t, ['ssl_session_tickets on;', 'ssl_session_tickets off;'])
+  const report = await probeLocal([on], { connections: 30 })
+  t.strictSame(found(report, 'TLSv1.2'), { ...TLS12, lifetimes: [300, null] })
+  t.strictSame(found(report, 'TLSv1.3'), { ...RENEWING, lifetimes: [300, 300] })
+  t.equal(report.ok, true)
+  t.match(renderReport(report), /\n\nAll returning connections resume\.\n$/)
+  t.match((await probeLocal([off])).problems, [/\(TLSv1\.2\): it issues no tickets$/, /\(TLSv1\.3\): it issues tickets, but not one resumes$/])
+})
+
+t.test('HAProxy: renews without tls-ticket-keys, and with them 2 connections of 3 resume', async (t) => {
+  const [own = 0, keys = 0] = await haproxy(t, ['', 'tls-ticket-keys DIRECTORY/keys.txt'])
+  const ownReport = await probeLocal([own], { connections: 30 })
+  t.strictSame(found(ownReport, 'TLSv1.2'), { ...TLS12, lifetimes: [7200, null] })
+  t.strictSame(found(ownReport, 'TLSv1.3'), { ...RENEWING, lifetimes: [7200, 7200] })
+  const keysReport = await probeLocal([keys], { connections: 30 })
+  t.strictSame(found(keysReport, 'TLSv1.2'), { ...TLS12, lifetimes: [7200, null] })
+  t.strictSame(found(keysReport, 'TLSv1.3'), { ...NOT_RENEWING, lifetimes: [7200, null] })
+})
+
+t.test('a TLS 1.2 ticket that is renewed is seen, though Node.js emits no event for it', async (t) => {
+  const keys = { 'old.key': randomBytes(80), 'new.key': randomBytes(80) }
+  const file = (name: string): string => `ssl_session_ticket_key ${t.testdirName}/${name};`
+  const [before = 0, after = 0] = await nginx(t, [file('old.key'), file('new.key') + file('old.key')], keys)
+  const context = createSecureContext({ ca: ca.cert, maxVersion: 'TLSv1.2' })
+  const client = {
+    address: '127.0.0.1', servername: null, protocol: 'TLSv1.2' as const, context, verify: true, verifyName: true, alpn: [], http: false, timeout: 5000
+  }
+  const { tickets: [issued] } = await handshake({ ...client, port: before })
+  const renewed = await handshake({ ...client, port: after }, issued)
+  t.match(renewed, { resumed: true, tickets: { length: 1 } })
+  t.match(await handshake({ ...client, port: after }, renewed.tickets[0]), { resumed: true, tickets: { length: 0 } })
+  t.equal(issued?.lifetimeHint, 300)
+})
+
+t.test('two hosts with different keys do not share; with the same keys and session id context they do', async (t) => {
+  const first = await plainHttps(shared)
+  const second = await plainHttps(shared)
+  const otherKeys = await plainHttps({ sessionIdContext: 'one service' })
+  const otherContext = await plainHttps({ ...shared, sessionIdContext: 'another' })
+  const together = { protocols: ['TLSv1.2' as const], together: true }
+  const sharing = await probeLocal([first.port, second.port], together)
+  t.strictSame(sharing.acrossAddresses.map(({ shown, resumed }) => [shown, resumed]), [[3, 3], [3, 3]])
+  t.equal(sharing.ok, true)
+  t.match(renderReport(sharing), /All returning connections resume, and the addresses share their keys\.\n$/)
+  for (const { port } of [otherKeys, otherContext]) {
+    const report = await probeLocal([first.port, port], together)
+    t.strictSame(report.acrossAddresses.map(({ shown, resumed }) => [shown, resumed]), [[3, 0], [3, 0]])
+    t.match(report.problems, [new RegExp(`^127.0.0.1:${first.port} and 127.0.0.1:${port} do not share keys: none of 6 tickets`)])
+    t.equal(report.ok, false)
+  }
+  t.match(renderReport(await probeLocal([first.port, second.port, otherKeys.port], together)), /SHOWN TO +SERVER NAME +PROTOCOL +RESUMED\n.* 3 of 3\n/)
+  t.strictSame((await probeLocal([first.port, otherKeys.port], { protocols: ['TLSv1.2'] })).acrossAddresses, [], 'two services need not share')
+})
+
+t.test('all addresses behind a name are probed, under each server name', async (t) => {
+  const { port } = await plainHttps(shared)
+  const other = createHttpsServer({ key, cert, ...shared }, (_request, response) => { response.end() }).listen(port, '127.0.0.2')
+  t.teardown(() => { other.close() })
+  const lookup = async (): Promise<string[]> => ['127.0.0.1', '127.0.0.2', '127.0.0.1']
+  const report = await probe([`service.test:${port}`], { ca: ca.cert, lookup, servernames: ['a.test', 'B.test.'], connections: 4, protocols: ['TLSv1.3'] })
+  t.strictSame(report.results.map(({ address, servername }) => [address, servername]),
+    [['127.0.0.1', 'a.test'], ['127.0.0.1', 'b.test'], ['127.0.0.2', 'a.test'], ['127.0.0.2', 'b.test']])
+  t.equal(report.acrossAddresses.length, 4)
+  t.ok(report.acrossAddresses.every(({ shown, resumed, from, to }) => shown === 3 && resumed === 3 && from.servername === to.servername))
+  t.strictSame(report.acrossNames.map(({ from, to, resumed }) => [from.servername, to.servername, resumed]),
+    [['a.test', 'b.test', 3], ['b.test', 'a.test', 3], ['a.test', 'b.test', 3], ['b.test', 'a.test', 3]])
+  t.match(renderReport(report), /Tickets shown under another server name\nADDRESS +ISSUED FOR +SHOWN FOR/)
+})
+
+t.test('a server that speaks one version only is not blamed for it, unless asked for the other', async (t) => {
+  const { port } = await plainHttps({ ...shared, maxVersion: 'TLSv1.2' })
+  const report = await probeLocal([port])
+  t.match(report, { ok: true, results: [{ status: 'probed' }, { status: 'unsupported', ok: true }] })
+  t.match(await probeLocal([port], { protocols: ['TLSv1.3'] }), { ok: false, problems: [/it does not speak this version of TLS$/] })
+})
+
+t.test('servers that speak no HTTP: tickets are waited for', async (t) => {
+  const port = await listen(createTlsServer({ key, cert, ...shared }, (socket) => { socket.resume().on('error', () => {}) }))
+  for (const http of [true, false]) {
+    const report = await probeLocal([port], { http, connections: 2, protocols: ['TLSv1.3'] })
+    t.match(report.results, [{ ticketsPerFullHandshake: 2, usedOnce: { resumed: 1 } }], `http: ${http}`)
+  }
+})
+
+t.test('what cannot be reached is part of the report', async (t) => {
+  const silent = await listen(createServer((socket) => { socket.resume() }))
+  const { port } = await plainHttps(shared)
+  const wantsCertificate = await plainHttps({ requestCert: true, rejectUnauthorized: true, ca: ca.cert })
+  const closed = await freePort()
+  const reasons: Array<[Promise<Report>, RegExp]> = [
+    [probeLocal([closed]), /: no connection: connect ECONNREFUSED/],
+    [probeLocal([silent], { timeout: 50 }), /: no connection: no TLS handshake within 50 ms$/],
+    [probe([`127.0.0.1:${port}`]), /: no connection: .*certificate/],
+    [probeLocal([port], { servernames: ['c.test'] }), /: no connection: .*c\.test/],
+    [probe(['nowhere.test'], { lookup: async () => [] }), /^nowhere.test:443: no connection: nowhere.test has no address$/],
+    [probeLocal([wantsCertificate.port], { protocols: ['TLSv1.3'] }), /: no connection: tlsv13 alert certificate required$/]
+  ]
+  for (const [pending, reason] of reasons) {
+    const report = await pending
+    t.match(report.problems, [reason])
+    t.equal(report.ok, false)
+    t.match(report.results, [{ status: 'unreachable', usedOnce: { connections: 1, failed: 1 } }])
+    t.match(renderReport(report), /unreachable/)
+  }
+  t.equal((await probe([`127.0.0.1:${port}`], { insecure: true, connections: 2, protocols: ['TLSv1.2'] })).ok, true)
+})
+
+t.test('a server that breaks off is left after three connections in a row', async (t) => {
+  const { server, port } = await plainHttps(shared)
+  let connections = 0
+  server.on('connection', (socket) => { if (++connections > 4) socket.destroy() })
+  const report = await probeLocal([port], { protocols: ['TLSv1.3'] })
+  t.match(report.results, [{ status: 'broken off', usedOnce: { connections: 7, failed: 3 }, newest: { connections: 0 } }])
+  t.match(report.problems, [/: connections kept failing: /])
+})
+
+t.test('a session that is no session is refused, one without a ticket has none', async (t) => {
+  t.equal(readTicket(Buffer.from('3007020101a4020400', 'hex')), undefined)
+  t.strictSame(readTicket(Buffer.from('300ca90402020258aa0404020a0b', 'hex')), { bytes: Buffer.from('0a0b', 'hex'), lifetimeHint: 600 })
+  t.throws(() => readTicket(Buffer.from('020101', 'hex')), { name: 'RangeError', message: /no DER sequence/ })
+  for (const hex of ['', '30', '300caa', '3080', '30850000000001', '3003aa0404']) {
+    t.throws(() => readTicket(Buffer.from(hex, 'hex')), { name: 'RangeError' }, hex)
+  }
+})
+
+t.test('targets and server names', async (t) => {
+  t.strictSame(parseTarget('example.com'), { host: 'example.com', port: 443 })
+  t.strictSame(parseTarget('b\u00fccher.example:8443'), { host: 'xn--bcher-kva.example', port: 8443 })
+  t.strictSame(parseTarget('[::1]:8443'), { host: '::1', port: 8443 })
+  t.strictSame([parseTarget('[::1]'), parseTarget('::1')], [{ host: '::1', port: 443 }, { host: '::1', port: 443 }])
+  for (const wrong of ['', ':443', 'a:0', 'a:65536', 'a:b', 'https://a', 'a b', '[a]:1', '[127.0.0.1]', 'a:1:2']) {
+    t.throws(() => parseTarget(wrong), { name: 'TypeError', message: `'${wrong}' is not` }, wrong)
+  }
+  t.equal(parseServerName('A.test.'), 'a.test')
+  for (const wrong of ['', '127.0.0.1', '::1', 'a b']) t.throws(() => parseServerName(wrong), TypeError, wrong)
+  for (const wrong of [{ connections: 1 }, { timeout: 0 }, { protocols: [] }, { servernames: [] }, { servernames: ['::1'] }]) {
+    await t.rejects(probe(['127.0.0.1'], wrong), TypeError, Object.keys(wrong).join())
+  }
+  await t.rejects(probe([]), TypeError)
+})
+
+t.test('progress: a line drawn over on a terminal, lines for each step elsewhere', async (t) => {
+  const { port } = await plainHttps(shared)
+  const seen: Progress[] = []
+  await probe([`127.0.0.1:${port}`], { ca: ca.cert, connections: 3 }, (progress) => { seen.push(progress) })
+  t.strictSame(seen.map(({ done, total }) => [done, total]), Array.from({ length: 18 }, (_, done) => [done, 18]))
+  for (const isTTY of [true, false]) {
+    let text = ''
+    const printer = progressPrinter({ isTTY, columns: 30, write: (part) => { text += part } })
+    for (const progress of seen) printer.show(progress)
+    printer.end()
+    if (isTTY) t.equal(text, '\r\x1b[K0 % of 18 connections: 127.0.\r\x1b[K')
+    else t.match(text, /^0 % of 18 connections: .*each ticket once\n16 % .*\n(.*\n){4}$/)
+  }
+})
+
+/** Runs the command line with these arguments after `probe`. */
+async function run (args: string[]): Promise<{ code: number | null, stdout: string, output: string }> {
+  const module = runModule("await import('../../lib/cli/index.js')", { args: ['probe', ...args] })
+  let stdout = ''
+  module.child.stdout?.on('data', (text: string) => { stdout += text })
+  const { code } = await module.exit
+  return { code, stdout, output: module.output() }
+}
+
+t.test('the command: table and JSON on standard output, exit status for scripts', async (t) => {
+  const { port } = await plainHttps(shared)
+  const file = join(t.testdir({ 'ca.pem': ca.cert, 'not.pem': 'x' }), 'ca.pem')
+  const target = `127.0.0.1:${port}`
+  const table = await run([target, '--ca', file, '--tls', '1.2', '-n', '3'])
+  t.match(table, { code: 0, stdout: /^ADDRESS .*\n.* yes\n\nAll returning connections resume\.\n$/ })
+  const json = await run([target, '--ca', file, '-n', '6', '--json', '--progress', '--servername', 'a.test', '--timeout', '5s', '--alpn', 'http/1.1'])
+  t.match(JSON.parse(json.stdout), { ok: false, connections: 6, results: [{ servername: 'a.test', ok: true }, { usedOnce: { share: 4 / 6 } }] })
+  t.match(json, { code: 1, output: /^0 % of 36 connections: / })
+  const wrong = [[], ['a:b'], [target, '--nonsense'], [target, '-n', '1'], [target, '--tls', '1.1'], [target, '--timeout', '5x'], [target, '-s', 'a,'],
+    [target, '--ca', file.replace('ca.pem', 'not.pem')]]
+  for (const args of wrong) t.match(await run(args), { code: 2, stdout: /^$/, output: /^error: / }, args[1] ?? args[0] ?? 'none')
+  t.match(await run(['--help']), { code: 0, stdout: /Exit status: 0 if all returning connections resume/ })
+})
+
+t.test('the examples in docs/probe.md', async (t) => {
+  const text = readFileSync(new URL('../docs/probe.md', import.meta.url), 'utf8')
+  const [first, second] = [await plainHttps(shared), await plainHttps(shared)]
+  const file = join(t.testdir({ 'ca.pem': ca.cert }), 'ca.pem')
+  const examples = [...text.matchAll(/^fastify-ticket-keys probe (.+)$/gm)].map((match) => match[1] ?? '')
+  t.equal(examples.length, 5)
+  for (const example of examples) {
+    const { code, stdout } = await run(example.replace('8443', `${first.port}`).replace('8444', `${second.port}`).replace('ca.pem', file).split(' '))
+    t.match({ code, stdout }, { code: 1, stdout: /resumed handshakes give no new ticket|no connection: .*certificate/ }, example)
+  }
+  const report = await probeLocal([first.port, second.port], { together: true })
+  const lines = renderReport(report).split('\n').map((line) => line.replace(/ +/g, ' '))
+  const plain = text.replace(/ +/g, ' ')
+  for (const head of ['ADDRESS ', 'FROM ', 'Tickets ']) t.ok(plain.includes(`\n${lines.find((line) => line.startsWith(head))}\n`), head)
+  t.strictSame(Object.keys(JSON.parse(/```json\n(.*?)```/s.exec(text)?.[1] ?? '{}')), Object.keys(report.results[0] ?? {}))
+})
