@@ -14,7 +14,8 @@ export const TicketStatus = Object.freeze({
   /** break the handshake */
   Error: -1
 })
-export type TicketStatus = typeof TicketStatus[keyof typeof TicketStatus]
+/** 2, 1, 0 or −1: a value of `TicketStatus`. */
+export type TicketStatusCode = typeof TicketStatus[keyof typeof TicketStatus]
 
 /** A key as the callback gives it: AES-128-CBC or AES-256-CBC by the length of `aesKey`, HMAC-SHA256. */
 export interface CallbackKey {
@@ -39,7 +40,7 @@ export interface TicketKeyRequest {
 
 /** What is answered: a status, with a key for `Accept` and `Renew`. */
 export interface TicketKeyDecision {
-  status: TicketStatus
+  status: TicketStatusCode
   key?: CallbackKey
 }
 

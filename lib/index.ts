@@ -10,7 +10,7 @@ Object.assign(plugin, named, { default: plugin, fastifyTicketKeys: plugin })
 
 export { plugin as default, plugin as fastifyTicketKeys, plugin as 'module.exports' }
 export { createTicketKeys, setTicketKeyCallback, tlsSession, TicketKeys, TicketStatus }
-export type { CallbackKey, TicketKeyCallback, TicketKeyCallbackOptions, TicketKeyDecision, TicketKeyRequest } from './callback.js'
+export type { CallbackKey, TicketKeyCallback, TicketKeyCallbackOptions, TicketKeyDecision, TicketKeyRequest, TicketStatusCode } from './callback.js'
 export type { Duration } from './duration.js'
 export type { EnvironmentOptions } from './environment.js'
 export type { KeyFormat } from './keys/formats/index.js'

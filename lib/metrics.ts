@@ -14,8 +14,8 @@ type HistogramValue = Awaited<ReturnType<Histogram['get']>>['values'][number]
 class AgeHistogram extends Histogram {
   readonly #manager: TicketKeys
 
-  constructor (manager: TicketKeys, registers: Registry[]) {
-    super({ name: AGE, help: AGE_HELP, registers })
+  constructor (manager: TicketKeys) {
+    super({ name: AGE, help: AGE_HELP, registers: [] })
     this.#manager = manager
   }
 
@@ -46,9 +46,10 @@ export function metricsRegistry (manager: TicketKeys, contentType: 'text' | 'ope
 
 /** Puts the manager's metrics into a registry; their values are read when it is. Throws where it has metrics of these names. */
 export function registerMetrics (manager: TicketKeys, registry: Registry): void {
-  const registers = [registry]
+  // Registered one by one: a constructor that registers would be called for its side effect.
+  const registers: Registry[] = []
   const counter = (name: string, help: string, labelNames: string[], collect: (set: (labels: Record<string, string>, value: number) => void, stats: TicketStats) => void): void => {
-    new Counter({
+    registry.registerMetric(new Counter({
       name,
       help,
       labelNames,
@@ -58,10 +59,10 @@ export function registerMetrics (manager: TicketKeys, registry: Registry): void 
         this.reset()
         collect((labels, value) => this.inc(labels, value), manager.stats())
       }
-    })
+    }))
   }
   const gauge = (name: string, help: string, labelNames: string[], collect: (set: (labels: Record<string, string>, value: number) => void) => void): void => {
-    new Gauge({
+    registry.registerMetric(new Gauge({
       name,
       help,
       labelNames,
@@ -71,7 +72,7 @@ export function registerMetrics (manager: TicketKeys, registry: Registry): void 
         if (labelNames.length === 0) this.remove()
         collect((labels, value) => this.set(labels, value))
       }
-    })
+    }))
   }
   const byProtocol = (name: string, help: string, pick: (stats: TicketStats) => Record<Protocol, number>): void => {
     counter(name, help, ['protocol'], (set, stats) => { for (const protocol of PROTOCOLS) set({ protocol }, pick(stats)[protocol]) })
@@ -91,8 +92,7 @@ export function registerMetrics (manager: TicketKeys, registry: Registry): void 
       set({ protocol, resumed: 'false' }, stats.handshakes[protocol].full)
     }
   })
-  // Constructing it registers it.
-  Reflect.construct(AgeHistogram, [manager, registers])
+  registry.registerMetric(new AgeHistogram(manager))
   gauge('tls_ticket_keys', 'Session ticket keys held', ['state'], (set) => {
     const counts = { next: 0, current: 0, previous: 0 }
     for (const key of manager.status().keys) counts[key.state]++

@@ -314,7 +314,7 @@ t.test('base64 agrees with Node.js, and takes the canonical form only', async (t
 
 t.test('the documentation is right', async (t) => {
   const docs = readFileSync(new URL('../docs/key-formats.md', import.meta.url), 'utf8')
-  const rows = [...docs.matchAll(/^\| `(\w+)` \|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|/gm)].map((match) => match.slice(1).map((cell) => cell.trim()))
+  const rows = [...docs.matchAll(/^\| `(\w+)` \|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|/gm)].map((match) => match.slice(1).map((cell) => cell.trim()))
   t.same(rows.map(([format]) => format), KEY_FORMATS, 'every format, in order')
   for (const [format, layouts = '', size = '', issuing = '', timed = ''] of rows as [KeyFormat, ...string[]][]) {
     t.equal(timed !== 'none', isTimed(format), `${format}: times`)

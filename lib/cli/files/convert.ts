@@ -3,7 +3,7 @@ import { HAPROXY_MIN_KEYS, isTimed, serializeKeys, type KeyFormat } from '../../
 import type { KeyState, TicketKey } from '../../keys/key.js'
 import { checkTarget, writeKeys, type Output, type Target } from './output.js'
 import { readKeys, type KeyPath } from './read.js'
-import { stateOf } from './timetable.js'
+import { compareTimes, stateOf } from './timetable.js'
 
 /** Options of `convert`. */
 export interface ConvertOptions extends Target {
@@ -28,18 +28,13 @@ function orderFor (to: KeyFormat, read: KeyPath, now: number): TicketKey[] {
   if (to === 'json') return read.keys
   const inState = (state: KeyState) => read.keys.filter((key) => stateOf(key, read.keys, now) === state)
   const current = inState('current')
-  const next = inState('next').toSorted((a, b) => compare(a.notBefore, b.notBefore))
-  const previous = read.timed ? inState('previous').toSorted((a, b) => compare(b.notBefore, a.notBefore)) : inState('previous')
+  const next = inState('next').toSorted((a, b) => compareTimes(a.notBefore, b.notBefore))
+  const previous = read.timed ? inState('previous').toSorted((a, b) => compareTimes(b.notBefore, a.notBefore)) : inState('previous')
   if (!read.timed && read.format === 'haproxy') previous.reverse()
   if (to !== 'haproxy') return [...current, ...next, ...previous]
   // The last but one issues, so something has to follow it: the next key, or one that only accepts.
   const last = next.shift() ?? previous.shift()
   return [...next.reverse(), ...previous.reverse(), ...current, ...(last === undefined ? [] : [last])]
-}
-
-/** Infinities can't be subtracted from each other. */
-function compare (a: number, b: number): number {
-  return a === b ? 0 : a < b ? -1 : 1
 }
 
 function losses (read: KeyPath, live: readonly TicketKey[], to: KeyFormat, now: number): string[] {

@@ -27,9 +27,11 @@ export interface Lock {
  * So everyone announces themself with a file of a name that is never used again, then looks at the others: who is alone has the lock,
  * who is not takes their file back and tries later. Of two, at least the later one sees the other. The name says which
  * process of which host it is, so that the files of the dead can be removed by anyone at any time.
+ *
+ * @throws SourceError if others hold the lock for `patience` ms
  */
-export async function withLock<T> (directory: string, work: (lock: Lock) => Promise<T>): Promise<T> {
-  const end = performance.now() + PATIENCE
+export async function withLock<T> (directory: string, work: (lock: Lock) => Promise<T>, patience = PATIENCE): Promise<T> {
+  const end = performance.now() + patience
   while (performance.now() < end) {
     if (await isFree(directory)) {
       const name = `.lock.${process.pid}.${HOST}.${randomBytes(8).toString('hex')}`
@@ -49,7 +51,7 @@ export async function withLock<T> (directory: string, work: (lock: Lock) => Prom
     }
     await sleep(10 + Math.random() * 50)
   }
-  throw new SourceError(`${directory}: locked by another run for ${PATIENCE / 1000} s (files .lock.*)`)
+  throw new SourceError(`${directory}: locked by another run for ${patience / 1000} s (files .lock.*)`)
 }
 
 const NAME = /^\.lock\.(\d+)\.([0-9a-f]{16})\.[0-9a-f]{16}$/

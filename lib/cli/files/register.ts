@@ -29,12 +29,13 @@ export function registerFiles (program: Command, output: Output): void {
     .addOption(formatOption('--format <format>', 'format of the keys; json is recognized'))
     .option('--keep <n>', 'keys to keep in a format without times, the next and the current one counted\n(default: enough for the ticket lifetime)', parseCount))
     .addHelpText('after', `
-Run it at least once in a rotation interval. More often is safe: nothing changes before its time. So are
-two runs at once, and a run that is killed.
+Run it at least once in a rotation interval. More often is safe: nothing changes
+before its time. So are two runs at once, and a run that is killed.
 
-json and lighttpd: new keys get their times; in a directory, each gets a file of its own, and files go when all their keys have
-expired. Formats without times rotate in one file, by its age: the second key (haproxy: the last) is the next
-one, which all hosts know before it issues.
+json and lighttpd: new keys get their times; in a directory, each gets a file of
+its own, and files go when all their keys have expired.
+Formats without times rotate in one file, by its age. The second key (haproxy:
+the last) is the next one, which all hosts know before it issues.
 ${examples(
   'rotate /run/keys/tickets.json',
   'rotate /run/keys.d --rotation-interval 12h --ticket-lifetime 24h',

@@ -7,7 +7,7 @@ import { keyId, MAX_KEYS, type TicketKey } from '../../keys/key.js'
 import { ignoreMissing, removeLeftBehind, replaceFile, writeNewFile } from '../../keys/write-file.js'
 import { withLock, type Lock } from './lock.js'
 import { readKeyPath, type KeyPath } from './read.js'
-import { checkRotation, minKeep, rotateTimed, stepList, type Rotation } from './timetable.js'
+import { checkRotation, compareTimes, minKeep, rotateTimed, stepList, type Rotation } from './timetable.js'
 
 /** Share of the interval after which a list without times is due: cron is never quite on time. */
 const DUE = 0.9
@@ -47,7 +47,7 @@ async function rotateFile (read: KeyPath, path: string, options: RotateOptions, 
   const result = countChanges(read.keys, keys)
   if (!hasChanged(read.keys, keys)) return result
   // lighttpd itself reads the first key only, and remembers those that it read before.
-  if (read.format === 'lighttpd') keys.sort((a, b) => a.notBefore > b.notBefore ? -1 : 1)
+  if (read.format === 'lighttpd') keys.sort((a, b) => compareTimes(b.notBefore, a.notBefore))
   await replaceKeys(path, keys, read.format, lock)
   return result
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { OptionsError } from '../../errors.js'
 import { HAPROXY_MIN_KEYS, type KeyFormat } from '../../keys/formats/index.js'
 import { ACCEPTS, MAX_KEYS, NAME_LENGTH, type KeyState, type KeyTimes, type TicketKey } from '../../keys/key.js'
+import { currentKey, stateOf as stateBeside } from '../../keys/timetable.js'
 
 /** How far ahead keys are known before they issue: so many intervals, and at least so many ms. */
 const AHEAD_INTERVALS = 3
@@ -23,11 +24,12 @@ export function makeKey (half: number, times: KeyTimes): TicketKey {
 
 /** What a key is at a moment, in the company of the others. */
 export function stateOf (key: TicketKey, keys: readonly TicketKey[], now: number): KeyState | 'expired' {
-  if (key.acceptUntil <= now) return 'expired'
-  if (key.notBefore > now) return 'next'
-  const begun = keys.filter(({ notBefore, issueUntil }) => notBefore <= now && now < issueUntil)
-  const newest = Math.max(...begun.map(({ notBefore }) => notBefore))
-  return key === begun.find(({ notBefore }) => notBefore === newest) ? 'current' : 'previous'
+  return stateBeside(key, currentKey(keys, now), now) ?? 'expired'
+}
+
+/** For sorting: infinities can't be subtracted from each other. */
+export function compareTimes (a: number, b: number): number {
+  return a === b ? 0 : a < b ? -1 : 1
 }
 
 /** Refuses a rotation so quick that the keys of its timetable would not fit in a ring. */

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Runs `npm start` as a newcomer would, then every command that it prints, and looks for the resumption that they promise.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+output=$(mktemp)
+PORT=0 METRICS_PORT=0 setsid npm start >"$output" 2>&1 &
+server=$!
+trap 'kill -- -"$server" 2>/dev/null || true; rm -f "$output" /tmp/ticket12.pem /tmp/ticket13.pem' EXIT
+
+for _ in $(seq 300); do
+  grep -q 'Stop with' "$output" && break
+  kill -0 "$server" 2>/dev/null || { cat "$output"; exit 1; }
+  sleep 1
+done
+
+resumed=0
+while IFS= read -r command; do
+  echo "$command"
+  # As printed, without a terminal.
+  answer=$(eval "timeout 60 ${command#  }" 2>/dev/null </dev/null) || { echo 'failed'; exit 1; }
+  resumed=$((resumed + $(grep -o '"resumed":true' <<<"$answer" | wc -l)))
+done < <(grep -E '^  curl -sk ' "$output")
+while IFS= read -r command; do
+  echo "$command"
+  answer=$(timeout 60 bash -c "$command" 2>/dev/null </dev/null) || { echo 'failed'; exit 1; }
+  resumed=$((resumed + $(grep -o '"resumed":true' <<<"$answer" | wc -l)))
+  if [[ $command == *'/metrics' ]]; then grep -q '^tls_ticket_resumed_total{protocol="TLSv1.3"} 2$' <<<"$answer"; fi
+done < <(grep -E '^  (printf|curl -s |npx)' "$output")
+
+# curl's second connection, and OpenSSL's second of each version.
+[ "$resumed" -eq 3 ] || { echo "expected 3 resumed connections, saw $resumed"; exit 1; }
+echo "resumed as printed: $resumed of 3"

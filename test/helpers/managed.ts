@@ -1,0 +1,49 @@
+import type { Server } from 'node:net'
+import type { Test } from 'tap'
+import { Clock } from '../../lib/clock.js'
+import type { Log } from '../../lib/log.js'
+import { startTicketKeys, type TicketKeys } from '../../lib/manager.js'
+import { resolveOptions, type TicketKeysOptions } from '../../lib/options.js'
+import { plainHttps, type PlainServer } from './server.js'
+
+/** A logger that keeps what it was told. */
+export class LogBook implements Log {
+  readonly lines: Array<{ level: keyof Log, message: string }> = []
+
+  info (message: string): void { this.lines.push({ level: 'info', message }) }
+  warn (message: string): void { this.lines.push({ level: 'warn', message }) }
+  error (message: string): void { this.lines.push({ level: 'error', message }) }
+
+  /** The messages of one level, without the one about memory that the system would not lock. */
+  of (level: keyof Log): string[] {
+    return this.lines.filter((line) => line.level === level && !line.message.includes('RLIMIT_MEMLOCK')).map(({ message }) => message)
+  }
+}
+
+/** A manager, with its clock and what it logs. */
+export interface Managed {
+  keys: TicketKeys
+  clock: Clock
+  log: LogBook
+}
+
+/** Makes a manager that the environment says nothing to; closed with the test. */
+export async function manage (t: Test, options: TicketKeysOptions = {}, clock = new Clock()): Promise<Managed> {
+  const log = new LogBook()
+  const keys = await startTicketKeys(resolveOptions({ environment: false, ...options }), log, clock)
+  t.teardown(async () => { await keys.close() })
+  return { keys, clock, log }
+}
+
+/** A listening server under a manager of its own: an HTTPS one, or what `start` makes. */
+export async function serve (t: Test, options?: TicketKeysOptions): Promise<Managed & PlainServer>
+export async function serve<S extends Server> (
+  t: Test, options: TicketKeysOptions | undefined, start: () => Promise<PlainServer<S>>, clock?: Clock
+): Promise<Managed & PlainServer<S>>
+export async function serve (
+  t: Test, options?: TicketKeysOptions, start: () => Promise<PlainServer> = plainHttps, clock?: Clock
+): Promise<Managed & PlainServer> {
+  const [managed, plain] = await Promise.all([manage(t, options, clock), start()])
+  managed.keys.attach(plain.server)
+  return { ...managed, ...plain }
+}
