@@ -1,36 +1,11 @@
-import { Duplex } from 'node:stream'
-import tls, { type TLSSocket } from 'node:tls'
+import type { SecureContext, Server, TLSSocket } from 'node:tls'
+import { clientPolicy } from './client-policy.js'
 import type { Clock } from './clock.js'
 import { NotTlsError } from './errors.js'
 import type { Log } from './log.js'
-import type { NativeManager, SocketMaker } from './native.js'
+import type { NativeManager } from './native.js'
 import { noteFullHandshake, noteResumption } from './session.js'
-import { clientPolicy } from './client-policy.js'
-
-/** What tls.Server has beside its documented members, the same in every supported Node.js. */
-export interface TlsServerInternals extends tls.Server {
-  _sharedCreds?: tls.SecureContext
-  /** what addContext was given: pattern, native context */
-  _contexts?: Array<[RegExp, unknown]>
-  ticketKeys?: Buffer
-}
-
-/** Whether this is a server whose tickets can be managed: `https`, `http2` with TLS, `tls`. */
-export function isTlsServer (server: unknown): server is TlsServerInternals {
-  return server instanceof tls.Server && (server as TlsServerInternals)._sharedCreds !== undefined
-}
-
-/** Makes a server-side socket on a context, for the addon to find the context by: no data ever passes. */
-export function socketMaker (secureContext: tls.SecureContext): SocketMaker {
-  return () => {
-    const nowhere = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
-    const socket = new tls.TLSSocket(nowhere, { isServer: true, secureContext })
-    socket.on('error', () => {})
-    // Frees its SSL after the addon has looked at it.
-    setImmediate(() => socket.destroy())
-    return socket
-  }
-}
+import { isTlsServer, socketMaker, type TlsServerInternals } from './tls-server.js'
 
 type Patched = 'setSecureContext' | 'addContext' | 'setTicketKeys'
 
@@ -70,7 +45,7 @@ export class Attachment {
   #after (method: Patched, then: () => void): void {
     const { server } = this
     const original = server[method] as (...args: unknown[]) => unknown
-    const patched = function (this: tls.Server, ...args: unknown[]): unknown {
+    const patched = function (this: Server, ...args: unknown[]): unknown {
       const result = original.apply(this, args)
       then()
       return result
@@ -84,8 +59,8 @@ export class Attachment {
 
   #takeOver (first: boolean): void {
     const { server } = this
-    const others = (server._contexts ?? []).map(([, context]) => socketMaker({ context } as tls.SecureContext))
-    const found = this.#native.attach(socketMaker(server._sharedCreds as tls.SecureContext), clientPolicy(server), others)
+    const others = (server._contexts ?? []).map(([, context]) => socketMaker({ context } as SecureContext))
+    const found = this.#native.attach(socketMaker(server._sharedCreds as SecureContext), clientPolicy(server), others)
     if (found === null) throw new NotTlsError("the server's TLS context was not found")
     if (found.noTicket) this.#log.warn('the server has SSL_OP_NO_TICKET: TLS 1.3 sessions stay in memory, TLS 1.2 has no tickets, and no managed key is used')
     if (first && server.ticketKeys !== undefined) this.#log.warn('the option ticketKeys has no effect: this server has managed ticket keys')

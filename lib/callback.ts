@@ -1,4 +1,4 @@
-import { isTlsServer, socketMaker } from './attach.js'
+import { isTlsServer, socketMaker } from './tls-server.js'
 import { CallbackError } from './errors.js'
 import { NAME_LENGTH } from './keys/key.js'
 import { addon, type Decision } from './native.js'

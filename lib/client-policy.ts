@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import type { TlsServerInternals } from './attach.js'
+import type { TlsServerInternals } from './tls-server.js'
 
 /** Bytes of the digest, as native/handshake.h has them. */
 const LENGTH = 16

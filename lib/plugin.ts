@@ -1,7 +1,7 @@
 import type { Server } from 'node:net'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { isTlsServer } from './attach.js'
+import { isTlsServer } from './tls-server.js'
 import { NotTlsError } from './errors.js'
 import { startTicketKeys, type TicketKeys } from './manager.js'
 import { resolveOptions, type TicketKeysOptions } from './options.js'

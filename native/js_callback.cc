@@ -18,6 +18,7 @@ namespace ticket_keys {
 namespace {
 
 int context_index = -1;
+int ssl_index = -1;
 
 // The functions of one environment (a thread's JavaScript). An SSL_CTX is freed inside garbage
 // collection, where no JavaScript handle may be touched: what it leaves is deleted at the next
@@ -28,19 +29,29 @@ struct Environment final {
 };
 
 struct JsCallback final {
+  JsCallback(std::unique_ptr<Napi::FunctionReference> function, std::shared_ptr<Environment> of)
+      : decide(std::move(function)), environment(std::move(of)) {}
+  ~JsCallback() {
+    if (environment->alive) {
+      environment->dropped.push_back(std::move(decide));
+    } else {
+      // Its environment took the function with it; the reference must not be touched any more.
+      decide->SuppressDestruct();
+    }
+  }
+  JsCallback(const JsCallback&) = delete;
+  JsCallback& operator=(const JsCallback&) = delete;
+
   std::unique_ptr<Napi::FunctionReference> decide;
-  std::shared_ptr<Environment> environment;
+  const std::shared_ptr<Environment> environment;
 };
 
-void OnFreeContext(void*, void* data, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int)
-  std::unique_ptr<JsCallback> callback(static_cast<JsCallback*>(data));
-  if (callback == nullptr) return;
-  if (callback->environment->alive) {
-    callback->environment->dropped.push_back(std::move(callback->decide));
-  } else {
-    // Its environment took the function with it; the reference must not be touched any more.
-    callback->decide->SuppressDestruct();
-  }
+// Held by the SSL_CTX, and by each SSL from its first ticket on: SNI changes the context that an
+// SSL has.
+using Holder = std::shared_ptr<JsCallback>;
+
+void OnFree(void*, void* holder, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int)
+  delete static_cast<Holder*>(holder);
 }
 
 int OnDuplicate(CRYPTO_EX_DATA*, const CRYPTO_EX_DATA*, void** from, int, long,
@@ -116,10 +127,25 @@ Decision Decide(const JsCallback& callback, SSL* ssl, const uint8_t* key_name) {
   return decision;
 }
 
+const JsCallback* CallbackOf(SSL* ssl, const SSL_CTX* ssl_ctx) {
+  auto* held = static_cast<Holder*>(SSL_get_ex_data(ssl, ssl_index));
+  if (held != nullptr) return held->get();
+  const auto* holder = static_cast<Holder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index));
+  if (holder == nullptr) return nullptr;
+  auto copy = std::make_unique<Holder>(*holder);
+  if (SSL_set_ex_data(ssl, ssl_index, copy.get()) != 1) return nullptr;
+  return copy.release()->get();
+}
+
+// Runs before a ticket's key is asked for, with the context that the connection began with.
+int OnGenerate(SSL* ssl, void* ssl_ctx) {
+  CallbackOf(ssl, static_cast<const SSL_CTX*>(ssl_ctx));
+  return 1;
+}
+
 int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                 EVP_MAC_CTX* mac, int encrypt) {
-  const SSL_CTX* ssl_ctx = SSL_get_SSL_CTX(ssl);
-  auto* callback = static_cast<JsCallback*>(SSL_CTX_get_ex_data(ssl_ctx, context_index));
+  const JsCallback* callback = CallbackOf(ssl, SSL_get_SSL_CTX(ssl));
   if (callback == nullptr || !callback->environment->alive) return 0;
   const Napi::HandleScope scope(callback->decide->Env());
   const Decision decision = Decide(*callback, ssl, encrypt == 1 ? nullptr : name);
@@ -137,9 +163,11 @@ int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
 
 bool InitializeJsCallbacks() {
   static const bool made = [] {
-    context_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, nullptr, nullptr,
-                                            OnDuplicate, OnFreeContext);
-    return context_index >= 0;
+    context_index =
+        CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, nullptr, nullptr, OnDuplicate, OnFree);
+    ssl_index =
+        CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nullptr, nullptr, OnDuplicate, OnFree);
+    return context_index >= 0 && ssl_index >= 0;
   }();
   return made;
 }
@@ -148,18 +176,16 @@ Napi::Value SetTicketKeyCallback(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   SSL_CTX* ssl_ctx = CaptureContext(info[0].As<Napi::Function>());
   if (ssl_ctx == nullptr) return Napi::Boolean::New(env, false);
-  auto callback = std::make_unique<JsCallback>();
-  callback->environment = EnvironmentOf(env);
-  callback->decide =
-      std::make_unique<Napi::FunctionReference>(Napi::Persistent(info[1].As<Napi::Function>()));
-  std::unique_ptr<JsCallback> old(
-      static_cast<JsCallback*>(SSL_CTX_get_ex_data(ssl_ctx, context_index)));
-  if (SSL_CTX_set_ex_data(ssl_ctx, context_index, callback.get()) != 1) {
-    old.release();
+  auto holder = std::make_unique<Holder>(std::make_shared<JsCallback>(
+      std::make_unique<Napi::FunctionReference>(Napi::Persistent(info[1].As<Napi::Function>())),
+      EnvironmentOf(env)));
+  const std::unique_ptr<Holder> old(
+      static_cast<Holder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index)));
+  // Setting ex_data at an index that was set before allocates nothing and does not fail.
+  if (SSL_CTX_set_ex_data(ssl_ctx, context_index, holder.get()) != 1)
     return Napi::Boolean::New(env, false);
-  }
-  callback.release();
-  SSL_CTX_set_session_ticket_cb(ssl_ctx, nullptr, nullptr, nullptr);
+  holder.release();
+  SSL_CTX_set_session_ticket_cb(ssl_ctx, OnGenerate, nullptr, ssl_ctx);
   return Napi::Boolean::New(env, SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl_ctx, OnTicketKey) == 1);
 }
 

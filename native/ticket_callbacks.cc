@@ -66,14 +66,17 @@ int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
 
 // Runs before each ticket is made. Returning 0 would break the handshake.
 int OnGenerate(SSL* ssl, void* arg) {
-  auto* context = static_cast<AttachedContext*>(arg);
-  Handshake* handshake = Handshake::Of(ssl, context);
+  Handshake* handshake = Handshake::Of(ssl, static_cast<AttachedContext*>(arg));
   if (handshake == nullptr) return 1;
   handshake->withhold = true;
   const std::optional<Protocol> protocol = ProtocolOf(ssl);
-  if (!protocol.has_value() || !MayIssue(ssl, *context, *protocol)) return 1;
+  if (!protocol.has_value() || !MayIssue(ssl, *handshake->context, *protocol)) return 1;
+  // Resumed, but not by one of our tickets: an external PSK or a session ID. A ticket would let in
+  // again, unasked, whom the application's PSK callback or session store has let in now.
+  const bool resumed = SSL_session_reused(ssl) == 1;
+  if ((resumed && !handshake->accepted) || SSL_get_psk_identity(ssl) != nullptr) return 1;
 
-  TicketManager* manager = context->manager.get();
+  TicketManager* manager = handshake->context->manager.get();
   const double now = manager->Now();
   double accept_until;
   {
@@ -90,12 +93,12 @@ int OnGenerate(SSL* ssl, void* arg) {
   void* bytes = nullptr;
   size_t length = 0;
   TicketData presented;
-  // Application data survives a renewal. A resumed session without it was not resumed from one of
-  // our tickets (an external PSK, or a session ID): it begins here.
-  const bool renewed = SSL_session_reused(ssl) == 1 &&
-                       SSL_SESSION_get0_ticket_appdata(session, &bytes, &length) == 1 &&
-                       length > 0 && presented.Read(static_cast<const uint8_t*>(bytes), length);
-  const TicketData data = DescribeSession(ssl, *handshake, renewed ? &presented : nullptr, now);
+  // Application data survives a renewal.
+  if (resumed && (SSL_SESSION_get0_ticket_appdata(session, &bytes, &length) != 1 ||
+                  !presented.Read(static_cast<const uint8_t*>(bytes), length))) {
+    return 1;
+  }
+  const TicketData data = DescribeSession(ssl, *handshake, resumed ? &presented : nullptr, now);
   const double lifetime = TicketLifetime(ssl, manager->options, data, accept_until, *protocol, now);
   if (lifetime < 1) return 1;
 
@@ -156,11 +159,11 @@ void CountRefusal(Handshake* handshake, Protocol protocol, Reason reason) {
 
 SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char* name,
                             size_t name_length, SSL_TICKET_STATUS status, void* arg) {
-  auto* context = static_cast<AttachedContext*>(arg);
-  Handshake* handshake = Handshake::Of(ssl, context);
+  Handshake* handshake = Handshake::Of(ssl, static_cast<AttachedContext*>(arg));
   const std::optional<Protocol> protocol = ProtocolOf(ssl);
   if (handshake == nullptr || !protocol.has_value()) return SSL_TICKET_RETURN_IGNORE;
-  TicketManager* manager = context->manager.get();
+  const AttachedContext& context = *handshake->context;
+  TicketManager* manager = context.manager.get();
   // Where no tickets are given, none is promised either: an empty one would follow.
   const bool tickets = *protocol == Protocol::kTls13 || manager->options.tls12_tickets;
   const SSL_TICKET_RETURN refuse =
@@ -176,8 +179,7 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   if (status == SSL_TICKET_NO_DECRYPT || session == nullptr) {
     reason = WhyNotDecrypted(handshake, name, name_length);
   } else {
-    reason =
-        tickets ? WhyRefused(ssl, session, *context, *protocol, now, &data) : Reason::kMismatch;
+    reason = tickets ? WhyRefused(ssl, session, context, *protocol, now, &data) : Reason::kMismatch;
   }
   handshake->match = KeyMatch::kNotAsked;
   if (reason.has_value()) {

@@ -1,0 +1,187 @@
+import Fastify from 'fastify'
+import type { Test } from 'tap'
+import type { TicketKeys } from '../../lib/manager.js'
+import { REASONS, type RejectReason } from '../../lib/native.js'
+import { addRoutes } from '../../lib/routes.js'
+import { PROTOCOLS, type Exchange, type Protocol } from './client.js'
+import type { Managed } from './managed.js'
+import { changes, parseMetrics, type Metrics } from './metrics.js'
+import type { Handshake, PlainServer } from './server.js'
+
+/** What a step adds to the counters of one protocol version; what is left out is 0. */
+export interface Counts {
+  /** finished full handshakes */
+  full?: number
+  /** finished handshakes that resumed from a ticket */
+  resumed?: number
+  /** finished handshakes with `isSessionReused()`, but by an external PSK or a session ID */
+  otherwise?: number
+  issued?: number
+  renewed?: number
+  rejected?: Partial<Record<RejectReason, number>>
+  /** how old the tickets that resumed were, s, by the manager's clock; default 0 */
+  age?: number
+}
+
+export type Step = Partial<Record<Protocol, Counts>>
+
+/** How long a step may take on a busy machine, s: by so much a ticket may be older than a test says. */
+const SLOW = 30
+const AGE = 'tls_ticket_age_seconds'
+const COUNTERS = /^tls_(ticket_(issued|renewed|resumed|rejected|key_rotations|key_reloads)_total|handshakes_total|ticket_age_seconds)/
+
+/**
+ * Holds what clients saw, what the server's `isSessionReused()` said, `stats()` and the metrics page against each other: all four must
+ * be equal to the unit, and nothing else may have changed.
+ */
+export class Ledger {
+  readonly #test: Test
+  readonly #manager: TicketKeys
+  readonly #handshakes: Handshake[]
+  readonly #metrics = Fastify()
+
+  constructor (t: Test, { keys, handshakes }: Managed & PlainServer) {
+    this.#test = t
+    this.#manager = keys
+    this.#handshakes = handshakes
+    addRoutes(this.#metrics, keys, {}, false)
+    t.teardown(async () => { await this.#metrics.close() })
+  }
+
+  /** Runs an action and checks that exactly `expected` has changed. Where it gives exchanges, they have to fit as well. */
+  async step<Result> (name: string, expected: Step, action: () => Promise<Result>): Promise<Result> {
+    const t = this.#test
+    const before = await this.page()
+    const seen = this.#handshakes.length
+    const result = await action()
+    const after = await this.page()
+
+    const changed = changes(before, after)
+    const ages = Object.keys(changed).filter((key) => key.startsWith(AGE))
+    const others = Object.fromEntries(Object.entries(changed).filter(([key]) => COUNTERS.test(key) && !ages.includes(key)))
+    t.strictSame(sorted(others), sorted(series(expected)), `${name}: counters`)
+    this.#checkAges(name, expected, (key) => changed[key] ?? 0)
+    t.strictSame(tally(this.#handshakes.slice(seen)), handshakesOf(expected), `${name}: the server's secureConnection`)
+    const exchanges = [result].flat().filter(isExchange)
+    if (exchanges.length > 0) t.strictSame(tally(exchanges), handshakesOf(expected), `${name}: the clients`)
+    return result
+  }
+
+  /** The metrics page, over its route; its counters are checked against `stats()`. */
+  async page (): Promise<Metrics> {
+    const { body, statusCode } = await this.#metrics.inject('/metrics')
+    if (statusCode !== 200) throw new Error(body)
+    const page = parseMetrics(body)
+    const counters = new Map([...page].filter(([key]) => COUNTERS.test(key) && !key.includes('_reloads_')))
+    this.#test.strictSame(sorted(Object.fromEntries(counters)), sorted(fromStats(this.#manager)), 'the page says what stats() says')
+    return page
+  }
+
+  #checkAges (name: string, expected: Step, by: (key: string) => number): void {
+    const t = this.#test
+    const counts = PROTOCOLS.map((protocol) => expected[protocol] ?? {})
+    const all = counts.reduce((sum, { resumed = 0 }) => sum + resumed, 0)
+    const least = counts.reduce((sum, { resumed = 0, age = 0 }) => sum + resumed * age, 0)
+    t.equal(by(`${AGE}_count`), all, `${name}: ages counted`)
+    const sum = by(`${AGE}_sum`)
+    t.ok(sum > least - 0.01 && sum <= least + SLOW * all, `${name}: sum of ages is ${sum}, not from ${least} on`)
+    for (const { le } of this.#manager.stats().age.buckets) {
+      const label = le === Infinity ? '+Inf' : le
+      const under = counts.reduce((sum, { resumed = 0, age = 0 }) => sum + (age + SLOW <= le ? resumed : 0), 0)
+      const possible = counts.reduce((sum, { resumed = 0, age = 0 }) => sum + (age <= le ? resumed : 0), 0)
+      const inBucket = by(`${AGE}_bucket{le="${label}"}`)
+      t.ok(inBucket >= under && inBucket <= possible, `${name}: ${inBucket} ages up to ${le}, expected ${under} to ${possible}`)
+    }
+  }
+}
+
+/** What one full handshake does, after refusing a ticket if there is a `reason`. */
+export function full (protocol: Protocol, reason?: RejectReason): Step {
+  const refused = reason === undefined ? {} : { rejected: { [reason]: 1 } }
+  return { [protocol]: { full: 1, issued: protocol === 'TLSv1.3' ? 2 : 1, ...refused } }
+}
+
+/** What one resumed handshake does: a new ticket comes over TLS 1.3 always, over TLS 1.2 if `renewed`. */
+export function resumed (protocol: Protocol, { age = 0, renewed = false } = {}): Step {
+  return { [protocol]: { resumed: 1, renewed: protocol === 'TLSv1.3' || renewed ? 1 : 0, age } }
+}
+
+/** The sum of steps; tickets of another age than 0 can't be added up. */
+export function sum (...steps: Step[]): Step {
+  const total: Step = {}
+  for (const protocol of PROTOCOLS) {
+    const counts = steps.flatMap((step) => step[protocol] ?? [])
+    const add = (pick: (count: Counts) => number | undefined): number => counts.reduce((sum, count) => sum + (pick(count) ?? 0), 0)
+    total[protocol] = {
+      full: add((count) => count.full),
+      resumed: add((count) => count.resumed),
+      otherwise: add((count) => count.otherwise),
+      issued: add((count) => count.issued),
+      renewed: add((count) => count.renewed),
+      rejected: Object.fromEntries(REASONS.map((reason) => [reason, add((count) => count.rejected?.[reason])]))
+    }
+  }
+  return total
+}
+
+/** Series of the metrics page by how much a step makes them grow. */
+function series (step: Step): Record<string, number> {
+  const grown: Array<[string, number]> = PROTOCOLS.flatMap((protocol) => {
+    const { full = 0, resumed = 0, otherwise = 0, issued = 0, renewed = 0, rejected = {} } = step[protocol] ?? {}
+    return [
+      [`tls_handshakes_total{protocol="${protocol}",resumed="false"}`, full],
+      [`tls_handshakes_total{protocol="${protocol}",resumed="true"}`, resumed + otherwise],
+      [`tls_ticket_resumed_total{protocol="${protocol}"}`, resumed],
+      [`tls_ticket_issued_total{protocol="${protocol}"}`, issued],
+      [`tls_ticket_renewed_total{protocol="${protocol}"}`, renewed],
+      ...Object.entries(rejected).map(([reason, count]): [string, number] => [`tls_ticket_rejected_total{protocol="${protocol}",reason="${reason}"}`, count])
+    ]
+  })
+  return Object.fromEntries(grown.filter(([, by]) => by !== 0))
+}
+
+/** The counters of the page as `stats()` has them. */
+function fromStats (manager: TicketKeys): Record<string, number> {
+  const { issued, renewed, resumed, rejected, handshakes, age, rotations } = manager.stats()
+  const found: Record<string, number> = { tls_ticket_key_rotations_total: rotations, [`${AGE}_sum`]: age.sum, [`${AGE}_count`]: age.count }
+  for (const protocol of PROTOCOLS) {
+    found[`tls_ticket_issued_total{protocol="${protocol}"}`] = issued[protocol]
+    found[`tls_ticket_renewed_total{protocol="${protocol}"}`] = renewed[protocol]
+    found[`tls_ticket_resumed_total{protocol="${protocol}"}`] = resumed[protocol]
+    found[`tls_handshakes_total{protocol="${protocol}",resumed="false"}`] = handshakes[protocol].full
+    found[`tls_handshakes_total{protocol="${protocol}",resumed="true"}`] = handshakes[protocol].resumed
+    for (const reason of REASONS) found[`tls_ticket_rejected_total{protocol="${protocol}",reason="${reason}"}`] = rejected[protocol][reason]
+  }
+  let cumulative = 0
+  for (const { le, count } of age.buckets) {
+    cumulative += count
+    found[`${AGE}_bucket{le="${le === Infinity ? '+Inf' : le}"}`] = cumulative
+  }
+  return found
+}
+
+/** Handshakes by version and by whether they resumed. */
+function tally (handshakes: Array<{ protocol: string | null, reused: boolean }>): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const { protocol, reused } of handshakes) {
+    const kind = `${protocol} ${reused ? 'resumed' : 'full'}`
+    counts[kind] = (counts[kind] ?? 0) + 1
+  }
+  return sorted(counts)
+}
+
+function handshakesOf (step: Step): Record<string, number> {
+  const counts = PROTOCOLS.flatMap((protocol): Array<[string, number]> => {
+    const { full = 0, resumed = 0, otherwise = 0 } = step[protocol] ?? {}
+    return [[`${protocol} full`, full], [`${protocol} resumed`, resumed + otherwise]]
+  })
+  return sorted(Object.fromEntries(counts.filter(([, count]) => count !== 0)))
+}
+
+function sorted (record: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => a < b ? -1 : 1))
+}
+
+function isExchange (value: unknown): value is Exchange {
+  return typeof value === 'object' && value !== null && 'reused' in value && 'protocol' in value
+}
