@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { webcrypto, KeyObject } from 'node:crypto'
+import { KeyObject, webcrypto } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as x509 from '@peculiar/x509'
@@ -9,7 +9,6 @@ export async function localCertificate (directory: string): Promise<{ key: strin
   const keyFile = join(directory, 'key.pem')
   const certFile = join(directory, 'cert.pem')
   if (!existsSync(keyFile) || !existsSync(certFile)) {
-    x509.cryptoProvider.set(webcrypto as Crypto)
     const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({

@@ -3,7 +3,6 @@ import { envSchema } from 'env-schema'
 import { DURATION_FORM } from './duration.js'
 import { TwoSourcesError } from './errors.js'
 import { KEY_FORMATS, type KeyFormat } from './keys/formats/index.js'
-import type { TicketKeysOptions } from './options.js'
 import type { Problems } from './problems.js'
 import type { SourceOption } from './sources/index.js'
 
@@ -19,7 +18,7 @@ export interface EnvironmentOptions {
 
 interface Variable {
   /** the option it stands for; none for those of the source */
-  option?: keyof TicketKeysOptions
+  option?: string
   schema: Record<string, unknown>
   /** what it should look like, for messages */
   form: string
@@ -57,7 +56,8 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
 
 /** What the environment says. */
 export interface Environment {
-  values: TicketKeysOptions
+  /** by option, still to be checked against each other */
+  values: Record<string, unknown>
   /** which variable an option came from */
   variables: Map<string, string>
   warnings: string[]

@@ -97,7 +97,7 @@ export function resolveOptions (given: TicketKeysOptions): ResolvedOptions {
   const { environment: how } = given
   const environment = how === false ? { values: {}, variables: new Map<string, string>(), warnings: [] } : readEnvironment(how ?? {}, problems)
   const inCode = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as TicketKeysOptions
-  const options = { ...DEFAULTS, ...environment.values, ...inCode }
+  const options = { ...DEFAULTS, ...environment.values as TicketKeysOptions, ...inCode }
   const check = new Check(options, problems, (name) => Object.hasOwn(inCode, name) ? name : environment.variables.get(name) ?? name)
 
   const rotationInterval = check.duration('rotationInterval')
