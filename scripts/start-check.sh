@@ -16,16 +16,11 @@ done
 resumed=0
 while IFS= read -r command; do
   echo "$command"
-  # As printed, without a terminal.
-  answer=$(eval "timeout 60 ${command#  }" 2>/dev/null </dev/null) || { echo 'failed'; exit 1; }
-  resumed=$((resumed + $(grep -o '"resumed":true' <<<"$answer" | wc -l)))
-done < <(grep -E '^  curl -sk ' "$output")
-while IFS= read -r command; do
-  echo "$command"
   answer=$(timeout 60 bash -c "$command" 2>/dev/null </dev/null) || { echo 'failed'; exit 1; }
-  resumed=$((resumed + $(grep -o '"resumed":true' <<<"$answer" | wc -l)))
-  if [[ $command == *'/metrics' ]]; then grep -q '^tls_ticket_resumed_total{protocol="TLSv1.3"} 2$' <<<"$answer"; fi
-done < <(grep -E '^  (printf|curl -s |npx)' "$output")
+  count=$(grep -o '"resumed":true' <<<"$answer" | wc -l || true)
+  resumed=$((resumed + count))
+  if [[ $command == *'/metrics' ]]; then grep '^tls_ticket_resumed_total{protocol="TLSv1.3"} 2$' <<<"$answer"; fi
+done < <(grep -E '^  (curl|printf|npx) ' "$output")
 
 # curl's second connection, and OpenSSL's second of each version.
 [ "$resumed" -eq 3 ] || { echo "expected 3 resumed connections, saw $resumed"; exit 1; }
