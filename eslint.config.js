@@ -2,5 +2,5 @@ import neostandard from 'neostandard'
 
 export default neostandard({
   ts: true,
-  ignores: ['dist/**', 'build/**', '.tap/**', 'coverage/**', 'prebuilds/**']
+  ignores: ['dist/**', 'build/**', '.tap/**', 'coverage/**', 'prebuilds/**', 'test/.run-*/**']
 })

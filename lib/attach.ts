@@ -17,6 +17,9 @@ export class Attachment {
   readonly #log: Log
   readonly #ticket = new Float64Array(3)
   readonly #restore: Array<() => void> = []
+  /** the server's own context, and the native ones of `addContext` that the addon knows with it */
+  #own: SecureContext | undefined
+  readonly #added = new Set<unknown>()
 
   /** Throws FST_TICKET_KEYS_NOT_TLS where there is no TLS context, leaving the server as it was. */
   constructor (server: unknown, native: NativeManager, clock: Clock, log: Log) {
@@ -35,6 +38,9 @@ export class Attachment {
     this.#after('setSecureContext', () => this.#takeOver(false))
     this.#after('addContext', () => this.#takeOver(false))
     this.#after('setTicketKeys', () => this.#log.warn('setTicketKeys has no effect: this server has managed ticket keys'))
+    // Node.js calls setTicketKeys by this when a cluster worker listens: nobody's mistake.
+    Object.defineProperty(server, '_setServerData', { value () {}, configurable: true, writable: true })
+    this.#restore.push(() => Reflect.deleteProperty(server, '_setServerData'))
   }
 
   /** Gives the server its own methods back. Its context stays with the manager's ring, which is empty when that is closed. */
@@ -42,9 +48,16 @@ export class Attachment {
     for (const restore of this.#restore) restore()
   }
 
+  /** Gives the context to another manager's ring, for good. */
+  moveTo (native: NativeManager): void {
+    this.#attachTo(native)
+  }
+
   #after (method: Patched, then: () => void): void {
     const { server } = this
     const original = server[method] as (...args: unknown[]) => unknown
+    // There if somebody has wrapped the method before us.
+    const own = Object.getOwnPropertyDescriptor(server, method)
     const patched = function (this: Server, ...args: unknown[]): unknown {
       const result = original.apply(this, args)
       then()
@@ -53,17 +66,32 @@ export class Attachment {
     Object.defineProperty(server, method, { value: patched, configurable: true, writable: true })
     this.#restore.push(() => {
       // Somebody may have wrapped ours since: then it stays.
-      if (server[method] as unknown === patched) Reflect.deleteProperty(server, method)
+      if (server[method] as unknown !== patched) return
+      if (own === undefined) Reflect.deleteProperty(server, method)
+      else Object.defineProperty(server, method, own)
     })
   }
 
   #takeOver (first: boolean): void {
     const { server } = this
-    const others = (server._contexts ?? []).map(([, context]) => socketMaker({ context } as SecureContext))
-    const found = this.#native.attach(socketMaker(server._sharedCreds as SecureContext), clientPolicy(server), others)
+    const found = this.#attachTo(this.#native)
     if (found === null) throw new NotTlsError("the server's TLS context was not found")
     if (found.noTicket) this.#log.warn('the server has SSL_OP_NO_TICKET: TLS 1.3 sessions stay in memory, TLS 1.2 has no tickets, and no managed key is used')
     if (first && server.ticketKeys !== undefined) this.#log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
+  }
+
+  #attachTo (native: NativeManager): ReturnType<NativeManager['attach']> {
+    const { server } = this
+    const own = server._sharedCreds as SecureContext
+    if (this.#own !== own) this.#added.clear()
+    this.#own = own
+    const added = (server._contexts ?? []).map(([, context]) => context).filter((context) => !this.#added.has(context))
+    const policy = clientPolicy(server)
+    if (policy === null) return null
+    const makers = added.map((context) => socketMaker({ context } as SecureContext))
+    const found = native.attach(socketMaker(own), policy.digest, makers, policy.byName)
+    if (found !== null) for (const context of added) this.#added.add(context)
+    return found
   }
 
   #handshakeDone (socket: TLSSocket): void {

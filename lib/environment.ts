@@ -1,17 +1,19 @@
-import { readFileSync } from 'node:fs'
 import { envSchema } from 'env-schema'
 import { DURATION_FORM } from './duration.js'
 import { TwoSourcesError } from './errors.js'
+import { decodeBase64 } from './keys/base64.js'
 import { KEY_FORMATS, type KeyFormat } from './keys/formats/index.js'
 import type { Problems } from './problems.js'
+import { allocateSecret } from './secret.js'
 import type { SourceOption } from './sources/index.js'
+import { problemOf, readSecretFile } from './sources/read-keys.js'
 
 /** How the environment is read. */
 export interface EnvironmentOptions {
   /** what variables begin with; default `TICKET_KEYS_` */
   prefix?: string
-  /** for env-schema: `true`, or dotenv's options, to read a `.env` file too; default `false` */
-  dotenv?: boolean | Record<string, unknown>
+  /** for env-schema: `true` to read a `.env` file too, or where it is; what is set already wins; default `false` */
+  dotenv?: boolean | { path?: string, encoding?: BufferEncoding }
   /** instead of `process.env`; secrets are deleted from it */
   data?: NodeJS.ProcessEnv
 }
@@ -58,94 +60,168 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
 export interface Environment {
   /** by option, still to be checked against each other */
   values: Record<string, unknown>
-  /** which variable an option came from */
+  /** which variable an option, or a part of it such as `source.path`, came from */
   variables: Map<string, string>
   warnings: string[]
 }
 
-/** Reads the variables, notes what is wrong with them and deletes those that are secrets. Throws FST_TICKET_KEYS_TWO_SOURCES. */
-export function readEnvironment ({ prefix = 'TICKET_KEYS_', dotenv = false, data = process.env }: EnvironmentOptions, problems: Problems): Environment {
+/**
+ * Reads the variables, notes what is wrong with them and deletes those that are secrets. Throws FST_TICKET_KEYS_TWO_SOURCES.
+ *
+ * @param given options in code, which win
+ */
+export function readEnvironment (options: EnvironmentOptions, given: Readonly<Record<string, unknown>>, problems: Problems): Environment {
+  if (!checkOptions(options, problems)) return { values: {}, variables: new Map(), warnings: [] }
+  const { prefix = 'TICKET_KEYS_', dotenv = false, data = process.env } = options
   const nameOf = (variable: string): string => variable === '' ? prefix.replace(/_$/, '') : prefix + variable
-  const found = validate(nameOf, dotenv, data, problems)
+  const texts = collect(prefix, nameOf(''), dotenv, data)
+  const found = validate(nameOf, texts, problems)
   const values: Record<string, unknown> = {}
   const variables = new Map<string, string>()
   for (const [variable, { option, secret }] of Object.entries(VARIABLES)) {
     const name = nameOf(variable)
     if (secret === true) Reflect.deleteProperty(data, name)
-    if (option === undefined || found[name] === undefined) continue
+    if (option === undefined || found[name] === undefined || Object.hasOwn(given, option)) continue
     values[option] = variable === 'METRICS_PATH' && found[name] === 'off' ? false : found[name]
     variables.set(option, name)
   }
-  const source = readSource((variable) => found[nameOf(variable)] as string | undefined, nameOf, problems)
-  if (source !== undefined) {
-    values['source'] = source.option
-    variables.set('source', source.variable)
-  }
   const known = new Set(Object.keys(VARIABLES).map(nameOf))
-  const warnings = Object.keys(data).filter((name) => name.startsWith(prefix) && !known.has(name))
-    .map((name) => `${name} is not a variable of fastify-ticket-keys`)
+  const warnings = Object.keys(texts).filter((name) => !known.has(name)).map((name) => `${name} is not a variable of fastify-ticket-keys`)
+  if (!Object.hasOwn(given, 'source')) {
+    const strict = (given['strictPermissions'] ?? values['strictPermissions']) === true
+    const source = new SourceReader((variable) => found[nameOf(variable)] as string | undefined, nameOf, strict, problems)
+    values['source'] = source.read()
+    for (const [part, variable] of source.variables) variables.set(part, variable)
+    warnings.push(...source.warnings)
+  }
+  if (values['source'] === undefined) delete values['source']
   return { values, variables, warnings }
 }
 
-/** The variables that are set and right. An empty one is as good as none: that is how compose files leave them out. */
-function validate (nameOf: (variable: string) => string, dotenv: EnvironmentOptions['dotenv'], data: NodeJS.ProcessEnv, problems: Problems): Record<string, unknown> {
-  // env-schema changes the schema and the data that it is given: both are copies.
-  const properties = Object.fromEntries(Object.entries(VARIABLES).map(([variable, { schema }]) => [nameOf(variable), structuredClone(schema)]))
-  const set = Object.fromEntries(Object.entries(data).filter(([name, value]) => Object.hasOwn(properties, name) && value !== ''))
-  try {
-    return envSchema<Record<string, unknown>>({ schema: { type: 'object', properties }, data: set, env: false, dotenv: dotenv as boolean })
-  } catch (error) {
-    const { errors } = error as { errors?: Array<{ instancePath: string }> }
-    if (errors === undefined) throw error
-    for (const name of new Set(errors.map(({ instancePath }) => instancePath.slice(1)))) {
-      const variable = Object.keys(VARIABLES).find((candidate) => nameOf(candidate) === name) as string
-      problems.add(name, `must be ${(VARIABLES[variable] as Variable).form}`)
+function checkOptions (options: unknown, problems: Problems): boolean {
+  if (typeof options !== 'object' || options === null) {
+    problems.add('environment', 'must be false or an object')
+    return false
+  }
+  const { prefix, dotenv, data, ...others } = options as Record<string, unknown>
+  const wrong = Object.keys(others)
+  for (const other of wrong) problems.add(`environment.${other}`, 'is not an option')
+  const check = (name: string, right: boolean, form: string): boolean => {
+    if (!right) problems.add(`environment.${name}`, `must be ${form}`)
+    return right
+  }
+  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null
+  return [
+    check('prefix', prefix === undefined || (typeof prefix === 'string' && /^[A-Za-z_][A-Za-z0-9_]*$/.test(prefix)), 'letters, digits and underscores'),
+    check('dotenv', dotenv === undefined || typeof dotenv === 'boolean' || isObject(dotenv), 'true, false or an object'),
+    check('data', data === undefined || isObject(data), 'an object')
+  ].every(Boolean) && wrong.length === 0
+}
+
+/** What is set under the prefix, known or not. An empty variable is as good as none: that is how compose files leave them out. */
+function collect (prefix: string, bare: string, dotenv: EnvironmentOptions['dotenv'], data: NodeJS.ProcessEnv): Record<string, string> {
+  const named = new RegExp(`^(?:${prefix}|${bare}$)`)
+  const set = Object.fromEntries(Object.entries(data).filter(([name, value]) => named.test(name) && value !== ''))
+  const schema = { type: 'object', patternProperties: { [named.source]: { type: 'string' } } }
+  const texts = envSchema<Record<string, string>>({ schema, data: set, env: false, dotenv: dotenv as boolean })
+  return Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== ''))
+}
+
+/** The values of the variables that are right, as their types. */
+function validate (nameOf: (variable: string) => string, texts: Record<string, string>, problems: Problems): Record<string, unknown> {
+  const wrong = new Set<string>()
+  for (;;) {
+    // env-schema changes the schema that it is given: it is a copy.
+    const properties = Object.fromEntries(Object.entries(VARIABLES).map(([variable, { schema }]) => [nameOf(variable), structuredClone(schema)]))
+    const data = Object.fromEntries(Object.entries(texts).filter(([name]) => !wrong.has(name)))
+    try {
+      return envSchema<Record<string, unknown>>({ schema: { type: 'object', properties }, data, env: false })
+    } catch (error) {
+      const { errors } = error as { errors?: Array<{ instancePath: string }> }
+      if (errors === undefined) throw error
+      for (const name of new Set(errors.map(({ instancePath }) => instancePath.slice(1)))) {
+        const variable = Object.keys(VARIABLES).find((candidate) => nameOf(candidate) === name) as string
+        problems.add(name, `must be ${(VARIABLES[variable] as Variable).form}`)
+        wrong.add(name)
+      }
     }
-    return {}
   }
 }
 
-type Get = (variable: string) => string | undefined
+/** Puts the source together that variables name. */
+class SourceReader {
+  /** which variable a part of the source came from */
+  readonly variables = new Map<string, string>()
+  readonly warnings: string[] = []
+  readonly #get: (variable: string) => string | undefined
+  readonly #nameOf: (variable: string) => string
+  readonly #strict: boolean
+  readonly #problems: Problems
 
-/** The source that variables name, and the variable that names it. */
-function readSource (get: Get, nameOf: (variable: string) => string, problems: Problems): { option: SourceOption, variable: string } | undefined {
-  for (const [one, other] of [['SECRET', 'SECRET_FILE'], ['PREVIOUS_SECRET', 'PREVIOUS_SECRET_FILE']] as const) {
-    if (get(one) !== undefined && get(other) !== undefined) throw new TwoSourcesError(`${nameOf(one)} and ${nameOf(other)} are both set; set one`)
+  constructor (get: (variable: string) => string | undefined, nameOf: (variable: string) => string, strict: boolean, problems: Problems) {
+    this.#get = get
+    this.#nameOf = nameOf
+    this.#strict = strict
+    this.#problems = problems
   }
-  const named = ['', 'SECRET', 'SECRET_FILE', 'FILE', 'DIRECTORY'].filter((variable) => get(variable) !== undefined)
-  if (named.length > 1) throw new TwoSourcesError(`${named.map(nameOf).join(' and ')} each name a source; set one`)
-  const [variable] = named
-  if (get('FORMAT') !== undefined && variable !== 'FILE' && variable !== 'DIRECTORY') problems.add(nameOf('FORMAT'), `needs ${nameOf('FILE')} or ${nameOf('DIRECTORY')}`)
-  const previous = ['PREVIOUS_SECRET', 'PREVIOUS_SECRET_FILE'].find((candidate) => get(candidate) !== undefined)
-  const isSecret = variable === 'SECRET' || variable === 'SECRET_FILE'
-  if (previous !== undefined && !isSecret) problems.add(nameOf(previous), `needs ${nameOf('SECRET')} or ${nameOf('SECRET_FILE')}`)
-  if (variable === undefined) return undefined
-  const value = get(variable) as string
-  if (isSecret) {
-    const read = (name: string): string | Buffer => name.endsWith('_FILE') ? readSecretFile(get(name) as string, nameOf(name), problems) : get(name) as string
-    return { option: { type: 'secret', secret: read(variable), previousSecrets: previous === undefined ? [] : [read(previous)] }, variable: nameOf(variable) }
-  }
-  if (variable === '') return { option: { type: 'static', keys: readStaticKeys(value, nameOf(''), problems) }, variable: nameOf('') }
-  const format = get('FORMAT') as KeyFormat | undefined
-  return { option: { type: variable === 'FILE' ? 'file' : 'directory', path: value, ...(format === undefined ? {} : { format }) }, variable: nameOf(variable) }
-}
 
-/** Without the line end that editors and `echo` leave, so that a secret is the same from a file and from a variable. */
-function readSecretFile (file: string, name: string, problems: Problems): Buffer {
-  try {
-    const bytes = readFileSync(file)
-    const end = bytes.at(-1) === 10 ? (bytes.at(-2) === 13 ? 2 : 1) : 0
-    return bytes.subarray(0, bytes.length - end)
-  } catch (error) {
-    problems.add(name, `names a file that can't be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`)
-    return Buffer.alloc(0)
+  read (): SourceOption | undefined {
+    const secret = this.#oneOf('SECRET', 'SECRET_FILE')
+    const previous = this.#oneOf('PREVIOUS_SECRET', 'PREVIOUS_SECRET_FILE')
+    const named = ['', 'SECRET', 'SECRET_FILE', 'FILE', 'DIRECTORY'].filter((variable) => this.#get(variable) !== undefined)
+    if (named.length > 1) throw new TwoSourcesError(`${named.map(this.#nameOf).join(' and ')} each name a source; set one`)
+    const [variable] = named
+    if (previous !== undefined && secret === undefined) this.#needs(previous, 'SECRET', 'SECRET_FILE')
+    const format = this.#get('FORMAT') as KeyFormat | undefined
+    if (format !== undefined && variable !== 'FILE' && variable !== 'DIRECTORY') this.#needs('FORMAT', 'FILE', 'DIRECTORY')
+    if (secret !== undefined) {
+      const previousSecrets = previous === undefined ? [] : [this.#secret(previous, 'source.previousSecrets[0]')]
+      return { type: 'secret', secret: this.#secret(secret, 'source.secret'), previousSecrets }
+    }
+    if (variable === undefined) return undefined
+    if (variable === '') return { type: 'static', keys: this.#staticKeys() }
+    const path = this.#take(variable, 'source.path')
+    return { type: variable === 'FILE' ? 'file' : 'directory', path, ...(format === undefined ? {} : { format }) }
   }
-}
 
-function readStaticKeys (value: string, name: string, problems: Problems): Buffer[] {
-  return value.split(',').map((part, index) => {
-    const bytes = Buffer.from(part.trim(), 'base64')
-    if (!/^[A-Za-z0-9+/]+={0,2}$/.test(part.trim()) || bytes.length !== 80) problems.add(name, `must be ${(VARIABLES[''] as Variable).form} (key ${index + 1} is not)`)
-    return bytes
-  })
+  #take (variable: string, part: string): string {
+    this.variables.set(part, this.#nameOf(variable))
+    return this.#get(variable) as string
+  }
+
+  #oneOf (variable: string, twin: string): string | undefined {
+    const [one, other] = [variable, twin].filter((candidate) => this.#get(candidate) !== undefined)
+    if (other !== undefined) throw new TwoSourcesError(`${this.#nameOf(variable)} and ${this.#nameOf(twin)} are both set; set one`)
+    return one
+  }
+
+  #needs (variable: string, one: string, other: string): void {
+    this.#problems.add(this.#nameOf(variable), `needs ${this.#nameOf(one)} or ${this.#nameOf(other)}`)
+  }
+
+  #secret (variable: string, part: string): string | Buffer {
+    const value = this.#take(variable, part)
+    if (!variable.endsWith('_FILE')) return value
+    try {
+      const { secret, warning } = readSecretFile(value, this.#strict)
+      if (warning !== undefined) this.warnings.push(`${this.#nameOf(variable)} names a file that ${warning}`)
+      return secret
+    } catch (error) {
+      this.#problems.add(this.#nameOf(variable), `names a file that ${problemOf(error)}`)
+      // Not a second problem.
+      return Buffer.from(Array.from({ length: 64 }, (_, index) => index))
+    }
+  }
+
+  #staticKeys (): Buffer[] {
+    return this.#take('', 'source.keys').split(',').map((part, index) => {
+      // `openssl rand -base64 80` breaks the line.
+      const text = Buffer.from(part.replace(/\s/g, ''))
+      const bytes = decodeBase64(text, allocateSecret)
+      text.fill(0)
+      if (bytes?.length === 80) return bytes
+      this.#problems.add(this.#nameOf(''), `must be ${(VARIABLES[''] as Variable).form} (key ${index + 1} is not)`)
+      return Buffer.alloc(0)
+    })
+  }
 }

@@ -6,9 +6,9 @@ import { tlsSession } from './session.js'
 const named = { createTicketKeys, setTicketKeyCallback, tlsSession, TicketKeys, TicketStatus }
 
 // For require(), which gets the plugin function itself ('module.exports' below): Node.js, "Loading ECMAScript modules using require()".
-Object.assign(plugin, named, { default: plugin, fastifyTicketKeys: plugin })
+const commonjs = Object.assign(plugin, named, { default: plugin, fastifyTicketKeys: plugin })
 
-export { plugin as default, plugin as fastifyTicketKeys, plugin as 'module.exports' }
+export { plugin as default, plugin as fastifyTicketKeys, commonjs as 'module.exports' }
 export { createTicketKeys, setTicketKeyCallback, tlsSession, TicketKeys, TicketStatus }
 export type { CallbackKey, TicketKeyCallback, TicketKeyCallbackOptions, TicketKeyDecision, TicketKeyRequest, TicketStatusCode } from './callback.js'
 export type { Duration } from './duration.js'

@@ -1,5 +1,5 @@
 import type { Clock } from './clock.js'
-import { RotateError } from './errors.js'
+import { ClosedError, RotateError } from './errors.js'
 import { keyId } from './keys/key.js'
 import type { Log } from './log.js'
 import type { Ring } from './ring.js'
@@ -10,6 +10,8 @@ import type { ReloadResult } from './stats.js'
 const LONGEST_WAIT = 10_000
 const FIRST_RETRY = 1000
 const LAST_RETRY = 60_000
+/** For a source that wants to be asked again at a moment that has passed, ms. */
+const SOONEST = 100
 
 /** What a keeper tells, none of it with key material. */
 export interface KeeperEvents {
@@ -41,6 +43,7 @@ export class Keeper {
   #refreshAt = Infinity
   #retryAfter = FIRST_RETRY
   #running: Promise<unknown> | null = null
+  #loadWaits = false
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -59,9 +62,10 @@ export class Keeper {
   async start (): Promise<void> {
     const now = this.#clock.now()
     const keys = await this.source.load(now)
+    this.#loadedAt = now
     if (keys !== null) this.#apply(keys)
     this.lastReload = now
-    if (this.source.pollInterval !== undefined) this.#refreshAt = now + this.source.pollInterval
+    this.#refreshAt = Math.min(this.#refreshAt, now + this.#pollInterval)
     const current = this.#ring.current(now)
     this.#current = current === undefined ? null : keyId(current.name)
     await this.source.watch?.(() => this.#loadQuietly())
@@ -93,6 +97,7 @@ export class Keeper {
   /** Loads again and counts it. Rejects with what the source threw. */
   async reload (): Promise<'success' | 'unchanged'> {
     while (this.#running !== null) await this.#running
+    if (this.#closed) throw new ClosedError('the manager is closed')
     return await this.#track(this.#load(true))
   }
 
@@ -132,6 +137,10 @@ export class Keeper {
     await this.source.close?.()
   }
 
+  get #pollInterval (): number {
+    return this.source.pollInterval ?? Infinity
+  }
+
   #count (rotations: number, now: number): void {
     const current = this.#ring.current(now)
     const id = current === undefined ? null : keyId(current.name)
@@ -149,6 +158,8 @@ export class Keeper {
   }
 
   #refresh (now: number): void {
+    // That moment has come; the source names the next one, if there is one.
+    if (now >= this.#refreshAt) this.#refreshAt = Infinity
     let result: SourceKeys | null | Promise<SourceKeys | null>
     try {
       // A source that answers at once is answered at once: the next handshake finds the key.
@@ -161,8 +172,17 @@ export class Keeper {
     else this.#finishNow(result, false)
   }
 
+  /** For a source that has seen something change; like a poll, it is worth counting only if there was something. */
   #loadQuietly (): void {
-    if (!this.#closed) this.reload().catch(() => {})
+    // A load that waits for its turn will see this change too.
+    if (this.#loadWaits || this.#closed) return
+    this.#loadWaits = true
+    const load = async (): Promise<void> => {
+      while (this.#running !== null) await this.#running
+      this.#loadWaits = false
+      if (!this.#closed) await this.#track(this.#load(false))
+    }
+    load().catch(() => {})
   }
 
   async #load (counted: boolean): Promise<'success' | 'unchanged'> {
@@ -194,7 +214,7 @@ export class Keeper {
     this.lastReload = this.#clock.now()
     this.lastError = null
     this.#retryAfter = FIRST_RETRY
-    if (this.source.pollInterval !== undefined) this.#refreshAt = this.lastReload + this.source.pollInterval
+    this.#refreshAt = Math.min(this.#refreshAt, this.lastReload + this.#pollInterval)
     // A poll that finds what it found before is not worth counting, nor is a source's own rotation.
     if (counted || (result === 'success' && this.source.makesKeys !== true)) {
       this.reloads[result]++
@@ -209,7 +229,8 @@ export class Keeper {
     this.#ring.replace(keys, now, `source '${this.source.type}'`)
     this.#loadedAt = now
     this.#timed = keys.timed
-    this.#refreshAt = keys.refreshAt ?? Infinity
+    const { refreshAt = Infinity } = keys
+    this.#refreshAt = refreshAt > now ? refreshAt : now + SOONEST
     for (const warning of keys.warnings ?? []) this.#log.warn(warning)
   }
 
@@ -219,7 +240,7 @@ export class Keeper {
     if (this.lastError !== error.message) this.#log.error(`${error.message}; the last good keys stay`)
     this.lastError = error.message
     this.reloads.error++
-    this.#refreshAt = this.#clock.now() + this.#retryAfter
+    this.#refreshAt = this.#clock.now() + Math.min(this.#retryAfter, this.#pollInterval)
     this.#retryAfter = Math.min(this.#retryAfter * 2, LAST_RETRY)
     this.#events.reloadError(error)
     this.#schedule(this.#clock.now())

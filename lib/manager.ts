@@ -1,13 +1,14 @@
 import { EventEmitter } from 'node:events'
 import { Attachment } from './attach.js'
 import { Clock } from './clock.js'
-import { ClosedError } from './errors.js'
+import { ClosedError, SourceError } from './errors.js'
 import { Keeper } from './keeper.js'
 import { keyId } from './keys/key.js'
 import { processLog, type Log } from './log.js'
 import { addon, type NativeManager } from './native.js'
 import { resolveOptions, type ResolvedOptions, type TicketKeysOptions } from './options.js'
-import { Ring, type KeyStatus } from './ring.js'
+import { Ring, SharedRing, type KeyStatus } from './ring.js'
+import { SharedSource } from './sources/shared.js'
 import { readCounters, type TicketStats } from './stats.js'
 
 /** How the keys are, for people and health checks. Times are ms since 1970. */
@@ -46,6 +47,9 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   readonly #keeper: Keeper
   readonly #attachments = new Map<unknown, Attachment>()
   readonly #unfollow: () => void
+  readonly #policy: ResolvedOptions['policy']
+  /** false where another thread's manager has the ring, and keeps it */
+  readonly #ownsRing: boolean
   #closed = false
 
   /** @internal `createTicketKeys` makes managers. */
@@ -53,9 +57,11 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     super()
     this.#clock = clock
     this.#log = log
-    this.#native = new (addon().Manager)(policy)
-    this.#unfollow = clock.follow((offset) => this.#native.setClockOffset(offset))
-    this.#ring = new Ring(this.#native)
+    this.#policy = policy
+    this.#ownsRing = !(source instanceof SharedSource)
+    this.#native = source instanceof SharedSource ? openManager(source.handle) : new (addon().Manager)(policy)
+    this.#unfollow = this.#ownsRing ? clock.follow((offset) => this.#native.setClockOffset(offset)) : () => {}
+    this.#ring = this.#ownsRing ? new Ring(this.#native) : new SharedRing(this.#native)
     this.#keeper = new Keeper(source, this.#ring, clock, log, rotationInterval * 2, {
       rotation: (event) => { this.emit('rotation', event) },
       reload: (event) => { this.emit('reload', event) },
@@ -73,7 +79,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
       throw error
     }
     if (!this.#native.memoryLocked) this.#log.warn('ticket keys could not be locked in memory and may be swapped to disk: raise RLIMIT_MEMLOCK')
-    this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
+    if (this.#ownsRing) this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
     return this
   }
 
@@ -143,21 +149,44 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     this.#native.revokeSessions()
   }
 
-  /** Erases the keys and lets go of the servers, which from here on do full handshakes and issue no tickets. */
+  /**
+   * Erases the keys and lets go of the servers, which from here on do full handshakes and issue no tickets. With the source `shared` the keys
+   * stay, and the owner's servers and other threads' go on.
+   */
   async close (): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#unfollow()
     this.#native.onNoCurrentKey(null)
     for (const attachment of this.#attachments.values()) attachment.detach()
+    if (!this.#ownsRing) this.#leaveRing()
     this.#attachments.clear()
     this.#ring.clear()
     await this.#keeper.close()
   }
 
+  /** Its servers' contexts go to a ring without keys. */
+  #leaveRing (): void {
+    const nobody = new (addon().Manager)(this.#policy)
+    for (const attachment of this.#attachments.values()) attachment.moveTo(nobody)
+  }
+
   #checkOpen (): void {
     if (this.#closed) throw new ClosedError('the manager is closed')
   }
+}
+
+function openManager (handle: number): NativeManager {
+  let native: NativeManager
+  try {
+    native = new (addon().Manager)(handle)
+  } catch (cause) {
+    const error = new SourceError(`no manager in this process has the handle ${handle}: it is in another process, or gone`)
+    error.cause = cause
+    throw error
+  }
+  if (native.keyTimes().length === 0) throw new SourceError(`the manager with the handle ${handle} has no keys: it is closed`)
+  return native
 }
 
 /** Options of `createTicketKeys` that the plugin does not have. */
@@ -172,7 +201,9 @@ export interface ManagerOptions extends TicketKeysOptions {
  */
 export async function createTicketKeys (options: ManagerOptions = {}): Promise<TicketKeys> {
   const { log = processLog, ...rest } = options
-  return await startTicketKeys(resolveOptions(rest), log)
+  const resolved = resolveOptions(rest)
+  for (const warning of resolved.warnings) log.warn(warning)
+  return await startTicketKeys(resolved, log)
 }
 
 /** @internal The same with options that were checked, and for tests with another clock. */

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry, type MetricType, type RegistryContentType } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry, type Aggregator, type MetricType, type RegistryContentType } from 'prom-client'
 import type { TicketKeys } from './manager.js'
 import { PROTOCOLS, REASONS, type Protocol } from './native.js'
 import { RELOAD_RESULTS, type TicketStats } from './stats.js'
@@ -28,7 +28,9 @@ class AgeHistogram extends Histogram {
       values.push({ metricName: `${AGE}_bucket`, labels: { le: bucket.le === Infinity ? '+Inf' : bucket.le }, value: cumulative })
     }
     values.push({ metricName: `${AGE}_sum`, labels: {}, value: sum }, { metricName: `${AGE}_count`, labels: {}, value: count })
-    return { name: AGE, help: AGE_HELP, type: 'histogram' as unknown as MetricType, aggregator: 'sum', collect () {}, values }
+    // No `collect`, which prom-client's type asks for and its own metrics don't give: a cluster worker sends this, and a function can't be sent.
+    const histogram = { name: AGE, help: AGE_HELP, type: 'histogram' as unknown as MetricType, aggregator: 'sum' as const, values }
+    return histogram as Awaited<ReturnType<Histogram['get']>>
   }
 
   async getForPromString (): ReturnType<Histogram['get']> {
@@ -44,16 +46,21 @@ export function metricsRegistry (manager: TicketKeys, contentType: 'text' | 'ope
   return registry
 }
 
-/** Puts the manager's metrics into a registry; their values are read when it is. Throws where it has metrics of these names. */
+/**
+ * Puts the manager's metrics into a registry; their values are read when it is. Throws where it has metrics of these names. Each says how
+ * prom-client's AggregatorRegistry makes one of it out of a cluster's workers: counts of what a worker did are added up, the keys, which are
+ * the same in all, are not.
+ */
 export function registerMetrics (manager: TicketKeys, registry: Registry): void {
   // Registered one by one: a constructor that registers would be called for its side effect.
   const registers: Registry[] = []
-  const counter = (name: string, help: string, labelNames: string[], collect: (set: (labels: Record<string, string>, value: number) => void, stats: TicketStats) => void): void => {
+  const counter = (name: string, help: string, labelNames: string[], collect: (set: (labels: Record<string, string>, value: number) => void, stats: TicketStats) => void, aggregator: Aggregator = 'sum'): void => {
     registry.registerMetric(new Counter({
       name,
       help,
       labelNames,
       registers,
+      aggregator,
       collect () {
         // A counter of prom-client's can't be set: emptied and filled in one go, it is never seen in between.
         this.reset()
@@ -61,12 +68,13 @@ export function registerMetrics (manager: TicketKeys, registry: Registry): void 
       }
     }))
   }
-  const gauge = (name: string, help: string, labelNames: string[], collect: (set: (labels: Record<string, string>, value: number) => void) => void): void => {
+  const gauge = (name: string, help: string, labelNames: string[], aggregator: Aggregator, collect: (set: (labels: Record<string, string>, value: number) => void) => void): void => {
     registry.registerMetric(new Gauge({
       name,
       help,
       labelNames,
       registers,
+      aggregator,
       collect () {
         this.reset()
         if (labelNames.length === 0) this.remove()
@@ -93,28 +101,28 @@ export function registerMetrics (manager: TicketKeys, registry: Registry): void 
     }
   })
   registry.registerMetric(new AgeHistogram(manager))
-  gauge('tls_ticket_keys', 'Session ticket keys held', ['state'], (set) => {
+  gauge('tls_ticket_keys', 'Session ticket keys held', ['state'], 'max', (set) => {
     const counts = { next: 0, current: 0, previous: 0 }
     for (const key of manager.status().keys) counts[key.state]++
     for (const [state, count] of Object.entries(counts)) set({ state }, count)
   })
-  gauge('tls_ticket_key_info', 'Session ticket keys by the first 8 hex digits of their public name', ['key_id', 'state'], (set) => {
+  gauge('tls_ticket_key_info', 'Session ticket keys by the first 8 hex digits of their public name', ['key_id', 'state'], 'max', (set) => {
     for (const key of manager.status().keys) set({ key_id: key.id, state: key.state }, 1)
   })
-  gauge('tls_ticket_current_key_age_seconds', 'For how long the current key has been issuing tickets', [], (set) => {
+  gauge('tls_ticket_current_key_age_seconds', 'For how long the current key has been issuing tickets', [], 'max', (set) => {
     const age = manager.currentKeyAge()
     if (age !== null) set({}, age / 1000)
   })
-  gauge('tls_ticket_next_rotation_timestamp_seconds', 'When the current key changes next', [], (set) => {
+  gauge('tls_ticket_next_rotation_timestamp_seconds', 'When the current key changes next', [], 'min', (set) => {
     const { nextRotation } = manager.status()
     if (nextRotation !== null) set({}, nextRotation / 1000)
   })
-  counter('tls_ticket_key_rotations_total', 'Changes of the current key', [], (set, stats) => set({}, stats.rotations))
+  counter('tls_ticket_key_rotations_total', 'Changes of the current key', [], (set, stats) => set({}, stats.rotations), 'max')
   counter('tls_ticket_key_reloads_total', 'Loads of keys from their source', ['source', 'result'], (set, stats) => {
     const { source } = manager.status()
     for (const result of RELOAD_RESULTS) set({ source, result }, stats.reloads[result])
   })
-  gauge('tls_ticket_key_last_successful_reload_timestamp_seconds', 'When keys were loaded last', [], (set) => {
+  gauge('tls_ticket_key_last_successful_reload_timestamp_seconds', 'When keys were loaded last', [], 'min', (set) => {
     const { lastReload } = manager.status()
     if (lastReload !== null) set({}, lastReload / 1000)
   })

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { TLSSocket } from 'node:tls'
 import { NotBuiltError, RuntimeError } from './errors.js'
+import { isMusl } from './libc.js'
 import type { KeyTimes } from './keys/key.js'
 
 /** The order of the addon's counters (native/counters.h). */
@@ -47,7 +48,7 @@ export type SocketMaker = () => TLSSocket
 
 /** The native half of a manager: ring, policy and counters, shared by all threads that open its handle. */
 export interface NativeManager {
-  /** names this manager in other threads of the process */
+  /** names this manager in other threads of the process, while any thread has it open */
   readonly handle: number
   /** false where the system did not lock the ring's pages against swapping (RLIMIT_MEMLOCK) */
   readonly memoryLocked: boolean
@@ -56,8 +57,11 @@ export interface NativeManager {
   keyTimes (): HeldKey[]
   /** As `keyTimes`, with each key's AES half at 64 × its index in `out` and its HMAC half 32 bytes on. */
   exportKeys (out: Buffer): Array<HeldKey & { half: 16 | 32 }>
-  /** Takes over a context's tickets; null where it can't be found. `others` make sockets on the contexts of `addContext`. */
-  attach (makeSocket: SocketMaker, clientPolicy: Buffer, others: SocketMaker[]): { noTicket: boolean } | null
+  /**
+   * Takes over a context's tickets; null where it can't be found. `added` make sockets on the contexts given to `addContext` since it was
+   * attached before. `trustByName`: the client policy is not the same under every server name.
+   */
+  attach (makeSocket: SocketMaker, clientPolicy: Buffer, added: SocketMaker[], trustByName: boolean): { noTicket: boolean } | null
   /** Counts a finished handshake, inside its 'secureConnection'. True if it resumed from a ticket: `ticket` then has key id, time of issue, time of authentication. */
   handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): boolean
   readCounters (out: Float64Array): void
@@ -79,6 +83,8 @@ export interface Addon {
     makeSocket: SocketMaker,
     decide: (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null) => Decision
   ): boolean
+  /** What a context takes client certificates by, 32 bytes; null where it can't be found. `makeRootSocket` is over one without a `ca`. */
+  trustDigest (makeSocket: SocketMaker, makeRootSocket: SocketMaker): Buffer | null
   /** Memory that is locked, left out of core dumps and zeroed in forked children; cleansed when collected. */
   allocateSecret (bytes: number): Buffer
   cleanse (buffer: Buffer): void
@@ -111,19 +117,14 @@ export function unsupportedRuntime ({ versions, features }: Runtime): string | u
   return undefined
 }
 
-/** Where the addon may lie, the package's own build first. */
-export function addonPaths ({ platform, arch, musl }: Runtime): string[] {
-  const root = fileURLToPath(new URL('..', import.meta.url))
-  return [
-    `${root}build/Release/fastify_ticket_keys.node`,
-    `${root}prebuilds/${platform}-${arch}${musl ? '-musl' : ''}/fastify_ticket_keys.node`
-  ]
-}
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
-function isMusl (): boolean {
-  if (process.platform !== 'linux') return false
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
-  return report.header?.glibcVersionRuntime === undefined
+/** Where the addon may lie, the package's own build first, then what scripts/prebuild.sh made. */
+export function addonPaths ({ platform, arch, musl }: Runtime): string[] {
+  return [
+    `${ROOT}build/Release/fastify_ticket_keys.node`,
+    `${ROOT}prebuilds/${platform}-${arch}${musl ? '-musl' : ''}/fastify_ticket_keys.node`
+  ]
 }
 
 /**
@@ -134,7 +135,8 @@ export function loadAddon (runtime: Runtime, paths: string[] = addonPaths(runtim
   const unsupported = unsupportedRuntime(runtime)
   if (unsupported !== undefined) throw new RuntimeError(unsupported)
   const path = paths.find((candidate) => existsSync(candidate))
-  const build = 'build it with "npx node-gyp rebuild" in the folder of fastify-ticket-keys (C++17 compiler, Python and make needed)'
+  // npm brings node-gyp along for what it runs; a user's project need not have it.
+  const build = `build it, with a C++17 compiler, Python 3 and make, by: npm --prefix "${ROOT}" run build:native`
   if (path === undefined) throw new NotBuiltError(`no binary of the addon at ${paths.join(' or ')}; ${build}`)
   try {
     return createRequire(import.meta.url)(path) as Addon

@@ -6,6 +6,7 @@ import { readEnvironment, type EnvironmentOptions } from './environment.js'
 import type { NativeOptions } from './native.js'
 import { Problems } from './problems.js'
 import { makeSource, type SourceOption } from './sources/index.js'
+import { SharedSource } from './sources/shared.js'
 import type { KeySource } from './sources/source.js'
 
 /** RFC 8446 section 4.6.1: servers must not use a lifetime greater than 7 days. */
@@ -94,11 +95,11 @@ export function resolveOptions (given: TicketKeysOptions): ResolvedOptions {
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(DEFAULTS, name) && name !== 'environment') problems.add(name, 'is not an option')
   }
-  const { environment: how } = given
-  const environment = how === false ? { values: {}, variables: new Map<string, string>(), warnings: [] } : readEnvironment(how ?? {}, problems)
-  const inCode = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as TicketKeysOptions
+  const { environment: how, ...rest } = given
+  const inCode = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) as TicketKeysOptions
+  const environment = how === false ? { values: {}, variables: new Map<string, string>(), warnings: [] } : readEnvironment(how ?? {}, { ...inCode }, problems)
   const options = { ...DEFAULTS, ...environment.values as TicketKeysOptions, ...inCode }
-  const check = new Check(options, problems, (name) => Object.hasOwn(inCode, name) ? name : environment.variables.get(name) ?? name)
+  const check = new Check(options, problems, (name) => environment.variables.get(name) ?? name)
 
   const rotationInterval = check.duration('rotationInterval')
   const ticketLifetime = check.duration('ticketLifetime', MAX_TICKET_LIFETIME, '7 days')
@@ -117,7 +118,7 @@ export function resolveOptions (given: TicketKeysOptions): ResolvedOptions {
   const requireTls = check.boolean('requireTls')
   const metrics = check.metrics()
   const settings = { rotationInterval, ticketLifetime, strictPermissions, tls12Tickets: policy.tls12Tickets }
-  const source = makeSource(options.source, settings, check.name('source'), problems)
+  const source = makeSource(options.source, settings, check.name, problems)
   problems.check()
   return {
     policy,
@@ -125,8 +126,15 @@ export function resolveOptions (given: TicketKeysOptions): ResolvedOptions {
     rotationInterval,
     ...metrics,
     requireTls,
-    warnings: environment.warnings
+    warnings: [...environment.warnings, ...withoutEffect(inCode, source)]
   }
+}
+
+/** A ring that another thread owns goes by its owner's options; those of the environment are the owner's too. */
+function withoutEffect (given: TicketKeysOptions, source: KeySource | undefined): string[] {
+  const owners = ['rotationInterval', 'ticketLifetime', 'maxSessionAge', 'ticketsPerHandshake', 'tls12Tickets', 'sessionIdContext', 'bindServerName', 'resumeSniCallback']
+  const names = source instanceof SharedSource ? owners.filter((name) => Object.hasOwn(given, name)) : []
+  return names.length === 0 ? [] : [`${names.join(', ')} of a manager with the source 'shared' has no effect: those of the ring's owner hold`]
 }
 
 /** OpenSSL takes at most 32 bytes, and none is a fatal alert with client certificates: a digest is never either. */

@@ -30,11 +30,17 @@ const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, option
     return
   }
   const manager = await startTicketKeys(resolved, fastify.log)
+  try {
+    fastify.decorate('ticketKeys', manager)
+    if (resolved.metrics !== null) addRoutes(fastify, manager, resolved.metrics, resolved.metricsPathGiven)
+    // Last, so that what is refused above leaves the server as it was.
+    manager.attach(fastify.server)
+  } catch (error) {
+    await manager.close()
+    throw error
+  }
   fastify.addHook('onClose', async () => { await manager.close() })
-  manager.attach(fastify.server)
-  fastify.decorate('ticketKeys', manager)
   fastify.addHook('onListen', async () => { attachSecondServers(fastify, manager) })
-  if (resolved.metrics !== null) addRoutes(fastify, manager, resolved.metrics, resolved.metricsPathGiven)
 }
 
 /** Fastify gives plugins the options of `register` as well. */

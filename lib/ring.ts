@@ -1,9 +1,9 @@
-import type { KeyState, KeyTimes, TicketKey } from './keys/key.js'
+import type { KeyState, TicketKey } from './keys/key.js'
 import { keyId, MAX_KEYS } from './keys/key.js'
 import { checkKeys } from './keys/check.js'
 import { currentKey, nextRotation, rotationsBetween, stateOf } from './keys/timetable.js'
 import { WeakKeyError } from './errors.js'
-import type { NativeManager } from './native.js'
+import type { HeldKey, NativeManager } from './native.js'
 import { erase } from './secret.js'
 import type { SourceKey, SourceKeys } from './sources/source.js'
 
@@ -16,8 +16,6 @@ export interface KeyStatus {
   issueUntil: number | null
   acceptUntil: number | null
 }
-
-type HeldKey = KeyTimes & { name: Buffer }
 
 /** Names of keys that have expired are kept this many long, so that their tickets are told from those of unknown keys. */
 const MAX_EXPIRED = 256
@@ -42,6 +40,7 @@ export class Ring {
    */
   replace ({ keys }: SourceKeys, now: number, where: string): void {
     try {
+      if (keys.length === 0) throw new WeakKeyError(`${where}: holds no key`)
       const live = keys.filter((key) => now < key.acceptUntil)
       this.#check(live, where)
       const expired = this.#expiredAfter(keys, live, now)
@@ -72,27 +71,28 @@ export class Ring {
   }
 
   current (now: number): HeldKey | undefined {
-    return currentKey(this.#keys, now)
+    return currentKey(this.keys, now)
   }
 
   nextRotation (now: number): number | undefined {
-    return nextRotation(this.#keys, now)
+    return nextRotation(this.keys, now)
   }
 
   rotationsBetween (from: number, to: number): number {
-    return rotationsBetween(this.#keys, from, to)
+    return rotationsBetween(this.keys, from, to)
   }
 
   /** The next moment at which a key changes its state; Infinity if none does. */
   nextChange (now: number): number {
-    const moments = this.#keys.flatMap((key) => [key.notBefore, key.issueUntil, key.acceptUntil])
+    const moments = this.keys.flatMap((key) => [key.notBefore, key.issueUntil, key.acceptUntil])
     return Math.min(...moments.filter((moment) => moment > now), Infinity)
   }
 
   status (now: number): KeyStatus[] {
-    const current = this.current(now)
+    const { keys } = this
+    const current = currentKey(keys, now)
     const shown = (moment: number): number | null => Number.isFinite(moment) ? moment : null
-    return this.#keys.flatMap((key) => {
+    return keys.flatMap((key) => {
       const state = stateOf(key, current, now)
       if (state === undefined) return []
       const { notBefore, issueUntil, acceptUntil } = key
@@ -124,4 +124,26 @@ export class Ring {
     for (const name of [...expired.keys()].slice(0, Math.max(0, expired.size - MAX_EXPIRED))) expired.delete(name)
     return expired
   }
+}
+
+/** A ring that another thread owns: shown as it is, and never changed. */
+export class SharedRing extends Ring {
+  readonly #native: NativeManager
+
+  constructor (native: NativeManager) {
+    super(native)
+    this.#native = native
+  }
+
+  override get keys (): readonly HeldKey[] {
+    return this.#native.keyTimes()
+  }
+
+  override replace (): void {}
+
+  override dropExpired (): boolean {
+    return false
+  }
+
+  override clear (): void {}
 }

@@ -10,7 +10,7 @@ const DEFAULT_PATH = '/metrics'
 export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, options: MetricsOptions, pathGiven: boolean): void {
   const { path = DEFAULT_PATH, instance = fastify, register, routeOptions = {} } = options
   if (register !== undefined) registerMetrics(manager, register)
-  if (!pathGiven && instance.hasRoute({ method: 'GET', url: path })) {
+  if (!pathGiven && instance.hasRoute({ method: 'GET', url: `${instance.prefix}${path}` })) {
     if (register === undefined) {
       fastify.log.warn(`GET ${path} exists already, so the ticket key metrics are not there: give that route's prom-client registry as metrics.register, or another metrics.path`)
     }

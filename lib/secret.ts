@@ -13,20 +13,30 @@ export function erase (...buffers: Buffer[]): void {
   for (const buffer of buffers) addon().cleanse(buffer)
 }
 
-/** Hands out pieces of few allocations: a page of its own for every 32-byte key would cost a system call each. */
-export function secretArena (): (bytes: number) => Buffer {
-  // One page, less the header that native/secret_memory.cc puts before it.
-  const size = 4080
-  let block: Buffer | undefined
-  let used = 0
-  return (bytes) => {
-    if (bytes > size) return allocateSecret(bytes)
-    if (block === undefined || used + bytes > size) {
-      block = allocateSecret(size)
-      used = 0
+/** One page, less the header that native/secret_memory.cc puts before it: a page of its own for every key would cost a system call each. */
+const BLOCK = 4080
+
+/** Hands out pieces of few allocations, and the same ones again after `clear`: what is read every few seconds must not wait for the collector. */
+export class SecretArena {
+  readonly #blocks: Buffer[] = []
+  #block = 0
+  #used = 0
+
+  /** `bytes` of zeros, until `clear`. */
+  readonly allocate = (bytes: number): Buffer => {
+    for (;; this.#block++, this.#used = 0) {
+      const block = this.#blocks[this.#block] ?? allocateSecret(Math.max(bytes, BLOCK))
+      this.#blocks[this.#block] = block
+      if (block.length - this.#used < bytes) continue
+      this.#used += bytes
+      return block.subarray(this.#used - bytes, this.#used)
     }
-    used += bytes
-    return block.subarray(used - bytes, used)
+  }
+
+  /** Zeroes all that was handed out, to be handed out again. */
+  clear (): void {
+    erase(...this.#blocks.slice(0, this.#block + 1))
+    this.#block = this.#used = 0
   }
 }
 

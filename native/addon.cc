@@ -4,6 +4,8 @@
 #include <openssl/err.h>
 #include <openssl/kdf.h>
 
+#include "attach.h"
+#include "client_trust.h"
 #include "counters.h"
 #include "handshake.h"
 #include "js_callback.h"
@@ -53,6 +55,18 @@ Napi::Value Hkdf(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), done);
 }
 
+// trustDigest(makeSocket, makeRootSocket): what a context takes client certificates by, 32 bytes;
+// null where a context can't be found.
+Napi::Value DigestTrustOf(const Napi::CallbackInfo& info) {
+  const SSL_CTX* ssl_ctx = CaptureContext(info[0].As<Napi::Function>());
+  if (ssl_ctx == nullptr) return info.Env().Null();
+  const SSL_CTX* roots = CaptureContext(info[1].As<Napi::Function>());
+  if (roots == nullptr) return info.Env().Null();
+  const std::optional<TrustDigest> digest = DigestTrust(ssl_ctx, roots);
+  if (!digest.has_value()) return info.Env().Null();
+  return Napi::Buffer<uint8_t>::Copy(info.Env(), digest->data(), digest->size());
+}
+
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   if (OPENSSL_version_major() != 3 || !InitializeHandshakes() || !InitializeJsCallbacks()) {
     Napi::Error::New(env, "needs OpenSSL 3").ThrowAsJavaScriptException();
@@ -62,6 +76,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("setTicketKeyCallback", Napi::Function::New(env, SetTicketKeyCallback));
   exports.Set("allocateSecret", Napi::Function::New(env, AllocateSecret));
   exports.Set("cleanse", Napi::Function::New(env, Cleanse));
+  exports.Set("trustDigest", Napi::Function::New(env, DigestTrustOf));
   exports.Set("hkdf", Napi::Function::New(env, Hkdf));
   const Napi::Array bounds = Napi::Array::New(env);
   for (uint32_t i = 0; i < kAgeBounds.size(); i++) bounds.Set(i, kAgeBounds[i]);

@@ -3,28 +3,15 @@
 
 #include <openssl/ssl.h>
 
-#include <array>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
-#include "ticket_manager.h"
+#include "attached_context.h"
 
 namespace ticket_keys {
 
-using PolicyDigest = std::array<uint8_t, 16>;
-
-// What is kept with a server's SSL_CTX: it is also the `arg` of SSL_CTX_set_session_ticket_cb. Only
-// the thread that the SSL_CTX belongs to reads and changes it.
-struct AttachedContext final : std::enable_shared_from_this<AttachedContext> {
-  explicit AttachedContext(std::shared_ptr<TicketManager> given) : manager(std::move(given)) {}
-
-  const std::shared_ptr<TicketManager> manager;
-  // What decides about client certificates: verify mode, CAs, CRLs. Made by lib/client-policy.ts.
-  PolicyDigest client_policy = {};
-  // The server's own context and those given to addContext; compared only, never followed.
-  std::vector<const SSL_CTX*> known_contexts;
-};
+// PresentPolicyEpoch when a connection began.
+uintptr_t PolicyEpochOf(const SSL* ssl);
 
 // What the key callback found for the ticket that is being looked at.
 enum class KeyMatch : uint8_t { kNotAsked, kUnknown, kExpired, kFound, kFailed };
@@ -39,7 +26,7 @@ struct Handshake final {
   KeyName name = {};
   // A newer key than the ticket's is current.
   bool newer_key = false;
-  // The client offered extended master secret. Noted while its hello is there:
+  // The client gets extended master secret. Noted while its hello is there:
   // SSL_get_extms_support knows nothing before the handshake is done, which is after a TLS 1.2
   // ticket was made.
   bool extended_master_secret = false;

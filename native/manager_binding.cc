@@ -165,14 +165,15 @@ Napi::Value ManagerBinding::Attach(const Napi::CallbackInfo& info) {
   const auto others = info[2].As<Napi::Array>();
   SSL_CTX* ssl_ctx = CaptureContext(info[0].As<Napi::Function>());
   if (ssl_ctx == nullptr) return env.Null();
-  auto context = std::make_shared<AttachedContext>(manager_);
-  std::copy_n(policy.Data(), context->client_policy.size(), context->client_policy.begin());
-  context->known_contexts.push_back(ssl_ctx);
+  PolicyDigest digest;
+  std::copy_n(policy.Data(), digest.size(), digest.begin());
+  std::vector<SSL_CTX*> added;
   for (uint32_t i = 0; i < others.Length(); i++) {
-    const SSL_CTX* other = CaptureContext(others.Get(i).As<Napi::Function>());
-    if (other == nullptr) return env.Null();
-    context->known_contexts.push_back(other);
+    added.push_back(CaptureContext(others.Get(i).As<Napi::Function>()));
+    if (added.back() == nullptr) return env.Null();
   }
+  auto context = AttachedContext::Make(manager_, ssl_ctx, GetAttached(ssl_ctx), added, digest,
+                                       info[3].As<Napi::Boolean>().Value());
   if (!ManageTickets(ssl_ctx, std::move(context))) return env.Null();
   const Napi::Object result = Napi::Object::New(env);
   result.Set("noTicket",

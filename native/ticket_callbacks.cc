@@ -17,6 +17,10 @@ namespace {
 constexpr int kNone = 0;
 constexpr int kUse = 1;
 
+// Seconds after which a session that was accepted times out for OpenSSL: never, in effect, and
+// small enough to be added to any date.
+constexpr long kNoTimeout = 1L << 30;  // NOLINT(runtime/int): OpenSSL's type
+
 int IssueTicket(SSL* ssl, Handshake* handshake, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
                 EVP_MAC_CTX* mac) {
   const std::optional<Protocol> protocol = ProtocolOf(ssl);
@@ -48,7 +52,9 @@ KeyMatch FindKey(Handshake* handshake, const uint8_t* name, uint8_t* iv, EVP_CIP
   if (key == nullptr) return KeyMatch::kUnknown;
   if (now >= key->accept_until) return KeyMatch::kExpired;
   const RingKey* current = ring.Current(now);
-  handshake->newer_key = current != nullptr && current->not_before > key->not_before;
+  // Equal beginnings: after a clock step neither key has one.
+  handshake->newer_key =
+      current != nullptr && current != key && current->not_before >= key->not_before;
   handshake->name = key->name;
   const bool done = KeyTicket(Direction::kDecrypt, key->aes_key, key->half, key->hmac_key,
                               key->half, iv, cipher, mac);
@@ -169,7 +175,7 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   const SSL_TICKET_RETURN refuse =
       tickets ? SSL_TICKET_RETURN_IGNORE_RENEW : SSL_TICKET_RETURN_IGNORE;
   handshake->accepted = false;
-  handshake->extended_master_secret = OffersExtendedMasterSecret(ssl);
+  handshake->extended_master_secret = GetsExtendedMasterSecret(ssl);
   if (status == SSL_TICKET_EMPTY) return refuse;
   if (*protocol == Protocol::kTls13) NoteHello(ssl, handshake);
 
@@ -184,10 +190,14 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   handshake->match = KeyMatch::kNotAsked;
   if (reason.has_value()) {
     CountRefusal(handshake, *protocol, *reason);
-    const bool alert = *reason == Reason::kMismatch && MustAlert(ssl, data, *protocol);
+    const bool alert = *reason == Reason::kMismatch && tickets &&
+                       MustAlert(ssl, session, context, *protocol, now, data);
     return alert ? SSL_TICKET_RETURN_USE : refuse;
   }
 
+  // OpenSSL looks at the session's time once more, by another reading of the clock: what is counted
+  // as accepted must not be refused there in silence. A new ticket gets a timeout of its own.
+  SSL_SESSION_set_timeout(session, kNoTimeout);
   handshake->accepted = true;
   handshake->issued_at = static_cast<double>(data.issued_at);
   handshake->authenticated_at = static_cast<double>(data.authenticated_at);

@@ -29,13 +29,15 @@ bool ServerName::operator==(const ServerName& other) const {
 }
 
 bool NormalizeServerName(const char* bytes, size_t length, ServerName* name) {
-  if (length > 0 && bytes[length - 1] == '.') length--;
+  const size_t given = length;
+  if (length > 1 && bytes[length - 1] == '.') length--;
   if (length == 0 || length > name->bytes.size()) return false;
   // ASCII only, whatever the locale: names on the wire are A-labels (RFC 6066 section 3).
   std::transform(bytes, bytes + length, name->bytes.begin(), [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   });
   name->length = static_cast<uint8_t>(length);
+  name->normal = length == given && std::memcmp(bytes, name->bytes.data(), length) == 0;
   return true;
 }
 
@@ -43,6 +45,8 @@ size_t TicketData::Write(uint8_t* out) const {
   const uint8_t* const start = out;
   *out++ = kVersion;
   *out++ = extended_master_secret ? kExtendedMasterSecret : 0;
+  *out++ = verify_mode;
+  *out++ = chain_strength;
   WriteUint64(authenticated_at, &out);
   WriteUint64(issued_at, &out);
   WriteUint64(chain_end, &out);
@@ -58,7 +62,9 @@ bool TicketData::Read(const uint8_t* in, size_t length) {
     return false;
   }
   extended_master_secret = (in[1] & kExtendedMasterSecret) != 0;
-  in += 2;
+  verify_mode = in[2];
+  chain_strength = in[3];
+  in += 4;
   authenticated_at = ReadUint64(&in);
   issued_at = ReadUint64(&in);
   chain_end = ReadUint64(&in);

@@ -14,6 +14,8 @@ namespace ticket_keys {
 struct ServerName final {
   uint8_t length = 0;
   std::array<char, 255> bytes = {};
+  // It was spelled so already. Not part of the name.
+  bool normal = true;
   bool operator==(const ServerName& other) const;
 };
 
@@ -27,15 +29,18 @@ struct TicketData final {
   uint64_t authenticated_at = 0;
   // Of this ticket.
   uint64_t issued_at = 0;
-  // From when a certificate of the client's verified chain is no longer valid; kNoEnd without one.
+  // Of the client's verified chain (client_trust.h); kNoEnd and all bits without one.
   uint64_t chain_end = kNoEnd;
+  uint8_t chain_strength = UINT8_MAX;
+  // Whether a certificate was asked for and demanded: SSL_get_verify_mode(3).
+  uint8_t verify_mode = 0;
   bool extended_master_secret = false;
   PolicyDigest client_policy = {};
   // Length 0: the client named none.
   ServerName server_name;
 
   static constexpr uint64_t kNoEnd = UINT64_MAX;
-  static constexpr size_t kMaxSize = 1 + 1 + 3 * 8 + sizeof(PolicyDigest) + 1 + 255;
+  static constexpr size_t kMaxSize = 4 + 3 * 8 + sizeof(PolicyDigest) + 1 + 255;
 
   // Writes at most kMaxSize bytes; returns how many.
   size_t Write(uint8_t* out) const;

@@ -1,7 +1,6 @@
 #include "ticket_policy.h"
 
 #include <openssl/tls1.h>
-#include <openssl/x509.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,14 +8,26 @@
 #include <ctime>
 
 #include "client_hello.h"
+#include "client_trust.h"
 
 namespace ticket_keys {
 namespace {
 
 constexpr double kSecond = 1000;
 
-bool AsksForCertificate(const SSL* ssl) {
-  return (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0;
+// Node.js sets no other bits than these two (SSL_set_verify(3)).
+uint8_t VerifyMode(const SSL* ssl) {
+  constexpr int kBits = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+  return static_cast<uint8_t>(SSL_get_verify_mode(ssl) & kBits);
+}
+
+bool AsksForCertificate(const SSL* ssl) { return (VerifyMode(ssl) & SSL_VERIFY_PEER) != 0; }
+
+// Node.js picks a context by the name as the first ClientHello of a connection spells it: other
+// contexts have other spellings, in ways that differ between its versions, and a renegotiation
+// (which TLS 1.2 has) keeps the first one's context whatever it names.
+bool ContextIsOfName(SSL* ssl, const AttachedContext& context, bool normal) {
+  return (normal || !context.trust_by_name) && SSL_renegotiate_pending(ssl) == 0;
 }
 
 // The server name in the ClientHello that is being answered: SSL_get_servername knows it only
@@ -27,6 +38,20 @@ bool OfferedName(SSL* ssl, ServerName* name) {
   if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &length) != 1)
     return true;
   return ReadServerName(extension, length, name);
+}
+
+bool OffersExtendedMasterSecret(SSL* ssl) {
+  const uint8_t* extension;
+  size_t length;
+  return SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &extension, &length) ==
+         1;
+}
+
+bool HasCipher(const STACK_OF(SSL_CIPHER) * ciphers, uint16_t suite) {
+  for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+    if (SSL_CIPHER_get_protocol_id(sk_SSL_CIPHER_value(ciphers, i)) == suite) return true;
+  }
+  return false;
 }
 
 // What OpenSSL would check after us, and refuse in silence or with an alert.
@@ -40,13 +65,15 @@ bool Mismatches(SSL* ssl, SSL_SESSION* session, const TicketData& data, Protocol
     return pending == nullptr ||
            SSL_CIPHER_get_handshake_digest(pending) != SSL_CIPHER_get_handshake_digest(cipher);
   }
-  if (OffersExtendedMasterSecret(ssl) != data.extended_master_secret) return true;
+  if (GetsExtendedMasterSecret(ssl) != data.extended_master_secret) return true;
+  // OpenSSL goes on with the session's cipher, even one that the server has no more.
+  const uint16_t suite = SSL_CIPHER_get_protocol_id(cipher);
+  if (!HasCipher(SSL_get_ciphers(ssl), suite)) return true;
   // Not SSL_client_hello_get0_ciphers: OpenSSL has consumed that list by now. This macro of the
   // public header has no manual page; it reads the copy that OpenSSL keeps.
   const uint8_t* suites = nullptr;
   const auto length = SSL_get0_raw_cipherlist(ssl, &suites);
-  return suites == nullptr ||
-         !OffersCipher(suites, static_cast<size_t>(length), SSL_CIPHER_get_protocol_id(cipher));
+  return suites == nullptr || !OffersCipher(suites, static_cast<size_t>(length), suite);
 }
 
 bool HasContext(const SSL_SESSION* session, const std::vector<uint8_t>& expected) {
@@ -68,24 +95,32 @@ double TicketEnd(const TicketOptions& options, const TicketData& data, Protocol 
   return static_cast<double>(start) + options.ticket_lifetime;
 }
 
+// OpenSSL's own check, which follows: by whole seconds in 3.0 and by finer ones later, so be a
+// second ahead of it.
+bool HasTimedOut(const SSL_SESSION* session) {
+  return SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) < std::time(nullptr) + 1;
+}
+
 std::optional<Reason> WhyTooOld(SSL_SESSION* session, const TicketOptions& options,
                                 const TicketData& data, Protocol protocol, double now) {
   if (now >= TicketEnd(options, data, protocol)) return Reason::kSessionExpired;
   const bool bounded = protocol == Protocol::kTls13;
   if (bounded && now >= ChainEnd(options, data)) return Reason::kSessionTooOld;
-  // OpenSSL's own check follows, by whole seconds in 3.0 and finer ones later: be a second ahead of
-  // it.
-  const auto end = SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session);
-  if (end >= std::time(nullptr) + 1) return std::nullopt;
-  const bool by_chain = bounded && ChainEnd(options, data) < TicketEnd(options, data, protocol);
-  return by_chain ? Reason::kSessionTooOld : Reason::kSessionExpired;
+  if (!HasTimedOut(session)) return std::nullopt;
+  double end = TicketEnd(options, data, protocol);
+  if (bounded) end = std::min(end, ChainEnd(options, data));
+  // What the certificates shortened is theirs to refuse.
+  if (static_cast<double>(data.chain_end) <= end) return std::nullopt;
+  return end < TicketEnd(options, data, protocol) ? Reason::kSessionTooOld
+                                                  : Reason::kSessionExpired;
 }
 
 bool HasRightName(SSL* ssl, const AttachedContext& context, const TicketData& data) {
   // Hosts may trust different CAs: where certificates count, names always do.
   if (!context.manager->options.bind_server_name && !AsksForCertificate(ssl)) return true;
   ServerName name;
-  return OfferedName(ssl, &name) && name == data.server_name;
+  if (!OfferedName(ssl, &name) || !(name == data.server_name)) return false;
+  return !AsksForCertificate(ssl) || ContextIsOfName(ssl, context, name.normal);
 }
 
 bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
@@ -95,31 +130,32 @@ bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& 
   // one.
   if (AsksForCertificate(ssl) != has_certificate) return false;
   return !has_certificate ||
-         (data.client_policy == context.client_policy && now < static_cast<double>(data.chain_end));
+         (data.verify_mode == VerifyMode(ssl) && data.client_policy == context.client_policy &&
+          now < static_cast<double>(data.chain_end) && !HasTimedOut(session) &&
+          data.chain_strength >= SecurityBits(SSL_get_security_level(ssl)));
 }
 
-// The earliest end of the certificates that the client was verified by, in milliseconds. A session
-// whose verification failed has nothing to lose: it resumes with the same failure.
-uint64_t VerifiedChainEnd(SSL* ssl) {
-  STACK_OF(X509)* chain = SSL_get0_verified_chain(ssl);
-  if (chain == nullptr || SSL_get_verify_result(ssl) != X509_V_OK) return TicketData::kNoEnd;
-  uint64_t end = TicketData::kNoEnd;
-  for (int i = 0; i < sk_X509_num(chain); i++) {
-    std::tm broken_down = {};
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &broken_down) != 1) return 0;
-    const std::time_t seconds = timegm(&broken_down);
-    end = std::min(end, seconds < 0 ? 0 : static_cast<uint64_t>(seconds) * 1000);
+// Why a session that fits the hello may not resume.
+std::optional<Reason> WhyForbidden(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
+                                   Protocol protocol, double now, const TicketData& data) {
+  const TicketOptions& options = context.manager->options;
+  if (!HasContext(session, options.session_id_context)) return Reason::kContext;
+  const std::optional<Reason> too_old = WhyTooOld(session, options, data, protocol, now);
+  if (too_old.has_value()) return too_old;
+  if (static_cast<double>(data.authenticated_at) <= context.manager->revoked_until()) {
+    return Reason::kSessionRevoked;
   }
-  return end;
+  if (!HasRightName(ssl, context, data)) return Reason::kServerName;
+  if (!HasRightCertificate(ssl, session, context, data, now)) return Reason::kClientCertificate;
+  return std::nullopt;
 }
 
 }  // namespace
 
-bool OffersExtendedMasterSecret(SSL* ssl) {
-  const uint8_t* extension;
-  size_t length;
-  return SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &extension, &length) ==
-         1;
+bool GetsExtendedMasterSecret(SSL* ssl) {
+  // Where the server was told to do without, OpenSSL does not look at the extension.
+  return (SSL_get_options(ssl) & SSL_OP_NO_EXTENDED_MASTER_SECRET) == 0 &&
+         OffersExtendedMasterSecret(ssl);
 }
 
 std::optional<Protocol> ProtocolOf(const SSL* ssl) {
@@ -138,11 +174,15 @@ bool MayIssue(SSL* ssl, const AttachedContext& context, Protocol protocol) {
   if (protocol == Protocol::kTls12 && !options.tls12_tickets) return false;
   if (!AsksForCertificate(ssl)) return true;
   if (SSL_SESSION_get0_peer(SSL_get_session(ssl)) == nullptr) return false;
+  // The client was verified by what was in force when the connection began.
+  if (PolicyEpochOf(ssl) < context.policy_since) return false;
+  ServerName name;
+  const char* asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  if (asked != nullptr) NormalizeServerName(asked, std::strlen(asked), &name);
+  if (!ContextIsOfName(ssl, context, name.normal)) return false;
   // A context that an SNICallback chose would not be asked for again on resumption. A resumed
   // handshake never leaves the default one; its session passed here when it was made.
-  const auto& known = context.known_contexts;
-  return options.resume_sni_callback ||
-         std::find(known.begin(), known.end(), SSL_get_SSL_CTX(ssl)) != known.end();
+  return options.resume_sni_callback || context.KnowsContextOf(ssl);
 }
 
 TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketData* presented,
@@ -152,7 +192,12 @@ TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketDat
     data = *presented;
   } else {
     data.authenticated_at = static_cast<uint64_t>(std::max(now, 0.0));
-    data.chain_end = AsksForCertificate(ssl) ? VerifiedChainEnd(ssl) : TicketData::kNoEnd;
+    data.verify_mode = VerifyMode(ssl);
+    if (AsksForCertificate(ssl)) {
+      const VerifiedChain chain = DescribeVerifiedChain(ssl);
+      data.chain_end = chain.end;
+      data.chain_strength = chain.strength;
+    }
     data.extended_master_secret = handshake.extended_master_secret;
     data.client_policy = handshake.context->client_policy;
     const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
@@ -168,7 +213,8 @@ double TicketLifetime(SSL* ssl, const TicketOptions& options, const TicketData& 
   if (protocol == Protocol::kTls13) end = std::min(end, ChainEnd(options, data));
   if (data.chain_end != TicketData::kNoEnd)
     end = std::min(end, static_cast<double>(data.chain_end));
-  const double left = std::floor((end - now) / kSecond);
+  // Tickets hold whole milliseconds: with the fraction of this one, each would lack a second.
+  const double left = std::floor((end - std::floor(now)) / kSecond);
   if (protocol == Protocol::kTls13 || SSL_session_reused(ssl) == 0 || left < 1) return left;
   // A renewed TLS 1.2 session keeps the time of its full handshake, which OpenSSL counts its
   // timeout from; the lifetime hint is then 0 (RFC 5077 section 3.3: unspecified).
@@ -178,7 +224,6 @@ double TicketLifetime(SSL* ssl, const TicketOptions& options, const TicketData& 
 
 std::optional<Reason> WhyRefused(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
                                  Protocol protocol, double now, TicketData* data) {
-  const TicketOptions& options = context.manager->options;
   void* bytes = nullptr;
   size_t length = 0;
   if (SSL_SESSION_get0_ticket_appdata(session, &bytes, &length) != 1 ||
@@ -186,20 +231,14 @@ std::optional<Reason> WhyRefused(SSL* ssl, SSL_SESSION* session, const AttachedC
     return Reason::kBadTicket;
   }
   if (Mismatches(ssl, session, *data, protocol)) return Reason::kMismatch;
-  if (!HasContext(session, options.session_id_context)) return Reason::kContext;
-  const std::optional<Reason> too_old = WhyTooOld(session, options, *data, protocol, now);
-  if (too_old.has_value()) return too_old;
-  if (static_cast<double>(data->authenticated_at) <= context.manager->revoked_until()) {
-    return Reason::kSessionRevoked;
-  }
-  if (!HasRightName(ssl, context, *data)) return Reason::kServerName;
-  if (!HasRightCertificate(ssl, session, context, *data, now)) return Reason::kClientCertificate;
-  return std::nullopt;
+  return WhyForbidden(ssl, session, context, protocol, now, *data);
 }
 
-bool MustAlert(SSL* ssl, const TicketData& data, Protocol protocol) {
+bool MustAlert(SSL* ssl, SSL_SESSION* session, const AttachedContext& context, Protocol protocol,
+               double now, const TicketData& data) {
   return protocol == Protocol::kTls12 && data.extended_master_secret &&
-         !OffersExtendedMasterSecret(ssl);
+         !OffersExtendedMasterSecret(ssl) &&
+         !WhyForbidden(ssl, session, context, protocol, now, data).has_value();
 }
 
 }  // namespace ticket_keys

@@ -25,8 +25,9 @@ bool MayIssue(SSL* ssl, const AttachedContext& context, Protocol protocol);
 TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketData* presented,
                            double now);
 
-// Whether the hello that is being answered has the extension (RFC 7627 section 5.1).
-bool OffersExtendedMasterSecret(SSL* ssl);
+// Whether the hello that is being answered gets a session with extended master secret (RFC 7627
+// section 5.1), over TLS 1.2.
+bool GetsExtendedMasterSecret(SSL* ssl);
 
 // Whole seconds for which a ticket made now may be kept, from the session's time on; below 1: make
 // none.
@@ -38,9 +39,10 @@ double TicketLifetime(SSL* ssl, const TicketOptions& options, const TicketData& 
 std::optional<Reason> WhyRefused(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
                                  Protocol protocol, double now, TicketData* data);
 
-// A session with extended master secret, offered without it, must end in an alert (RFC 7627
-// section 5.3), which OpenSSL sends if it is let go on.
-bool MustAlert(SSL* ssl, const TicketData& data, Protocol protocol);
+// A session with extended master secret, offered without it where all else is right, must end in
+// an alert (RFC 7627 section 5.3), which OpenSSL sends if it is let go on.
+bool MustAlert(SSL* ssl, SSL_SESSION* session, const AttachedContext& context, Protocol protocol,
+               double now, const TicketData& data);
 
 }  // namespace ticket_keys
 

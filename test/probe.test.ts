@@ -1,15 +1,11 @@
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer as createHttpsServer } from 'node:https'
-import { connect, createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
-import { delimiter, join } from 'node:path'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import type { TlsOptions } from 'node:tls'
 import t from 'tap'
-import type { Test } from 'tap'
 import type { ProbeOptions } from '../lib/cli/probe/cases.js'
 import { handshake } from '../lib/cli/probe/handshake.js'
 import { probe } from '../lib/cli/probe/probe.js'
@@ -19,7 +15,8 @@ import { readTicket } from '../lib/cli/probe/session.js'
 import { renderReport } from '../lib/cli/probe/table.js'
 import { parseServerName, parseTarget } from '../lib/cli/probe/targets.js'
 import { serverCert } from './helpers/certs.js'
-import { runModule, until } from './helpers/process.js'
+import { runModule } from './helpers/process.js'
+import { freePort, haproxy, nginx } from './helpers/real-servers.js'
 import { closeAll, listen, plainHttps } from './helpers/server.js'
 
 t.afterEach(closeAll)
@@ -43,74 +40,6 @@ function found (report: Report, protocol: Protocol): object | undefined {
   }))[0]
 }
 
-/** Starts a real server and waits until it accepts connections at `port`. */
-async function startServer (t: Test, name: string, args: string[], port: number): Promise<void> {
-  const child = spawn(findServer(name), args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => { output += text })
-  const exit = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill()
-    await exit
-  })
-  await until(async () => {
-    if (child.exitCode !== null) throw new Error(`${name} ended: ${output}`)
-    const socket = connect(port, '127.0.0.1')
-    const accepted = await once(socket, 'connect').then(() => true, () => false)
-    socket.destroy()
-    return accepted
-  })
-}
-
-function findServer (name: string): string {
-  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
-  const path = directories.map((directory) => join(directory, name)).find(existsSync)
-  if (path === undefined) throw new Error(`${name} is neither on the PATH nor in /usr/sbin: install it to run this test`)
-  return path
-}
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => { server.close(resolve) })
-  return port
-}
-
-/** nginx with a `server` block for each string of directives; gives their ports. `keys` become files beside its configuration. */
-async function nginx (t: Test, servers: string[], keys: Record<string, Buffer> = {}): Promise<number[]> {
-  const directory = t.testdirName
-  const ports = await Promise.all(servers.map(freePort))
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${directory}/${name};`)
-  const blocks = servers.map((directives, index) => `server { listen 127.0.0.1:${ports[index]} ssl; ${directives} return 200 ok; }`)
-  t.testdir({
-    ...keys,
-    'key.pem': key,
-    'cert.pem': cert,
-    'nginx.conf': `daemon off; pid ${directory}/nginx.pid; error_log stderr; worker_processes 2; events {}
-      http { access_log off; ${temporary.join(' ')} ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${directory}/cert.pem;
-      ssl_certificate_key ${directory}/key.pem; ${blocks.join('\n')} }`
-  })
-  await startServer(t, 'nginx', ['-e', 'stderr', '-p', directory, '-c', join(directory, 'nginx.conf')], ports.at(-1) ?? 0)
-  return ports
-}
-
-/** HAProxy with a `bind` line for each string of parameters, in which `DIRECTORY` is where its ticket keys are; gives their ports. */
-async function haproxy (t: Test, binds: string[]): Promise<number[]> {
-  const directory = t.testdirName
-  const ports = await Promise.all(binds.map(freePort))
-  const lines = binds.map((parameters, index) =>
-    `  bind 127.0.0.1:${ports[index]} ssl crt ${directory}/both.pem ${parameters.replaceAll('DIRECTORY', directory)}`)
-  t.testdir({
-    'both.pem': key + cert,
-    'keys.txt': Array.from({ length: 3 }, () => `${randomBytes(48).toString('base64')}\n`).join(''),
-    'haproxy.cfg': ['global', '  maxconn 50', 'defaults', '  mode http', '  timeout client 5s', '  timeout connect 5s', '  timeout server 5s',
-      'frontend test', ...lines, '  http-request return status 200', ''].join('\n')
-  })
-  await startServer(t, 'haproxy', ['-f', join(directory, 'haproxy.cfg')], ports.at(-1) ?? 0)
-  return ports
-}
-
 const TLS12 = { tickets: 1, resumed: [15, 29, 29], renewal: 'never', twice: true, ok: true }
 const RENEWING = { tickets: 2, resumed: [29, 29, 29], renewal: 'always', twice: true, ok: true }
 const NOT_RENEWING = { tickets: 2, resumed: [20, 29, 29], renewal: 'never', twice: true, ok: false }
@@ -126,7 +55,7 @@ t.test('plain Node.js: over TLS 1.3, a client that uses tickets once resumes 2 c
 })
 
 t.test('nginx: every connection but the first resumes, and without keys that it keeps, none', async (t) => {
-  const [on = 0, off = 0] = await nginx(t, ['ssl_session_tickets on;', 'ssl_session_tickets off;'])
+  const { ports: [on = 0, off = 0] } = await nginx(t, ['ssl_session_tickets on;', 'ssl_session_tickets off;'])
   const report = await probeLocal([on], { connections: 30 })
   t.strictSame(found(report, 'TLSv1.2'), { ...TLS12, lifetimes: [300, null] })
   t.strictSame(found(report, 'TLSv1.3'), { ...RENEWING, lifetimes: [300, 300] })
@@ -136,7 +65,8 @@ t.test('nginx: every connection but the first resumes, and without keys that it 
 })
 
 t.test('HAProxy: renews without tls-ticket-keys, and with them 2 connections of 3 resume', async (t) => {
-  const [own = 0, keys = 0] = await haproxy(t, ['', 'tls-ticket-keys DIRECTORY/keys.txt'])
+  const lines = Array.from({ length: 3 }, () => `${randomBytes(48).toString('base64')}\n`).join('')
+  const { ports: [own = 0, keys = 0] } = await haproxy(t, ['', 'tls-ticket-keys DIRECTORY/keys.txt'], { 'keys.txt': Buffer.from(lines) })
   const ownReport = await probeLocal([own], { connections: 30 })
   t.strictSame(found(ownReport, 'TLSv1.2'), { ...TLS12, lifetimes: [7200, null] })
   t.strictSame(found(ownReport, 'TLSv1.3'), { ...RENEWING, lifetimes: [7200, 7200] })
@@ -147,8 +77,8 @@ t.test('HAProxy: renews without tls-ticket-keys, and with them 2 connections of 
 
 t.test('a TLS 1.2 ticket that is renewed is seen, though Node.js emits no event for it', async (t) => {
   const keys = { 'old.key': randomBytes(80), 'new.key': randomBytes(80) }
-  const file = (name: string): string => `ssl_session_ticket_key ${t.testdirName}/${name};`
-  const [before = 0, after = 0] = await nginx(t, [file('old.key'), file('new.key') + file('old.key')], keys)
+  const file = (name: string): string => `ssl_session_ticket_key DIRECTORY/${name};`
+  const { ports: [before = 0, after = 0] } = await nginx(t, [file('old.key'), file('new.key') + file('old.key')], keys)
   const context = createSecureContext({ ca: ca.cert, maxVersion: 'TLSv1.2' })
   const client = {
     address: '127.0.0.1', servername: null, protocol: 'TLSv1.2' as const, context, verify: true, verifyName: true, alpn: [], http: false, timeout: 5000

@@ -1,103 +1,152 @@
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { watch, type FSWatcher } from 'chokidar'
 import { SourceError } from '../errors.js'
 import { joinKeySets, parseKeys, type KeyFormat } from '../keys/formats/index.js'
 import type { KeySet } from '../keys/key.js'
-import { secretArena } from '../secret.js'
-import { digestOf, eraseFiles, readKeyDirectory, readKeyFile, type KeyFile } from './read-keys.js'
+import { SecretArena } from '../secret.js'
+import { checkDirectory, digestOf, readKeyDirectory, readKeyFile, type KeyFile } from './read-keys.js'
 import type { KeySource, SourceKeys } from './source.js'
 
-/** For file systems that send no events, ms. */
-const POLL_INTERVAL = 10_000
-/** What was written this recently may be half of it: it is taken once two reads this far apart are equal, ms. */
-const SETTLING = 250
 /** A file that never stops changing is an error, ms. */
 const LONGEST_SETTLING = 10_000
+/** Events come in swarms, ms. */
+const SWARM = 50
+
+/** How files are looked at; the defaults are for everything but tests. */
+export interface WatchSettings {
+  /** for file systems that send no events, ms */
+  pollInterval?: number
+  /** what has just changed may be half of it: it is taken once two reads this far apart are equal, ms; 0: at once */
+  settling?: number
+}
+
+/** What was read: files, or the error that reading them ended in. */
+interface Reading {
+  files: KeyFile[]
+  error?: Error
+  /** tells one outcome from another */
+  digest: string
+}
 
 /** What the file and the directory source share: reading, waiting for half-written files, watching. */
 abstract class WatchedSource implements KeySource {
   abstract readonly type: string
   readonly pollInterval: number
-  readonly #path: string
-  readonly #watched: string
+  readonly #settling: number
   readonly #format: KeyFormat | undefined
-  #digest: string | undefined
+  readonly #path: string
+  readonly #directory: string
+  readonly #arena = new SecretArena()
+  readonly #keyArena = new SecretArena()
+  #loaded: string | undefined
+  #warnings: string[] = []
   #watcher: FSWatcher | undefined
-  #closed = false
+  #event: NodeJS.Timeout | undefined
 
-  constructor (path: string, watched: string, format: KeyFormat | undefined, pollInterval: number) {
+  /** @param path of the keys, absolute @param directory to watch, absolute */
+  constructor (path: string, directory: string, format: KeyFormat | undefined, { pollInterval = 10_000, settling = 250 }: WatchSettings) {
     this.#path = path
-    this.#watched = watched
+    this.#directory = directory
     this.#format = format
     this.pollInterval = pollInterval
+    this.#settling = settling
   }
 
-  protected abstract read (): Promise<KeyFile[]>
+  protected abstract read (allocate: (bytes: number) => Buffer): Promise<KeyFile[]>
 
+  /** All or nothing: `null` unless every file was read, is new and has keys that are right. */
   async load (): Promise<SourceKeys | null> {
-    const files = await this.#readSettled()
     try {
-      const digest = digestOf(files)
-      if (digest === this.#digest) return null
+      const { files, error, digest } = await this.#readSettled()
+      if (error !== undefined) throw error
+      if (digest === this.#loaded) return null
       const { keys, timed } = this.#parse(files)
-      this.#digest = digest
-      return { keys, timed, warnings: files.flatMap(({ warnings }) => warnings) }
+      this.#loaded = digest
+      return { keys, timed, warnings: this.#newWarnings(files) }
     } finally {
-      eraseFiles(files)
+      this.#arena.clear()
     }
   }
 
   /** Watches the directory, not the file: after a rename, or Kubernetes' swap of the `..data` link, a watch on the file is blind. */
   async watch (changed: () => void): Promise<void> {
-    let pending: NodeJS.Timeout | undefined
     const soon = (): void => {
-      clearTimeout(pending)
-      pending = setTimeout(() => { if (!this.#closed) changed() }, SETTLING / 5).unref()
+      this.#event ??= setTimeout(() => {
+        this.#event = undefined
+        changed()
+      }, SWARM).unref()
     }
-    const watcher = watch(this.#watched, { depth: 0, ignoreInitial: true, persistent: false })
-    this.#watcher = watcher
+    // Not what is in it, of which there may be any amount, and which may be links to elsewhere that go on changing.
+    const ignored = (path: string): boolean => resolve(path) !== this.#directory
+    const watcher = this.#watcher = watch(this.#directory, { depth: 0, ignored, ignoreInitial: true, persistent: false, atomic: false })
     watcher.on('all', soon).on('raw', soon)
-    // The periodic read goes on without it.
-    watcher.on('error', () => {})
-    await new Promise<void>((resolve) => { watcher.once('ready', () => resolve()) })
+    await new Promise<void>((resolve) => {
+      // Without events, as on some file systems or where the system has no more watches, the periodic read goes on.
+      watcher.once('ready', () => resolve()).on('error', () => resolve())
+    })
+    // What changed before the watch was there.
+    soon()
   }
 
   async close (): Promise<void> {
-    this.#closed = true
-    await this.#watcher?.close()
+    const closed = this.#watcher?.close()
+    clearTimeout(this.#event)
+    // It has let go of every listener, and may still fail in what it was doing.
+    this.#watcher?.removeAllListeners().on('error', () => {})
+    await closed
   }
 
-  /** Reads again, while the content is new and was written a moment ago, until two reads agree. */
-  async #readSettled (): Promise<KeyFile[]> {
-    let files = await this.read()
-    for (let waited = 0; this.#isFresh(files); waited += SETTLING) {
-      if (waited >= LONGEST_SETTLING) {
-        eraseFiles(files)
-        throw new SourceError(`${this.#path} goes on changing while it is read`)
-      }
-      const digest = digestOf(files)
-      eraseFiles(files)
-      await sleep(SETTLING)
-      files = await this.read()
-      if (digestOf(files) === digest) break
+  /** Reads; again, while the outcome is new, until two readings agree. */
+  async #readSettled (): Promise<Reading> {
+    const end = performance.now() + LONGEST_SETTLING
+    let reading = await this.#readOnce()
+    while (this.#mayChange(reading)) {
+      if (performance.now() > end) throw new SourceError(`${this.#path} goes on changing while it is read`)
+      const { digest } = reading
+      await sleep(this.#settling)
+      reading = await this.#readOnce()
+      if (reading.digest === digest) break
     }
-    return files
+    return reading
   }
 
-  #isFresh (files: KeyFile[]): boolean {
-    // A time in the future says nothing: wait as for a fresh file.
-    const young = files.some(({ modified }) => modified > Date.now() - SETTLING)
-    // With something loaded already, a change is worth a second look whatever its time: links may be swapped between two files.
-    return digestOf(files) !== this.#digest && (young || this.#digest !== undefined)
+  async #readOnce (): Promise<Reading> {
+    this.#arena.clear()
+    try {
+      const files = await this.read(this.#arena.allocate)
+      return { files, digest: digestOf(files) }
+    } catch (error) {
+      return { files: [], error: error as Error, digest: (error as Error).message }
+    }
+  }
+
+  #mayChange ({ files, digest }: Reading): boolean {
+    if (this.#settling === 0) return false
+    // Errors, and whatever is new while keys are at work, are worth a second look: a file that vanished may be back, links may point elsewhere.
+    if (this.#loaded !== undefined || files.length === 0) return digest !== this.#loaded
+    // A time in the future says nothing: as for a fresh file.
+    return files.some(({ modified }) => modified > Date.now() - this.#settling)
   }
 
   #parse (files: readonly KeyFile[]): KeySet {
-    const arena = secretArena()
-    const sets = files.map(({ path, data }) => parseKeys(data, this.#format, path, arena))
-    const [only] = sets
-    if (sets.length === 1 && only !== undefined) return only
-    return joinKeySets(sets, this.#format ?? 'json', this.#path)
+    // What the last load gave is in the ring.
+    this.#keyArena.clear()
+    try {
+      const sets = files.map(({ path, data }) => parseKeys(data, this.#format, path, this.#keyArena.allocate))
+      const [only] = sets
+      return sets.length === 1 && only !== undefined ? only : joinKeySets(sets, this.#format ?? 'json', this.#path)
+    } catch (error) {
+      this.#keyArena.clear()
+      throw error
+    }
+  }
+
+  /** What is so again is not said again at each rotation. */
+  #newWarnings (files: readonly KeyFile[]): string[] {
+    const before = this.#warnings
+    this.#warnings = files.flatMap(({ warning }) => warning ?? [])
+    return this.#warnings.filter((warning) => !before.includes(warning))
   }
 }
 
@@ -107,15 +156,18 @@ export class FileSource extends WatchedSource {
   readonly #file: string
   readonly #strict: boolean
 
-  /** @param strict refuse a file that others can read @param pollInterval ms */
-  constructor (path: string, format: KeyFormat | undefined, strict: boolean, pollInterval = POLL_INTERVAL) {
-    super(path, dirname(path), format, pollInterval)
-    this.#file = path
+  /** @param strict refuse a file that others can read */
+  constructor (path: string, format: KeyFormat | undefined, strict: boolean, settings: WatchSettings = {}) {
+    const file = resolve(path)
+    super(file, dirname(file), format, settings)
+    this.#file = file
     this.#strict = strict
   }
 
-  protected async read (): Promise<KeyFile[]> {
-    return [await readKeyFile(this.#file, this.#strict)]
+  protected async read (allocate: (bytes: number) => Buffer): Promise<KeyFile[]> {
+    const file = await readKeyFile(this.#file, this.#strict, allocate)
+    await checkDirectory(dirname(this.#file))
+    return [file]
   }
 }
 
@@ -125,14 +177,15 @@ export class DirectorySource extends WatchedSource {
   readonly #directory: string
   readonly #strict: boolean
 
-  /** @param strict refuse files that others can read @param pollInterval ms */
-  constructor (path: string, format: KeyFormat | undefined, strict: boolean, pollInterval = POLL_INTERVAL) {
-    super(path, path, format, pollInterval)
-    this.#directory = path
+  /** @param strict refuse files that others can read */
+  constructor (path: string, format: KeyFormat | undefined, strict: boolean, settings: WatchSettings = {}) {
+    const directory = resolve(path)
+    super(directory, directory, format, settings)
+    this.#directory = directory
     this.#strict = strict
   }
 
-  protected async read (): Promise<KeyFile[]> {
-    return await readKeyDirectory(this.#directory, this.#strict)
+  protected async read (allocate: (bytes: number) => Buffer): Promise<KeyFile[]> {
+    return await readKeyDirectory(this.#directory, this.#strict, allocate)
   }
 }

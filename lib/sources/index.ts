@@ -1,19 +1,22 @@
+import cluster from 'node:cluster'
 import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
 import { MAX_KEYS } from '../keys/key.js'
 import type { Problems } from '../problems.js'
+import { ClusterSource } from './cluster.js'
 import { DirectorySource, FileSource } from './files.js'
 import { keysHeld, MemorySource } from './memory.js'
-import { MIN_SECRET, SecretSource } from './secret.js'
+import { MIN_SECRET, SecretSource, withoutLineEnd } from './secret.js'
+import { SharedSource } from './shared.js'
 import type { KeySource } from './source.js'
-import { StaticSource, type StaticKey } from './static.js'
+import { StaticSource, timesOf, type StaticKey } from './static.js'
 
 /** The sources that come with the package, as options. */
 export type SourceOption =
   | { type: 'memory' }
   | { type: 'static', keys: readonly StaticKey[] }
   | { type: 'secret', secret: string | Buffer, previousSecrets?: ReadonlyArray<string | Buffer> }
-  | { type: 'file', path: string, format?: KeyFormat }
-  | { type: 'directory', path: string, format?: KeyFormat }
+  | { type: 'file' | 'directory', path: string, format?: KeyFormat }
+  | { type: 'shared', handle: number }
 
 /** What sources need of the other options. Durations in ms. */
 export interface SourceSettings {
@@ -23,7 +26,7 @@ export interface SourceSettings {
   tls12Tickets: boolean
 }
 
-const TYPES = "'memory', 'static', 'secret', 'file', 'directory' or an object with the KeySource interface"
+const TYPES = "'memory', 'static', 'secret', 'file', 'directory', 'shared' or an object with the KeySource interface"
 
 /** The members that each type takes. */
 const MEMBERS: Record<SourceOption['type'], readonly string[]> = {
@@ -31,49 +34,62 @@ const MEMBERS: Record<SourceOption['type'], readonly string[]> = {
   static: ['keys'],
   secret: ['secret', 'previousSecrets'],
   file: ['path', 'format'],
-  directory: ['path', 'format']
+  directory: ['path', 'format'],
+  shared: ['handle']
 }
 
-/** Makes the source that an option names; `undefined`, with the reasons noted, where it is wrong. @param name of the option, for messages */
-export function makeSource (option: SourceOption | KeySource, settings: SourceSettings, name: string, problems: Problems): KeySource | undefined {
+/** What the user called an option or a part of it, such as `source.path`: its name in code, or its variable. */
+type NameOf = (option: string) => string
+
+/** Makes the source that an option names; `undefined`, with the reasons noted, where it is wrong. */
+export function makeSource (option: SourceOption | KeySource, settings: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
   if (typeof option !== 'object' || option === null) {
-    problems.add(name, `must be ${TYPES}`)
+    problems.add(name('source'), `must be ${TYPES}`)
     return undefined
   }
-  if ('load' in option) {
-    if (typeof option.load === 'function' && typeof option.type === 'string') return option
-    problems.add(name, 'must have a type (a string) and a load function')
-    return undefined
-  }
+  if ('load' in option) return checkCustom(option, name, problems)
   if (!Object.hasOwn(MEMBERS, option.type)) {
-    problems.add(`${name}.type`, `must be ${TYPES}`)
+    problems.add(name('source.type'), `must be ${TYPES}`)
     return undefined
   }
   for (const member of Object.keys(option)) {
-    if (member !== 'type' && !MEMBERS[option.type].includes(member)) problems.add(`${name}.${member}`, `is not an option of the source '${option.type}'`)
+    if (member !== 'type' && !MEMBERS[option.type].includes(member)) problems.add(name(`source.${member}`), `is not an option of the source '${option.type}'`)
   }
   switch (option.type) {
-    case 'memory': return makeMemory(settings, name, problems)
+    case 'memory': return fits(1, settings, name, problems) ? makeMemory(settings) : undefined
     case 'static': return makeStatic(option.keys, name, problems)
     case 'secret': return makeSecret(option, settings, name, problems)
+    case 'shared': return makeShared(option.handle, name, problems)
     default: return makeFiles(option, settings, name, problems)
   }
 }
 
-function fits ({ rotationInterval, ticketLifetime }: SourceSettings, problems: Problems): boolean {
+function checkCustom (source: KeySource, name: NameOf, problems: Problems): KeySource | undefined {
+  const { type, load, pollInterval } = source as Partial<Record<keyof KeySource, unknown>>
+  const right = typeof type === 'string' && typeof load === 'function'
+  if (!right) problems.add(name('source'), 'must have a type (a string) and a load function')
+  if (pollInterval === undefined || (typeof pollInterval === 'number' && pollInterval > 0)) return right ? source : undefined
+  problems.add(name('source.pollInterval'), 'must be milliseconds, more than 0')
+  return undefined
+}
+
+/** @param timetables one for each secret */
+function fits (timetables: number, { rotationInterval, ticketLifetime }: SourceSettings, name: NameOf, problems: Problems): boolean {
   if (Number.isNaN(rotationInterval) || Number.isNaN(ticketLifetime)) return false
-  if (keysHeld(rotationInterval, ticketLifetime) <= MAX_KEYS) return true
-  problems.add('rotationInterval', `is too short for ticketLifetime: more than ${MAX_KEYS} keys would have to be held`)
+  if (keysHeld(rotationInterval, ticketLifetime) * timetables <= MAX_KEYS) return true
+  problems.add(name('rotationInterval'), `is too short for ${name('ticketLifetime')}: more than ${MAX_KEYS} keys would have to be held`)
   return false
 }
 
-function makeMemory (settings: SourceSettings, _name: string, problems: Problems): KeySource | undefined {
-  return fits(settings, problems) ? new MemorySource(settings.rotationInterval, settings.ticketLifetime) : undefined
+function makeMemory ({ rotationInterval, ticketLifetime }: SourceSettings): KeySource {
+  const source = new MemorySource(rotationInterval, ticketLifetime)
+  return cluster.isWorker ? new ClusterSource(source, ticketLifetime) : source
 }
 
-function makeStatic (keys: unknown, name: string, problems: Problems): KeySource | undefined {
+function makeStatic (keys: unknown, name: NameOf, problems: Problems): KeySource | undefined {
+  const where = name('source.keys')
   if (!Array.isArray(keys) || keys.length === 0) {
-    problems.add(`${name}.keys`, 'must be an array of at least one key')
+    problems.add(where, 'must be an array of at least one key')
     return undefined
   }
   let right = true
@@ -81,9 +97,9 @@ function makeStatic (keys: unknown, name: string, problems: Problems): KeySource
     const problem = staticKeyProblem(key)
     if (problem === undefined) return
     right = false
-    problems.add(`${name}.keys[${index}]`, problem)
+    problems.add(`${where}[${index}]`, problem)
   })
-  return right ? new StaticSource(keys as StaticKey[], `${name}.keys`) : undefined
+  return right ? new StaticSource(keys as StaticKey[], where) : undefined
 }
 
 function staticKeyProblem (key: unknown): string | undefined {
@@ -96,37 +112,49 @@ function staticKeyProblem (key: unknown): string | undefined {
   for (const time of [notBefore, issueUntil, acceptUntil]) {
     if (time !== undefined && (typeof time !== 'number' || Number.isNaN(time))) return 'must have times in milliseconds since 1970'
   }
+  const times = timesOf(key as StaticKey)
+  if (times !== undefined && (times.notBefore > times.issueUntil || times.issueUntil > times.acceptUntil)) return 'must have notBefore, issueUntil, acceptUntil in that order'
   return undefined
 }
 
-function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previousSecrets?: unknown }, settings: SourceSettings, name: string, problems: Problems): KeySource | undefined {
+function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previousSecrets?: unknown }, settings: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
   if (!Array.isArray(previousSecrets)) {
-    problems.add(`${name}.previousSecrets`, 'must be an array')
+    problems.add(name('source.previousSecrets'), 'must be an array')
     return undefined
   }
   const secrets: unknown[] = [secret, ...previousSecrets]
+  const copies = secrets.map((value) => typeof value === 'string' || Buffer.isBuffer(value) ? Buffer.from(value) : undefined)
   let right = true
-  secrets.forEach((value, index) => {
-    const bytes = typeof value === 'string' || Buffer.isBuffer(value) ? Buffer.from(value) : undefined
-    const label = index === 0 ? `${name}.secret` : `${name}.previousSecrets[${index - 1}]`
-    const problem = bytes === undefined
-      ? 'must be a string or a Buffer'
-      : bytes.length < MIN_SECRET
-        ? `must have at least ${MIN_SECRET} bytes`
-        : bytes.every((byte) => byte === bytes[0]) ? 'must not be one byte repeated' : undefined
-    bytes?.fill(0)
+  copies.forEach((copy, index) => {
+    const problem = secretProblem(copy, copies.slice(0, index))
     if (problem === undefined) return
     right = false
-    problems.add(label, problem)
+    problems.add(name(index === 0 ? 'source.secret' : `source.previousSecrets[${index - 1}]`), problem)
   })
-  if (!fits(settings, problems) || !right) return undefined
+  for (const copy of copies) copy?.fill(0)
+  if (!fits(secrets.length, settings, name, problems) || !right) return undefined
   return new SecretSource(secrets as Array<string | Buffer>, settings)
 }
 
-function makeFiles ({ type, path, format }: { type: 'file' | 'directory', path: unknown, format?: unknown }, { strictPermissions }: SourceSettings, name: string, problems: Problems): KeySource | undefined {
+function secretProblem (secret: Buffer | undefined, others: Array<Buffer | undefined>): string | undefined {
+  if (secret === undefined) return 'must be a string or a Buffer'
+  const content = withoutLineEnd(secret)
+  if (content.length < MIN_SECRET) return `must have at least ${MIN_SECRET} bytes, a line end at its end not counted`
+  if (content.every((byte) => byte === content[0])) return 'must not be one byte repeated'
+  if (others.some((other) => other !== undefined && withoutLineEnd(other).equals(content))) return 'must be another secret than those before it'
+  return undefined
+}
+
+function makeShared (handle: unknown, name: NameOf, problems: Problems): KeySource | undefined {
+  if (Number.isInteger(handle)) return new SharedSource(handle as number)
+  problems.add(name('source.handle'), 'must be the handle of a manager in this process')
+  return undefined
+}
+
+function makeFiles ({ type, path, format }: { type: 'file' | 'directory', path: unknown, format?: unknown }, { strictPermissions }: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
   const known = format === undefined || (KEY_FORMATS as readonly unknown[]).includes(format)
-  if (!known) problems.add(`${name}.format`, `must be one of ${KEY_FORMATS.join(', ')}`)
-  if (typeof path !== 'string' || path === '') problems.add(`${name}.path`, 'must be a path')
+  if (!known) problems.add(name('source.format'), `must be one of ${KEY_FORMATS.join(', ')}`)
+  if (typeof path !== 'string' || path === '') problems.add(name('source.path'), 'must be a path')
   else if (known) return new (type === 'file' ? FileSource : DirectorySource)(path, format as KeyFormat | undefined, strictPermissions)
   return undefined
 }

@@ -2,7 +2,7 @@ import { randomFillSync } from 'node:crypto'
 import type { KeySource, SourceKey, SourceKeys } from './source.js'
 import { currentKey } from '../keys/timetable.js'
 import { MAX_KEYS, NAME_LENGTH } from '../keys/key.js'
-import { allocateSecret } from '../secret.js'
+import { SecretArena } from '../secret.js'
 
 /** How far ahead next keys are held at least, so that another host or a late timer never meets a key for the first time when it issues. */
 export const AHEAD_INTERVALS = 3
@@ -24,6 +24,7 @@ export class MemorySource implements KeySource {
   readonly makesKeys = true
   readonly #interval: number
   readonly #lifetime: number
+  readonly #arena = new SecretArena()
   #keys: SourceKey[] = []
   #lastNow = -Infinity
 
@@ -34,6 +35,8 @@ export class MemorySource implements KeySource {
   }
 
   load (now: number): SourceKeys {
+    // What the last load gave is in the ring.
+    this.#arena.clear()
     if (now < this.#lastNow - 1000) this.#startAgain(now)
     this.#lastNow = now
     this.#keys = this.#keys.filter((key) => now < key.acceptUntil)
@@ -91,7 +94,7 @@ export class MemorySource implements KeySource {
   }
 
   #make (start: number): SourceKey {
-    const bytes = randomFillSync(allocateSecret(64))
+    const bytes = randomFillSync(this.#arena.allocate(64))
     return {
       name: randomFillSync(Buffer.alloc(NAME_LENGTH)),
       aesKey: bytes.subarray(0, 32),

@@ -1,9 +1,10 @@
-import { constants } from 'node:fs'
-import { open, readdir, stat } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
+import { open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SourceError } from '../errors.js'
-import { allocateSecret, erase } from '../secret.js'
+import { MAX_KEYS } from '../keys/key.js'
+import { allocateSecret } from '../secret.js'
 
 /** More than 256 keys in any format; a file that is larger is not one of keys. */
 const MAX_BYTES = 1 << 20
@@ -12,72 +13,94 @@ const WRITABLE_BY_OTHERS = 0o002
 const READABLE_BY_OTHERS = 0o004
 const STICKY = 0o1000
 
-/** A key file as it was read: erase `data`. */
+/** Not blocking on a FIFO that somebody put there. */
+const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK
+
+/** A key file as it was read. */
 export interface KeyFile {
   path: string
   data: Buffer
   /** when it was written last, ms since 1970 by the file system */
   modified: number
-  warnings: string[]
+  warning: string | undefined
 }
 
 /**
- * Reads a key file into locked memory. Throws FST_TICKET_KEYS_SOURCE for what is missing, not a file, too large, writable by others, or,
- * with `strict`, readable by others.
+ * Reads a key file. Throws FST_TICKET_KEYS_SOURCE for what is missing, not a file, too large, writable by others, or, with `strict`,
+ * readable by others.
+ *
+ * @param allocate locked memory for its bytes, which are the caller's to erase
  */
-export async function readKeyFile (path: string, strict: boolean): Promise<KeyFile> {
-  // Not blocking on a FIFO that somebody put there.
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: NodeJS.ErrnoException) => {
-    throw unreadable(path, error)
-  })
-  let data: Buffer | undefined
+export async function readKeyFile (path: string, strict: boolean, allocate: (bytes: number) => Buffer): Promise<KeyFile> {
   try {
-    const { size, mode, mtimeMs, ...stats } = await file.stat()
-    if (!stats.isFile()) throw new SourceError(`${path} is not a file`)
-    if (size > MAX_BYTES) throw new SourceError(`${path} has ${size} bytes, more than any file of ticket keys`)
-    if ((mode & WRITABLE_BY_OTHERS) !== 0) throw new SourceError(`${path} can be written by everybody: chmod o-w`)
-    const warnings: string[] = []
-    if ((mode & READABLE_BY_OTHERS) !== 0) {
-      const warning = `${path} can be read by everybody: chmod o-r`
-      if (strict) throw new SourceError(warning)
-      warnings.push(warning)
+    const file = await open(path, FLAGS)
+    try {
+      const stats = await file.stat()
+      const warning = checkFile(stats, strict)
+      // One byte more than expected, so that a file that grows meanwhile is noticed.
+      const memory = allocate(stats.size + 1)
+      let length = 0
+      for (let bytesRead = -1; bytesRead !== 0 && length < memory.length; length += bytesRead) {
+        ({ bytesRead } = await file.read(memory, length, memory.length - length, length))
+      }
+      if (length > stats.size) throw new Unfit('grew while it was read')
+      return { path, data: memory.subarray(0, length), modified: stats.mtimeMs, warning: warning && `${path} ${warning}` }
+    } finally {
+      await file.close()
     }
-    // One byte more than expected, so that a file that grows meanwhile is noticed.
-    const memory = data = allocateSecret(size + 1)
-    let length = 0
-    for (;;) {
-      const { bytesRead } = await file.read(memory, length, memory.length - length, length)
-      length += bytesRead
-      if (bytesRead === 0 || length === memory.length) break
-    }
-    if (length > size) throw new SourceError(`${path} grew while it was read`)
-    return { path, data: memory.subarray(0, length), modified: mtimeMs, warnings }
   } catch (error) {
-    if (data !== undefined) erase(data)
-    throw error instanceof SourceError ? error : unreadable(path, error as NodeJS.ErrnoException)
+    throw sourceError(path, error)
+  }
+}
+
+/** The same for a file with a secret, at once, since options are read before anything runs. What it throws and warns of is without the path. */
+export function readSecretFile (path: string, strict: boolean): { secret: Buffer, warning: string | undefined } {
+  const file = openSync(path, FLAGS)
+  try {
+    const stats = fstatSync(file)
+    const warning = checkFile(stats, strict)
+    // Cleansed when it is collected.
+    const memory = allocateSecret(Math.max(stats.size, 1))
+    return { secret: memory.subarray(0, readSync(file, memory)), warning }
   } finally {
-    await file.close()
+    closeSync(file)
   }
 }
 
 /** Reads every file of a directory, in name order, names that begin with a dot passed over. Throws FST_TICKET_KEYS_SOURCE. */
-export async function readKeyDirectory (directory: string, strict: boolean): Promise<KeyFile[]> {
-  const files: KeyFile[] = []
+export async function readKeyDirectory (directory: string, strict: boolean, allocate: (bytes: number) => Buffer): Promise<KeyFile[]> {
   try {
-    const { mode } = await stat(directory)
-    if ((mode & WRITABLE_BY_OTHERS) !== 0 && (mode & STICKY) === 0) throw new SourceError(`${directory} can be written by everybody: chmod o-w`)
+    await checkDirectory(directory)
     const names = (await readdir(directory)).filter((name) => !name.startsWith('.')).sort()
-    for (const name of names) files.push(await readKeyFile(join(directory, name), strict))
-    if (files.length === 0) throw new SourceError(`${directory} has no key file`)
+    if (names.length === 0) throw new Unfit('has no key file')
+    if (names.length > MAX_KEYS) throw new Unfit(`has ${names.length} files, more than ${MAX_KEYS} keys`)
+    const files: KeyFile[] = []
+    for (const name of names) files.push(await readKeyFile(join(directory, name), strict, allocate))
     return files
   } catch (error) {
-    eraseFiles(files)
-    throw error instanceof SourceError ? error : unreadable(directory, error as NodeJS.ErrnoException)
+    throw sourceError(directory, error)
   }
 }
 
-export function eraseFiles (files: readonly KeyFile[]): void {
-  erase(...files.map(({ data }) => data))
+/** Who can put files into a directory can replace those that are there. Throws FST_TICKET_KEYS_SOURCE. */
+export async function checkDirectory (directory: string): Promise<void> {
+  try {
+    const { mode } = await stat(directory)
+    if ((mode & WRITABLE_BY_OTHERS) !== 0 && (mode & STICKY) === 0) throw new Unfit('can be written by everybody: chmod o-w')
+  } catch (error) {
+    throw sourceError(directory, error)
+  }
+}
+
+/** Returns a warning, throws where a file must not be used. */
+function checkFile (stats: Stats, strict: boolean): string | undefined {
+  if (!stats.isFile()) throw new Unfit('is not a file')
+  if (stats.size > MAX_BYTES) throw new Unfit(`has ${stats.size} bytes, more than any file of ticket keys`)
+  if ((stats.mode & WRITABLE_BY_OTHERS) !== 0) throw new Unfit('can be written by everybody: chmod o-w')
+  if ((stats.mode & READABLE_BY_OTHERS) === 0) return undefined
+  const warning = 'can be read by everybody: chmod o-r'
+  if (strict) throw new Unfit(warning)
+  return warning
 }
 
 /** Tells one content from another: names and bytes. */
@@ -87,8 +110,18 @@ export function digestOf (files: readonly KeyFile[]): string {
   return hash.digest('hex')
 }
 
-function unreadable (path: string, error: NodeJS.ErrnoException): Error {
-  const made = new SourceError(`${path} can't be read: ${error.code ?? error.message}`)
+/** What is wrong with a file, in words that follow its name. */
+export function problemOf (error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return error instanceof Unfit ? message : `can't be read: ${code ?? message}`
+}
+
+/** Something about a file that makes it no key file. */
+class Unfit extends Error {}
+
+function sourceError (path: string, error: unknown): Error {
+  if (error instanceof SourceError) return error
+  const made = new SourceError(`${path} ${problemOf(error)}`)
   made.cause = error
   return made
 }

@@ -1,11 +1,19 @@
-import { hkdf, allocateSecret, erase, secretArena } from '../secret.js'
+import { allocateSecret, erase, hkdf, SecretArena } from '../secret.js'
 import { keysAhead } from './memory.js'
 import type { KeySource, SourceKey, SourceKeys } from './source.js'
 
 /** Least bytes of a shared secret: as many as HMAC-SHA256, and so HKDF, can make use of. */
 export const MIN_SECRET = 32
 
+const NEVER_ISSUES = { notBefore: -Infinity, issueUntil: -Infinity }
+
 const SALT = Buffer.from('fastify-ticket-keys secret source 1')
+
+/** A secret without the line end that editors and `echo` leave: it is the same from a file and from a variable. */
+export function withoutLineEnd (secret: Buffer): Buffer {
+  const end = secret.at(-1) === 10 ? (secret.at(-2) === 13 ? 2 : 1) : 0
+  return secret.subarray(0, secret.length - end)
+}
 
 /**
  * The key of an interval, the same on every host: HKDF-SHA256 with the salt above; the info is the interval's length in ms and its number
@@ -24,17 +32,19 @@ export function deriveKey (secret: Buffer, interval: number, number: number, all
 export class SecretSource implements KeySource {
   readonly type = 'secret'
   readonly makesKeys = true
-  readonly #secrets: Buffer[]
+  #secrets: Buffer[]
   readonly #interval: number
   readonly #lifetime: number
+  readonly #arena = new SecretArena()
   #warning: string | undefined
 
   /** @param secrets the present one, then earlier ones, whose tickets go on resuming; copied. Durations in ms. */
   constructor (secrets: ReadonlyArray<string | Buffer>, { rotationInterval, ticketLifetime, tls12Tickets }: { rotationInterval: number, ticketLifetime: number, tls12Tickets: boolean }) {
     this.#secrets = secrets.map((secret) => {
       const given = typeof secret === 'string' ? Buffer.from(secret) : secret
-      const copy = allocateSecret(given.length)
-      given.copy(copy)
+      const content = withoutLineEnd(given)
+      const copy = allocateSecret(content.length)
+      content.copy(copy)
       if (given !== secret) erase(given)
       return copy
     })
@@ -49,7 +59,8 @@ export class SecretSource implements KeySource {
     const interval = this.#interval
     const present = Math.max(0, Math.floor(now / interval))
     const first = Math.max(0, present - Math.ceil(this.#lifetime / interval) - 1)
-    const arena = secretArena()
+    // What the last load gave is in the ring.
+    this.#arena.clear()
     const keys: SourceKey[] = []
     this.#secrets.forEach((secret, index) => {
       for (let number = first; number <= present + keysAhead(interval); number++) {
@@ -57,8 +68,9 @@ export class SecretSource implements KeySource {
         const issueUntil = start + interval
         // Another host's clock may be one interval behind: what it issues then still resumes here.
         const acceptUntil = issueUntil + interval + this.#lifetime
-        const times = index === 0 ? { notBefore: start, issueUntil } : { notBefore: -Infinity, issueUntil: -Infinity }
-        keys.push({ ...deriveKey(secret, interval, number, arena), ...times, acceptUntil })
+        // The oldest has no beginning: a clock that goes back always finds a key that issues.
+        const times = index > 0 ? NEVER_ISSUES : { notBefore: number === first ? -Infinity : start, issueUntil }
+        keys.push({ ...deriveKey(secret, interval, number, this.#arena.allocate), ...times, acceptUntil })
       }
     })
     const warnings = this.#warning === undefined ? [] : [this.#warning]
@@ -68,5 +80,7 @@ export class SecretSource implements KeySource {
 
   close (): void {
     erase(...this.#secrets)
+    // No key is ever derived from the zeros.
+    this.#secrets = []
   }
 }

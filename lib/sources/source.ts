@@ -1,8 +1,8 @@
 import type { KeyTimes } from '../keys/key.js'
 
 /**
- * A key as a source gives it. Its buffers are the manager's from then on and are zeroed once the ring has them: give
- * copies. A key whose name is in the ring already may leave its bytes out.
+ * A key as a source gives it. `aesKey` and `hmacKey` are the manager's from then on and are zeroed once the ring has them: give
+ * copies. A key whose name is in the ring already may leave them out.
  */
 export interface SourceKey extends KeyTimes {
   /** 16 bytes */
@@ -36,11 +36,12 @@ export interface KeySource {
   /** How often to `load` whether or not anything happened, ms: for stores that tell of no changes */
   readonly pollInterval?: number
   /**
-   * The keys as they should be at `now` (ms since 1970); `null` for "as they were". Called at the start, at `refreshAt`, after
-   * `changed`, on `reload()` and when no key could issue. What it throws is logged and counted; the last good keys stay.
+   * All the keys as they should be at `now` (ms since 1970); `null` for "as they were", which the first time they can't be. Called at
+   * the start, at `refreshAt`, after `changed`, on `reload()` and when no key could issue; not again before the last call has ended. What it
+   * throws is logged, counted and tried again, and the last good keys stay: messages must not have key material in them.
    */
   load (now: number): SourceKeys | null | Promise<SourceKeys | null>
-  /** Called once, after the first `load`: `changed` asks the manager to load again. */
+  /** Called once, after the first `load`: `changed` asks the manager to load again, soon. It may be called too often. */
   watch? (changed: () => void): void | Promise<void>
   /** Makes the next key the issuing one at `now`; sources that don't make their own keys leave it out. */
   rotate? (now: number): void | Promise<void>

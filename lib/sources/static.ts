@@ -3,7 +3,7 @@ import { parseKeys } from '../keys/formats/index.js'
 import { allocateSecret, erase } from '../secret.js'
 import type { KeySource, SourceKey, SourceKeys } from './source.js'
 
-/** A key in parts; with times it keeps to them, without it takes its place in the list. */
+/** A key in parts; with any of the times it keeps to them, without it takes its place in the list: the first issues. Times are ms since 1970. */
 export interface StaticKeyParts extends KeyMaterial, Partial<KeyTimes> {
   /** 16 bytes */
   name: Buffer
@@ -23,11 +23,11 @@ export class StaticSource implements KeySource {
 
   /** Throws FST_TICKET_KEYS_FORMAT or FST_TICKET_KEYS_WEAK_KEY. @param where what the keys came from, for errors */
   constructor (keys: readonly StaticKey[], where = 'source.keys') {
-    this.#timed = keys.some((key) => !Buffer.isBuffer(key) && key.notBefore !== undefined)
-    this.#keys = keys.map((key, index) => {
-      const own = Buffer.isBuffer(key) ? fromBytes(key, `${where}[${index}]`) : fromParts(key)
-      return this.#timed && !Buffer.isBuffer(key) ? { ...own, ...timesOf(key) } : { ...own, ...(index === 0 ? ISSUES : ACCEPTS) }
-    })
+    this.#timed = keys.some((key) => timesOf(key) !== undefined)
+    this.#keys = keys.map((key, index) => ({
+      ...(Buffer.isBuffer(key) ? fromBytes(key, `${where}[${index}]`) : fromParts(key)),
+      ...(timesOf(key) ?? (index === 0 ? ISSUES : ACCEPTS))
+    }))
   }
 
   load (): SourceKeys | null {
@@ -45,10 +45,13 @@ export class StaticSource implements KeySource {
 function fromBytes (bytes: Buffer, where: string): Required<Pick<SourceKey, 'name' | 'aesKey' | 'hmacKey'>> {
   const copy = allocateSecret(bytes.length)
   bytes.copy(copy)
-  const { keys: [key] } = parseKeys(copy, bytes.length === 48 ? 'node48' : 'nginx80', where, allocateSecret)
-  erase(copy)
-  const { name, aesKey, hmacKey } = key as SourceKey & KeyMaterial
-  return { name, aesKey, hmacKey }
+  try {
+    const { keys: [key] } = parseKeys(copy, bytes.length === 48 ? 'node48' : 'nginx80', where, allocateSecret)
+    const { name, aesKey, hmacKey } = key as SourceKey & KeyMaterial
+    return { name, aesKey, hmacKey }
+  } finally {
+    erase(copy)
+  }
 }
 
 function fromParts ({ name, aesKey, hmacKey }: StaticKeyParts): Required<Pick<SourceKey, 'name' | 'aesKey' | 'hmacKey'>> {
@@ -58,6 +61,9 @@ function fromParts ({ name, aesKey, hmacKey }: StaticKeyParts): Required<Pick<So
   return { name: Buffer.from(name), aesKey: bytes.subarray(0, aesKey.length), hmacKey: bytes.subarray(aesKey.length) }
 }
 
-function timesOf ({ notBefore, issueUntil, acceptUntil }: Partial<KeyTimes>): KeyTimes {
-  return { notBefore: notBefore ?? -Infinity, issueUntil: issueUntil ?? Infinity, acceptUntil: acceptUntil ?? Infinity }
+/** The times of a key that has any; those left out are "always" and "for ever". */
+export function timesOf (key: StaticKey): KeyTimes | undefined {
+  const { notBefore, issueUntil, acceptUntil }: Partial<KeyTimes> = Buffer.isBuffer(key) ? {} : key
+  if (notBefore === undefined && issueUntil === undefined && acceptUntil === undefined) return undefined
+  return { notBefore: notBefore ?? -Infinity, issueUntil: issueUntil ?? acceptUntil ?? Infinity, acceptUntil: acceptUntil ?? Infinity }
 }

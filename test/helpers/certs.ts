@@ -3,9 +3,10 @@ import { KeyObject, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import {
   AuthorityKeyIdentifierExtension, BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension, KeyUsageFlags,
-  KeyUsagesExtension, SubjectAlternativeNameExtension, SubjectKeyIdentifierExtension, X509CertificateGenerator
+  KeyUsagesExtension, SubjectAlternativeNameExtension, SubjectKeyIdentifierExtension, X509Certificate, X509CertificateGenerator,
+  X509CrlGenerator
 } from '@peculiar/x509'
-import type { Extension, X509Certificate } from '@peculiar/x509'
+import type { Extension } from '@peculiar/x509'
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const DAY = 86_400_000
@@ -24,6 +25,8 @@ export interface LeafOptions extends Validity {
   hosts?: string[]
   /** A client's certificate instead of a server's. */
   client?: boolean
+  /** An RSA key of so many bits instead of an elliptic one, for TLS's ideas of what is too weak. */
+  rsaBits?: number
 }
 
 /** A private key and its certificate, in PEM; the certificate is followed by the intermediate ones, without the root. */
@@ -38,6 +41,8 @@ export interface Ca {
   cert: string
   /** Makes a certificate under this authority. */
   issue: (options: LeafOptions) => Promise<KeyPair>
+  /** Makes a list of certificates that this authority revoked, PEM. */
+  crl: (revoked: KeyPair[], nextUpdate?: Date) => Promise<string>
   /** Makes an authority under this one. */
   intermediate: (name: string, validity?: Validity) => Promise<Ca>
 }
@@ -76,12 +81,13 @@ function authority (issuer: Authority): Ca {
   return {
     cert: pem(issuer.certificate),
     issue: (options) => issueLeaf(issuer, options),
+    crl: (revoked, nextUpdate) => issueCrl(issuer, revoked, nextUpdate),
     intermediate: (name, validity) => issueIntermediate(issuer, name, validity)
   }
 }
 
 async function issueLeaf (issuer: Authority, options: LeafOptions): Promise<KeyPair> {
-  const keys = await generateKeys()
+  const keys = await generateKeys(options.rsaBits)
   const usage = options.client === true ? ExtendedKeyUsage.clientAuth : ExtendedKeyUsage.serverAuth
   const extensions: Extension[] = [
     new BasicConstraintsExtension(false, undefined, true),
@@ -95,6 +101,18 @@ async function issueLeaf (issuer: Authority, options: LeafOptions): Promise<KeyP
   const certificate = await sign(issuer, options.name, keys, options, extensions)
   const key = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString()
   return { key, cert: pem(certificate) + issuer.chain }
+}
+
+async function issueCrl (issuer: Authority, revoked: KeyPair[], nextUpdate = new Date(Date.now() + DAY)): Promise<string> {
+  const list = await X509CrlGenerator.create({
+    issuer: issuer.certificate.subject,
+    thisUpdate: new Date(Date.now() - DAY),
+    nextUpdate,
+    entries: revoked.map(({ cert }) => ({ serialNumber: new X509Certificate(cert).serialNumber, revocationDate: new Date(Date.now() - DAY) })),
+    signingAlgorithm: ALGORITHM,
+    signingKey: issuer.signingKey
+  })
+  return `${list.toString('pem').replaceAll(' CRL-', ' X509 CRL-')}\n`
 }
 
 async function issueIntermediate (issuer: Authority, name: string, validity: Validity = {}): Promise<Ca> {
@@ -125,8 +143,9 @@ async function authorityExtensions (keys: webcrypto.CryptoKeyPair): Promise<Exte
   ]
 }
 
-async function generateKeys (): Promise<webcrypto.CryptoKeyPair> {
-  return await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])
+async function generateKeys (rsaBits?: number): Promise<webcrypto.CryptoKeyPair> {
+  const rsa = { name: 'RSASSA-PKCS1-v1_5', modulusLength: rsaBits ?? 0, publicExponent: new Uint8Array([1, 0, 1]), hash: 'SHA-256' }
+  return await webcrypto.subtle.generateKey(rsaBits === undefined ? ALGORITHM : rsa, true, ['sign', 'verify'])
 }
 
 function dates ({ notBefore, notAfter }: Validity): Required<Validity> {

@@ -24,7 +24,10 @@ export interface Counts {
   age?: number
 }
 
-export type Step = Partial<Record<Protocol, Counts>>
+export type Step = Partial<Record<Protocol, Counts>> & {
+  /** changes of the current key */
+  rotations?: number
+}
 
 /** How long a step may take on a busy machine, s: by so much a ticket may be older than a test says. */
 const SLOW = 30
@@ -49,14 +52,15 @@ export class Ledger {
     t.teardown(async () => { await this.#metrics.close() })
   }
 
-  /** Runs an action and checks that exactly `expected` has changed. Where it gives exchanges, they have to fit as well. */
-  async step<Result> (name: string, expected: Step, action: () => Promise<Result>): Promise<Result> {
+  /** Runs an action and checks that exactly what is expected has changed. Where it gives exchanges, they have to fit as well. */
+  async step<Result> (name: string, change: Step | (() => Step), action: () => Promise<Result>): Promise<Result> {
     const t = this.#test
     const before = await this.page()
     const seen = this.#handshakes.length
     const result = await action()
     const after = await this.page()
 
+    const expected = typeof change === 'function' ? change() : change
     const changed = changes(before, after)
     const counters = Object.fromEntries(Object.entries(changed).filter(([key]) => COUNTERS.test(key) && !key.startsWith(AGE)))
     const clients = [result].flat().filter(isExchange)
@@ -115,6 +119,7 @@ export function sum (...steps: Step[]): Step {
   for (const protocol of PROTOCOLS) {
     const counts = steps.flatMap((step) => step[protocol] ?? [])
     const add = (pick: (count: Counts) => number | undefined): number => counts.reduce((sum, count) => sum + (pick(count) ?? 0), 0)
+    total.rotations = steps.reduce((sum, { rotations = 0 }) => sum + rotations, 0)
     total[protocol] = {
       full: add((count) => count.full),
       resumed: add((count) => count.resumed),
@@ -140,6 +145,7 @@ function series (step: Step): Record<string, number> {
       ...Object.entries(rejected).map(([reason, count]): [string, number] => [`tls_ticket_rejected_total{protocol="${protocol}",reason="${reason}"}`, count])
     ]
   })
+  grown.push(['tls_ticket_key_rotations_total', step.rotations ?? 0])
   return Object.fromEntries(grown.filter(([, by]) => by !== 0))
 }
 

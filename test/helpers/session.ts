@@ -59,9 +59,19 @@ export function sessionTime (session: Buffer): number {
 
 /** The same session with another ticket, of any length. */
 export function withTicket (session: Buffer, ticket: Buffer): Buffer {
-  const replacement = encode(FIELD + TICKET, encode(OCTET_STRING, ticket))
-  const others = fields(session).filter(({ tag }) => tag !== FIELD + TICKET)
-  const next = others.findIndex(({ tag }) => tag > FIELD + TICKET)
+  return withField(session, TICKET, encode(OCTET_STRING, ticket))
+}
+
+/** The same session for a client that offers its ticket for a day, whatever the server said. */
+export function withLongLife (session: Buffer): Buffer {
+  const day = encode(INTEGER, Buffer.from([1, 0x51, 0x80]))
+  return withField(withField(session, TIMEOUT, day), LIFETIME_HINT, day)
+}
+
+function withField (session: Buffer, number: number, content: Buffer): Buffer {
+  const replacement = encode(FIELD + number, content)
+  const others = fields(session).filter(({ tag }) => tag !== FIELD + number)
+  const next = others.findIndex(({ tag }) => tag > FIELD + number)
   const parts = others.map(({ encoded }) => encoded)
   parts.splice(next === -1 ? parts.length : next, 0, replacement)
   return encode(SEQUENCE, Buffer.concat(parts))

@@ -1,0 +1,66 @@
+// A Fastify HTTPS server in four cluster workers that share their session ticket keys, on loopback, and one page of metrics for all of them.
+//   npx tsx examples/cluster.ts                       ports 8443 and 9464
+//   PORT=0 METRICS_PORT=0 npx tsx examples/cluster.ts any free ports
+import cluster from 'node:cluster'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import Fastify from 'fastify'
+import ticketKeys from 'fastify-ticket-keys'
+import { shareTicketKeys } from 'fastify-ticket-keys/cluster'
+import { AggregatorRegistry, register } from 'prom-client'
+import { localCertificate } from './certificate.js'
+
+const WORKERS = 4
+const certificates = fileURLToPath(new URL('.certificate', import.meta.url))
+// In the primary it asks the workers, in a worker it answers with the default registry.
+const aggregator = new AggregatorRegistry()
+
+if (cluster.isPrimary) await startPrimary()
+else await startWorker()
+
+async function startPrimary (): Promise<void> {
+  await localCertificate(certificates)
+  // Before the first fork: every worker then has the keys before it listens.
+  shareTicketKeys()
+  for (let i = 0; i < WORKERS; i++) cluster.fork()
+  cluster.on('exit', (worker) => {
+    // Its sessions resume in any other worker, and in the new one.
+    if (!worker.exitedAfterDisconnect) cluster.fork()
+  })
+
+  const metrics = createServer((_request, response) => {
+    aggregator.clusterMetrics().then(
+      (page) => { response.setHeader('content-type', aggregator.contentType).end(page) },
+      (error: Error) => { response.writeHead(500).end(error.message) }
+    )
+  })
+  metrics.listen(Number(process.env['METRICS_PORT'] ?? 9464), '127.0.0.1', () => {
+    const { port } = metrics.address() as AddressInfo
+    console.log(`The metrics of all workers: curl -s http://127.0.0.1:${port}/metrics`)
+  })
+
+  cluster.once('listening', (_worker, { port }) => {
+    console.log(`Listening at https://127.0.0.1:${port}. Each answer says which worker gave it, and whether the connection was resumed:`)
+    console.log(`  curl -sk --http1.1 -H 'connection: close' https://127.0.0.1:${port}/ https://127.0.0.1:${port}/`)
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      metrics.close()
+      cluster.disconnect()
+    })
+  }
+}
+
+async function startWorker (): Promise<void> {
+  // Ctrl+C and systemd reach every process: the primary says when to end.
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
+  const app = Fastify({ https: await localCertificate(certificates), logger: { level: 'warn' } })
+  // The page to scrape is the primary's: this worker's own is on an instance that never listens.
+  await app.register(ticketKeys, { metrics: { register, instance: Fastify() } })
+  app.get('/', async (request) => ({ worker: process.pid, resumed: request.tlsSession?.resumed }))
+  await app.listen({ host: '127.0.0.1', port: Number(process.env['PORT'] ?? 8443) })
+  process.once('disconnect', () => {
+    app.close().catch((error: unknown) => { app.log.error(error) })
+  })
+}

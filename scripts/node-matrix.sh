@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The tests that touch the runtime, on other versions of Node.js, with the binary that was built on this one: `scripts/node-matrix.sh [version…]`.
+# Everything is tested there but what is excluded below; `npm test` comes before, on this version.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+versions=("$@")
+[ ${#versions[@]} -gt 0 ] || versions=(22 24 26)
+
+# No handshake, no addon of their own, or other programs that are the same on every version.
+excluded='^test/(cli-.*|formats|helpers|package|package-types|package-from-source|probe.*|sources-.*)\.test\.ts$'
+mapfile -t tests < <(printf '%s\n' test/*.test.ts | grep -Ev "$excluded")
+
+# One binary everywhere: what is installed (prebuilds) is what is built here (build) without its symbols.
+built=build/Release/fastify_ticket_keys.node
+prebuilt=$(node --import tsx -e "
+  import { isMusl } from './lib/libc.js'
+  import { addonPaths } from './lib/native.js'
+  console.log(addonPaths({ ...process, musl: isMusl() })[1])")
+stripped=$(mktemp)
+log=$(mktemp)
+trap 'rm -f "$stripped" "$log"' EXIT
+if [ "$(uname)" = Linux ]; then
+  strip --strip-unneeded -o "$stripped" "$built"
+  cmp "$stripped" "$prebuilt" || { echo "run npm run build: $prebuilt is not $built, stripped"; exit 1; }
+fi
+checksum=$(cksum "$built" "$prebuilt")
+
+for version in "${versions[@]}"; do
+  folder=node_modules/.cache/node-matrix/$version
+  node=$PWD/$folder/node_modules/node/bin/node
+  # The npm package 'node' brings the official binary; its install script links it to bin/node.
+  [ -x "$node" ] || npm install --silent --no-save --ignore-scripts=false --prefix "$folder" "node@$version"
+  echo "Node.js $("$node" --version), OpenSSL $("$node" -p process.versions.openssl): ${#tests[@]} files"
+  started=$SECONDS
+  PATH=$(dirname "$node"):$PATH npx tap --disable-coverage --jobs=3 --reporter=tap "${tests[@]}" >"$log" 2>&1 || { grep -A 40 '^ *not ok' "$log" || cat "$log"; exit 1; }
+  # loader.test.ts says what it ran on.
+  grep -q "# Node.js v$version\." "$log" || { echo "the tests did not run on Node.js $version"; exit 1; }
+  echo "$(grep '^# { total' "$log"), $((SECONDS - started)) s"
+done
+
+[ "$(cksum "$built" "$prebuilt")" = "$checksum" ] || { echo 'the binary changed meanwhile'; exit 1; }

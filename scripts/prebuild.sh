@@ -1,0 +1,26 @@
+#!/bin/sh
+# Builds the addon for the machine it runs on and puts it, stripped, where lib/native.ts looks for it. Warnings are errors here.
+# As npm's hook it also runs before `npm run build`, which so builds the addon and the TypeScript.
+set -eu
+cd "$(dirname "$0")/.."
+
+node-gyp configure --werror
+node-gyp build --jobs max
+
+target=$(node -e '
+  const { platform, arch, report } = process
+  const musl = platform === "linux" && report.getReport().header.glibcVersionRuntime === undefined
+  console.log(`prebuilds/${platform}-${arch}${musl ? "-musl" : ""}`)')
+mkdir -p "$target"
+# Renamed into place: a process that has the old one open goes on with it.
+binary=$target/fastify_ticket_keys.node
+cp build/Release/fastify_ticket_keys.node "$binary.new"
+if [ "$(uname)" = Darwin ]; then
+  strip -x "$binary.new"
+  codesign --force --sign - "$binary.new" # stripping broke the linker's signature
+else
+  strip --strip-unneeded "$binary.new"
+fi
+chmod 644 "$binary.new"
+mv "$binary.new" "$binary"
+echo "$binary: $(wc -c < "$binary") bytes"

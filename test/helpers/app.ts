@@ -1,0 +1,64 @@
+import type { AddressInfo } from 'node:net'
+import type { Server } from 'node:https'
+import type { SecureContextOptions } from 'node:tls'
+import Fastify from 'fastify'
+import type { FastifyBaseLogger, FastifyHttp2SecureOptions, FastifyHttpsOptions, FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { plugin } from '../../lib/plugin.js'
+import type { TicketKeysOptions } from '../../lib/options.js'
+import { serverCert } from './certs.js'
+import { watch, type Handshake } from './server.js'
+
+/** A logger for Fastify that keeps messages, as `level: text`; what Fastify says of requests and listening is left out. */
+export function logBook (): { lines: string[], options: { level: string, stream: { write (line: string): void } } } {
+  const lines: string[] = []
+  const write = (line: string): void => {
+    const { level, msg } = JSON.parse(line) as { level: number, msg: string }
+    if (level >= 40) lines.push(`${level === 40 ? 'warn' : 'error'}: ${msg}`)
+  }
+  return { lines, options: { level: 'info', stream: { write } } }
+}
+
+/** A Fastify server over TLS that listens. */
+export interface App {
+  app: FastifyInstance<Server>
+  port: number
+  /** What was logged as a warning or an error: `warn: text`. Without the warning about memory that the system would not lock. */
+  log: () => string[]
+  /** All finished handshakes of its first server, oldest first. */
+  handshakes: Handshake[]
+}
+
+/** How an app is made. */
+export interface AppOptions {
+  https?: SecureContextOptions & Record<string, unknown>
+  /** Serves HTTP/2, and HTTP/1.1 as well if `https.allowHTTP1` says so. */
+  http2?: boolean
+  /** What to listen on, default 127.0.0.1. */
+  host?: string
+  /** Runs before the plugin is registered. */
+  before?: (app: FastifyInstance<Server>) => void | Promise<void>
+}
+
+/** Makes a Fastify server with `serverCert()`, whose GET / answers with `request.tlsSession`; the environment says nothing to it. */
+export async function makeApp ({ https, http2 = false }: Pick<AppOptions, 'https' | 'http2'> = {}): Promise<Omit<App, 'port' | 'handshakes'>> {
+  const { key, cert } = await serverCert()
+  const { lines, options } = logBook()
+  const secure = { logger: options, https: { key, cert, ...https } }
+  const app = (http2
+    ? Fastify({ ...secure, http2 } as FastifyHttp2SecureOptions<never, FastifyBaseLogger>)
+    : Fastify(secure as FastifyHttpsOptions<Server>)) as unknown as FastifyInstance<Server>
+  app.get('/', async ({ tlsSession }) => ({ tlsSession }))
+  return { app, log: () => lines.filter((line) => !line.includes('RLIMIT_MEMLOCK')) }
+}
+
+/** The same, with the plugin, listening; closed with the test. */
+export async function startApp (t: Test, options: TicketKeysOptions = {}, appOptions: AppOptions = {}): Promise<App> {
+  const { app, log } = await makeApp(appOptions)
+  t.teardown(() => app.close())
+  await appOptions.before?.(app)
+  await app.register(plugin, { environment: false, ...options })
+  const handshakes = watch(app.server)
+  await app.listen({ port: 0, host: appOptions.host ?? '127.0.0.1' })
+  return { app, log, handshakes, port: (app.server.address() as AddressInfo).port }
+}

@@ -1,0 +1,119 @@
+import { once } from 'node:events'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { createTicketKeys } from '../../lib/manager.js'
+import type { TicketKeysOptions } from '../../lib/options.js'
+import { certificate, obey } from './cluster-program.js'
+import type { Commands } from './cluster-program.js'
+
+/*
+ * What the threads of a test's process run: see threads.ts for the other end. The main thread stands between the test and the others.
+ */
+
+/** A server with managed keys in some thread. */
+export interface Serving {
+  thread: number
+  port: number
+  /** of its manager */
+  handle: number
+}
+
+type Request = { id: number, name: string }
+type Reply = { id: number, result?: unknown, error?: string }
+
+/** To be called by the module that every thread runs. */
+export async function run (url: string): Promise<void> {
+  if (isMainThread) drive(url)
+  else await serveThread()
+}
+
+function drive (url: string): void {
+  const threads: Array<{ ask: (name: string) => Promise<unknown>, end: () => Promise<unknown> }> = []
+  obey({
+    start: async (options) => {
+      const worker = startWorker(url, options)
+      const thread = threads.push(askable(worker)) - 1
+      const [started] = await once(worker, 'message') as [Omit<Serving, 'thread'>]
+      return { ...started, thread } satisfies Serving
+    },
+    startHere: async (options) => {
+      const { commands, ...started } = await serve(options as TicketKeysOptions)
+      const thread = threads.push({ ask: async (name) => await commands[name]?.(undefined), end: async () => {} }) - 1
+      return { ...started, thread } satisfies Serving
+    },
+    ask: async (argument) => {
+      const { thread, name } = argument as { thread: number, name: string }
+      return await threads[thread]?.ask(name)
+    },
+    terminate: async (thread) => await threads[thread as number]?.end(),
+    memory: () => {
+      globalThis.gc?.()
+      return process.memoryUsage.rss()
+    }
+  })
+}
+
+/** tsx on Node.js 20 has to be told of in every thread. */
+function startWorker (url: string, options: unknown): Worker {
+  const [tsx, module] = [import.meta.resolve('tsx/esm/api'), url].map((name) => JSON.stringify(name))
+  const code = `import(${tsx}).then(({ register }) => { register(); return import(${module}) })`
+  return new Worker(code, { eval: true, execArgv: [], workerData: options })
+}
+
+function askable (worker: Worker): { ask: (name: string) => Promise<unknown>, end: () => Promise<unknown> } {
+  const asked = new Map<number, (reply: Reply) => void>()
+  let last = 0
+  worker.on('message', (reply: Reply) => { asked.get(reply.id)?.(reply) })
+  return {
+    end: async () => await worker.terminate(),
+    ask: async (name) => {
+      const id = ++last
+      const { result, error } = await new Promise<Reply>((resolve) => {
+        asked.set(id, resolve)
+        worker.postMessage({ id, name } satisfies Request)
+      })
+      if (error !== undefined) throw new Error(error)
+      return result
+    }
+  }
+}
+
+async function serveThread (): Promise<void> {
+  const { commands, ...started } = await serve(workerData as TicketKeysOptions)
+  parentPort?.on('message', ({ id, name }: Request) => {
+    Promise.resolve().then(() => commands[name]?.(undefined)).then(
+      (result) => { parentPort?.postMessage({ id, result } satisfies Reply) },
+      (error: Error) => { parentPort?.postMessage({ id, error: error.message } satisfies Reply) }
+    )
+  })
+  parentPort?.postMessage(started)
+}
+
+async function serve (options: TicketKeysOptions): Promise<Omit<Serving, 'thread'> & { commands: Commands }> {
+  const keys = await createTicketKeys({ ...options, environment: false })
+  const server = createServer(certificate(), (request, response) => {
+    response.setHeader('connection', 'close').end(String((request.socket as TLSSocket).isSessionReused()))
+  })
+  keys.attach(server)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    handle: keys.handle,
+    commands: {
+      status: () => keys.status(),
+      stats: () => keys.stats(),
+      rotate: () => keys.rotate(),
+      close: () => keys.close(),
+      /** Ends as a thread does that has nothing left to do: whoever is connected gets an answer. */
+      leave: async () => {
+        server.close()
+        await once(server, 'close')
+        await keys.close()
+        setImmediate(() => parentPort?.close())
+      }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import { startCluster } from './cluster.js'
+import type { TestCluster } from './cluster.js'
+import type { TicketKeysStatus } from '../../lib/manager.js'
+import type { SourceOption } from '../../lib/sources/index.js'
+import type { TicketStats } from '../../lib/stats.js'
+import type { Serving } from './thread-program.js'
+import type { RunOptions } from './process.js'
+
+const MODULE = `
+import { run } from '../helpers/thread-program.js'
+await run(import.meta.url)
+`
+
+/** What a thread's manager is made with. */
+export interface ThreadOptions {
+  source?: SourceOption
+  rotationInterval?: string
+  ticketLifetime?: string
+}
+
+/** A process with threads, each of which has a server. */
+export class TestThreads {
+  readonly process: TestCluster
+
+  constructor (started: TestCluster) {
+    this.process = started
+  }
+
+  /** Starts a thread. Throws what its manager does. */
+  async start (options: ThreadOptions): Promise<Serving> {
+    return await this.process.command('primary', 'start', options) as Serving
+  }
+
+  /** The same in the process's main thread. */
+  async startHere (options: ThreadOptions): Promise<Serving> {
+    return await this.process.command('primary', 'startHere', options) as Serving
+  }
+
+  async status ({ thread }: Serving): Promise<TicketKeysStatus> {
+    return await this.ask(thread, 'status') as TicketKeysStatus
+  }
+
+  async stats ({ thread }: Serving): Promise<TicketStats> {
+    return await this.ask(thread, 'stats') as TicketStats
+  }
+
+  async rotate ({ thread }: Serving): Promise<void> {
+    await this.ask(thread, 'rotate')
+  }
+
+  /** Closes a thread's manager. */
+  async close ({ thread }: Serving): Promise<void> {
+    await this.ask(thread, 'close')
+  }
+
+  /** Lets a thread end by itself, or ends it wherever it is. */
+  async end ({ thread }: Serving, how: 'leave' | 'terminate'): Promise<void> {
+    if (how === 'leave') await this.ask(thread, 'leave')
+    else await this.process.command('primary', 'terminate', thread)
+  }
+
+  /** Resident memory of the process, bytes, after a collection. */
+  async memory (): Promise<number> {
+    return await this.process.command('primary', 'memory') as number
+  }
+
+  async ask (thread: number, name: string): Promise<unknown> {
+    return await this.process.command('primary', 'ask', { thread, name })
+  }
+}
+
+/** Starts a process that has but its main thread. */
+export async function startThreads (options: RunOptions = {}): Promise<TestThreads> {
+  return new TestThreads(await startCluster(MODULE, 0, { execArgv: ['--expose-gc'], ...options }))
+}

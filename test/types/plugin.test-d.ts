@@ -1,0 +1,92 @@
+// Types as users of the package see them. Nothing here runs: it is compiled against the installed package (../package.test.ts). Wrong uses
+// stand under @ts-expect-error, TypeScript's own way to test that something does not compile: it is an error where the next line has none.
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { Registry } from 'prom-client'
+import ticketKeys, {
+  fastifyTicketKeys, type TicketKeys, type TicketKeysOptions, type TicketKeysStatus, type TlsSession
+} from 'fastify-ticket-keys'
+import { exactly, fits } from './expect.js'
+
+const key = Buffer.alloc(80)
+const app = Fastify({ https: { key: '', cert: '' } })
+const internal = Fastify()
+
+// Registration, under either name, on servers of every kind, with no options and with all.
+await app.register(ticketKeys)
+await internal.register(fastifyTicketKeys, { requireTls: false })
+await Fastify({ http2: true, https: { allowHTTP1: true } }).register(ticketKeys, {})
+await app.register(ticketKeys, {
+  source: { type: 'static', keys: [key, { name: key, aesKey: key, hmacKey: key, notBefore: Date.now() }] },
+  rotationInterval: '15m',
+  ticketLifetime: 3_600_000,
+  maxSessionAge: '7d',
+  ticketsPerHandshake: 1,
+  tls12Tickets: false,
+  sessionIdContext: 'blue',
+  bindServerName: false,
+  resumeSniCallback: true,
+  strictPermissions: true,
+  metrics: { path: '/internal/metrics', instance: internal, register: new Registry(), routeOptions: { logLevel: 'warn' } },
+  requireTls: true,
+  environment: false
+})
+await app.register(ticketKeys, { metrics: false })
+await app.register(ticketKeys, { metrics: '/tls-metrics' })
+
+// @ts-expect-error
+await app.register(ticketKeys, { rotationInterval: new Date() })
+// @ts-expect-error
+await app.register(ticketKeys, { rotation: '1h' })
+// @ts-expect-error
+await app.register(ticketKeys, { ticketsPerHandshake: '2' })
+// @ts-expect-error
+await app.register(ticketKeys, { metrics: { path: 1 } })
+// @ts-expect-error
+await app.register(ticketKeys, { metrics: { instance: {} } })
+// @ts-expect-error
+await app.register(ticketKeys, { source: { type: 'redis' } })
+// @ts-expect-error
+await app.register(ticketKeys, { source: { type: 'static' } })
+// @ts-expect-error
+await app.register(ticketKeys, { source: { type: 'static', keys: ['base64'] } })
+// @ts-expect-error
+await app.register(ticketKeys, { source: { type: 'file' } })
+// @ts-expect-error
+await app.register(ticketKeys, { source: { type: 'file', path: '/run/keys', format: 'nginx' } })
+// @ts-expect-error
+await app.register(ticketKeys, { source: { type: 'memory', path: '/run/keys' } })
+// @ts-expect-error: those who want a logger of their own have createTicketKeys
+await app.register(ticketKeys, { log: console })
+
+fits<TicketKeysOptions>({ source: { type: 'memory' } })
+fits<TicketKeysOptions>({ source: { type: 'static', keys: Object.freeze([key]) } })
+fits<TicketKeysOptions>({ source: { type: 'secret', secret: 'text', previousSecrets: [key, 'text'] } })
+fits<TicketKeysOptions>({ source: { type: 'file', path: '/run/keys', format: 'nginx80' } })
+fits<TicketKeysOptions>({ source: { type: 'directory', path: '/run/keys' } })
+
+// What it decorates.
+exactly<TicketKeys>()(app.ticketKeys)
+exactly<TicketKeysStatus>()(app.ticketKeys.status())
+exactly<number>()(app.ticketKeys.stats().rejected['TLSv1.3'].unknown_key)
+exactly<Promise<void>>()(app.ticketKeys.rotate())
+exactly<Promise<'success' | 'unchanged'>>()(app.ticketKeys.reload())
+// @ts-expect-error
+app.ticketKeys = null
+// @ts-expect-error
+fits<object>(app.ticketKeys.stats().rejected['TLSv1.1'])
+
+app.get('/', async (request) => {
+  exactly<TlsSession | null>()(request.tlsSession)
+  // @ts-expect-error: null without TLS
+  fits<TlsSession>(request.tlsSession)
+  const answer = { resumed: request.tlsSession?.resumed, keyId: request.tlsSession?.keyId ?? 'none' }
+  // @ts-expect-error: it is read only
+  request.tlsSession = null
+  return answer
+})
+
+// Everywhere in the application, not only on what `register` was called on.
+export function oldest (server: FastifyInstance, request: FastifyRequest): void {
+  exactly<TicketKeys>()(server.ticketKeys)
+  exactly<number | null | undefined>()(request.tlsSession?.authenticatedAt)
+}
