@@ -9,7 +9,7 @@ import { importPublic, seal } from './ipc/seal.js'
 import { Keeper } from './keeper.js'
 import { keyId } from './keys/key.js'
 import { processLog } from './log.js'
-import type { ManagerOptions } from './manager.js'
+import { NOT_LOCKED, type ManagerOptions } from './manager.js'
 import { addon, type NativeManager } from './native.js'
 import { resolveOptions, type ResolvedOptions } from './options.js'
 import { Ring, type KeyStatus } from './ring.js'
@@ -60,6 +60,8 @@ export class SharedTicketKeys {
     this.#keeper = new Keeper(source, this.#ring, this.#clock, log, rotationInterval * 2, { rotation () {}, reload () {}, reloadError () {}, stale () {} })
     // Keys in memory are there at once.
     this.#keeper.tick(true)
+    this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
+    if (!this.#native.memoryLocked) log.warn(NOT_LOCKED)
   }
 
   /** For the source `shared`, in this process and its threads. */
@@ -93,6 +95,7 @@ export class SharedTicketKeys {
       Reflect.deleteProperty(process.env, PRIMARY_VARIABLE)
     }
     this.#publicKeys.clear()
+    this.#native.onNoCurrentKey(null)
     await this.#keeper.close()
     this.#ring.clear()
   }

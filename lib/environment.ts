@@ -179,7 +179,7 @@ class SourceReader {
       return { type: 'secret', secret: this.#secret(secret, 'source.secret'), previousSecrets }
     }
     if (variable === undefined) return undefined
-    if (variable === '') return { type: 'static', keys: this.#staticKeys() }
+    if (variable === '') return this.#static()
     const path = this.#take(variable, 'source.path')
     return { type: variable === 'FILE' ? 'file' : 'directory', path, ...(format === undefined ? {} : { format }) }
   }
@@ -213,15 +213,17 @@ class SourceReader {
     }
   }
 
-  #staticKeys (): Buffer[] {
-    return this.#take('', 'source.keys').split(',').map((part, index) => {
+  #static (): SourceOption | undefined {
+    const parts = this.#take('', 'source.keys').split(',')
+    const keys = parts.flatMap((part, index) => {
       // `openssl rand -base64 80` breaks the line.
       const text = Buffer.from(part.replace(/\s/g, ''))
       const bytes = decodeBase64(text, allocateSecret)
       text.fill(0)
       if (bytes?.length === 80) return bytes
       this.#problems.add(this.#nameOf(''), `must be ${(VARIABLES[''] as Variable).form} (key ${index + 1} is not)`)
-      return Buffer.alloc(0)
+      return []
     })
+    return keys.length === parts.length ? { type: 'static', keys } : undefined
   }
 }

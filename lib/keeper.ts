@@ -1,8 +1,8 @@
 import type { Clock } from './clock.js'
 import { ClosedError, RotateError } from './errors.js'
-import { keyId } from './keys/key.js'
 import type { Log } from './log.js'
 import type { Ring } from './ring.js'
+import { Rotations, type Rotation } from './rotations.js'
 import type { KeySource, SourceKeys } from './sources/source.js'
 import type { ReloadResult } from './stats.js'
 
@@ -15,17 +15,17 @@ const SOONEST = 100
 
 /** What a keeper tells, none of it with key material. */
 export interface KeeperEvents {
-  rotation (event: { current: string | null, previous: string | null }): void
+  rotation (event: Rotation): void
   reload (event: { result: 'success' | 'unchanged' }): void
   reloadError (error: Error): void
   stale (event: { reason: string }): void
 }
 
-/** Keeps the ring as the source says and the clock demands: loads, drops what has expired, notices rotations and their absence. */
+/** Keeps the ring as the source says and the clock demands: loads, drops what has expired, notices when no key may issue. */
 export class Keeper {
   readonly source: KeySource
   readonly reloads: Record<ReloadResult, number> = { success: 0, unchanged: 0, error: 0 }
-  rotations = 0
+  readonly rotations: Rotations
   /** ms since 1970 of the last load that gave keys or said that they are as they were */
   lastReload: number | null = null
   lastError: string | null = null
@@ -34,9 +34,6 @@ export class Keeper {
   readonly #log: Log
   readonly #events: KeeperEvents
   readonly #listAge: number
-  #seen: number
-  #current: string | null = null
-  #currentSince: number | null = null
   #loadedAt = 0
   #timed = true
   #wasStale = false
@@ -55,7 +52,10 @@ export class Keeper {
     this.#log = log
     this.#listAge = listAge
     this.#events = events
-    this.#seen = clock.now()
+    this.rotations = new Rotations(ring, clock, (rotation) => {
+      log.info(`ticket key ${rotation.current} issues from now on`)
+      events.rotation(rotation)
+    })
   }
 
   /** Loads the first keys. Rejects where there are none. */
@@ -66,31 +66,19 @@ export class Keeper {
     if (keys !== null) this.#apply(keys)
     this.lastReload = now
     this.#refreshAt = Math.min(this.#refreshAt, now + this.#pollInterval)
-    const current = this.#ring.current(now)
-    this.#current = current === undefined ? null : keyId(current.name)
+    this.rotations.start(now)
     await this.source.watch?.(() => this.#loadQuietly())
     this.#schedule(this.#clock.now())
   }
 
   /** Looks at the clock: counts rotations, erases what has expired, asks the source for more. Returns the time. */
   tick (loadNow = false): number {
-    const before = this.#seen
-    const now = this.observe()
+    const { now, back } = this.rotations.observe()
     if (this.#closed) return now
-    const back = now < before - FIRST_RETRY
     this.#ring.dropExpired(now)
     if ((loadNow || back || now >= this.#refreshAt) && this.#running === null) this.#refresh(now)
     this.#noticeStale(now)
     this.#schedule(now)
-    return now
-  }
-
-  /** Counts the rotations since the last look. */
-  observe (): number {
-    const now = this.#clock.now()
-    if (now > this.#seen) this.#count(this.#ring.rotationsBetween(this.#seen, now), now)
-    else this.#count(0, now)
-    this.#seen = now
     return now
   }
 
@@ -114,14 +102,6 @@ export class Keeper {
     })())
   }
 
-  /** ms for which the current key has been the issuing one here; `null` without one. */
-  currentKeyAge (now: number): number | null {
-    const current = this.#ring.current(now)
-    if (current === undefined) return null
-    const begun = current.notBefore > 0 && Number.isFinite(current.notBefore) ? current.notBefore : 0
-    return Math.max(0, now - Math.max(begun, this.#currentSince ?? this.#loadedAt))
-  }
-
   /** Why the keys are not as they should be; `null` if they are. */
   staleReason (now: number): string | null {
     if (this.#ring.current(now) === undefined) return 'no key may issue tickets now: full handshakes only, no new tickets'
@@ -139,22 +119,6 @@ export class Keeper {
 
   get #pollInterval (): number {
     return this.source.pollInterval ?? Infinity
-  }
-
-  #count (rotations: number, now: number): void {
-    const current = this.#ring.current(now)
-    const id = current === undefined ? null : keyId(current.name)
-    if (id === this.#current) return
-    // The clock went back, or the ring is another: one change, whatever lies between.
-    const changes = id === null ? 0 : Math.max(1, rotations)
-    const previous = this.#current
-    this.#current = id
-    this.#currentSince = now
-    this.rotations += changes
-    if (changes > 0) {
-      this.#log.info(`ticket key ${id} issues from now on`)
-      this.#events.rotation({ current: id, previous })
-    }
   }
 
   #refresh (now: number): void {
@@ -225,7 +189,7 @@ export class Keeper {
   }
 
   #apply (keys: SourceKeys): void {
-    const now = this.observe()
+    const { now } = this.rotations.observe()
     this.#ring.replace(keys, now, `source '${this.source.type}'`)
     this.#loadedAt = now
     this.#timed = keys.timed

@@ -11,3 +11,8 @@ export const processLog: Log = {
   warn (message) { process.emitWarning(message, { type: 'TicketKeysWarning' }) },
   error (message) { process.emitWarning(message, { type: 'TicketKeysError' }) }
 }
+
+export function isLog (value: unknown): value is Log {
+  const log = value as Partial<Log> | null
+  return [log?.info, log?.warn, log?.error].every((method) => typeof method === 'function')
+}

@@ -4,9 +4,10 @@ import { Clock } from './clock.js'
 import { ClosedError, SourceError } from './errors.js'
 import { Keeper } from './keeper.js'
 import { keyId } from './keys/key.js'
-import { processLog, type Log } from './log.js'
+import { isLog, processLog, type Log } from './log.js'
 import { addon, type NativeManager } from './native.js'
-import { resolveOptions, type ResolvedOptions, type TicketKeysOptions } from './options.js'
+import { checkIsObject, resolveOptions, type ResolvedOptions, type TicketKeysOptions } from './options.js'
+import { Problems } from './problems.js'
 import { Ring, SharedRing, type KeyStatus } from './ring.js'
 import { SharedSource } from './sources/shared.js'
 import { readCounters, type TicketStats } from './stats.js'
@@ -37,6 +38,9 @@ export interface TicketKeysEvents {
   'reload-error': [Error]
   stale: [{ reason: string }]
 }
+
+/** @internal For the log. */
+export const NOT_LOCKED = 'ticket keys could not be locked in memory and may be swapped to disk: raise RLIMIT_MEMLOCK'
 
 /** One source, one ring, any number of servers. Made by `createTicketKeys` or the Fastify plugin. */
 export class TicketKeys extends EventEmitter<TicketKeysEvents> {
@@ -78,7 +82,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
       await this.close()
       throw error
     }
-    if (!this.#native.memoryLocked) this.#log.warn('ticket keys could not be locked in memory and may be swapped to disk: raise RLIMIT_MEMLOCK')
+    if (!this.#native.memoryLocked) this.#log.warn(NOT_LOCKED)
     if (this.#ownsRing) this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
     return this
   }
@@ -122,14 +126,14 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     this.#keeper.tick()
     return {
       ...readCounters((out) => this.#native.readCounters(out)),
-      rotations: this.#keeper.rotations,
+      rotations: this.#keeper.rotations.count,
       reloads: { ...this.#keeper.reloads }
     }
   }
 
   /** ms for which the current key has been the issuing one here; `null` without one. */
   currentKeyAge (): number | null {
-    return this.#keeper.currentKeyAge(this.#clock.now())
+    return this.#keeper.rotations.currentKeyAge(this.#clock.now())
   }
 
   /** Makes the next key the issuing one, now. Rejects with FST_TICKET_KEYS_ROTATE where the source does not make its own keys. */
@@ -200,8 +204,10 @@ export interface ManagerOptions extends TicketKeysOptions {
  * with FST_TICKET_KEYS_OPTIONS, which names every wrong option, or with what the source has to say.
  */
 export async function createTicketKeys (options: ManagerOptions = {}): Promise<TicketKeys> {
-  const { log = processLog, ...rest } = options
-  const resolved = resolveOptions(rest)
+  const problems = new Problems()
+  const { log = processLog, ...rest } = checkIsObject(options, problems)
+  if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
+  const resolved = resolveOptions(rest, problems)
   for (const warning of resolved.warnings) log.warn(warning)
   return await startTicketKeys(resolved, log)
 }

@@ -90,12 +90,12 @@ export const DEFAULT_OPTIONS: typeof DEFAULTS = DEFAULTS
  * Checks options and fills them up, from the environment first. Throws FST_TICKET_KEYS_OPTIONS, which names every wrong option or
  * variable and no value, FST_TICKET_KEYS_TWO_SOURCES, or what the source says of its keys. The object given is left as it was.
  */
-export function resolveOptions (given: TicketKeysOptions): ResolvedOptions {
-  const problems = new Problems()
-  for (const name of Object.keys(given)) {
+export function resolveOptions (given: TicketKeysOptions, problems = new Problems()): ResolvedOptions {
+  const all = checkIsObject(given, problems)
+  for (const name of Object.keys(all)) {
     if (!Object.hasOwn(DEFAULTS, name) && name !== 'environment') problems.add(name, 'is not an option')
   }
-  const { environment: how, ...rest } = given
+  const { environment: how, ...rest } = all
   const inCode = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) as TicketKeysOptions
   const environment = how === false ? { values: {}, variables: new Map<string, string>(), warnings: [] } : readEnvironment(how ?? {}, { ...inCode }, problems)
   const options = { ...DEFAULTS, ...environment.values as TicketKeysOptions, ...inCode }
@@ -135,6 +135,17 @@ function withoutEffect (given: TicketKeysOptions, source: KeySource | undefined)
   const owners = ['rotationInterval', 'ticketLifetime', 'maxSessionAge', 'ticketsPerHandshake', 'tls12Tickets', 'sessionIdContext', 'bindServerName', 'resumeSniCallback']
   const names = source instanceof SharedSource ? owners.filter((name) => Object.hasOwn(given, name)) : []
   return names.length === 0 ? [] : [`${names.join(', ')} of a manager with the source 'shared' has no effect: those of the ring's owner hold`]
+}
+
+/** The options that were given; none, with the reason noted, where that is not an object. */
+export function checkIsObject<Options extends object> (given: Options, problems: Problems): Options {
+  if (isPlain(given)) return given
+  problems.add('the options', 'must be an object')
+  return {} as Options
+}
+
+function isPlain (value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** OpenSSL takes at most 32 bytes, and none is a fatal alert with client certificates: a digest is never either. */
@@ -188,16 +199,16 @@ class Check {
     const name = this.name('metrics')
     if (typeof value === 'boolean') return { metrics: value ? {} : null, metricsPathGiven: false }
     const options = typeof value === 'string' ? { path: value } : value
-    if (typeof options !== 'object' || options === null) {
+    if (!isPlain(options)) {
       this.#problems.add(name, 'must be true, false, a path, or an object')
       return { metrics: null, metricsPathGiven: false }
     }
     const { path, instance, register, routeOptions, ...others } = options as Record<string, unknown>
     for (const other of Object.keys(others)) this.#problems.add(`${name}.${other}`, 'is not an option')
     if (path !== undefined && (typeof path !== 'string' || !path.startsWith('/'))) this.#problems.add(name, "must have a path that begins with '/'")
-    if (instance !== undefined && typeof (instance as { route?: unknown }).route !== 'function') this.#problems.add(`${name}.instance`, 'must be a Fastify instance')
-    if (register !== undefined && typeof (register as { registerMetric?: unknown }).registerMetric !== 'function') this.#problems.add(`${name}.register`, 'must be a prom-client registry')
-    if (routeOptions !== undefined && typeof routeOptions !== 'object') this.#problems.add(`${name}.routeOptions`, 'must be an object')
+    if (instance !== undefined && typeof (instance as { route?: unknown } | null)?.route !== 'function') this.#problems.add(`${name}.instance`, 'must be a Fastify instance')
+    if (register !== undefined && typeof (register as { registerMetric?: unknown } | null)?.registerMetric !== 'function') this.#problems.add(`${name}.register`, 'must be a prom-client registry')
+    if (routeOptions !== undefined && !isPlain(routeOptions)) this.#problems.add(`${name}.routeOptions`, 'must be an object')
     return { metrics: options as MetricsOptions, metricsPathGiven: path !== undefined }
   }
 }

@@ -24,10 +24,13 @@ export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, option
 function addTextRoute (instance: FastifyInstance, path: string, manager: TicketKeys, register: MetricsOptions['register'], routeOptions: object): void {
   const text = register ?? metricsRegistry(manager, 'text')
   // A registry has one content type: OpenMetrics comes from one of its own, where the caller has not given theirs.
-  const openMetrics = register === undefined ? metricsRegistry(manager, 'openmetrics') : undefined
+  const registries = register === undefined ? [text, metricsRegistry(manager, 'openmetrics')] : [text]
+  const types = registries.map(({ contentType }) => contentType)
   instance.get(path, routeOptions, async (request, reply) => {
-    const wanted = new Negotiator({ headers: { accept: request.headers.accept } }).mediaType(['text/plain', 'application/openmetrics-text'])
-    const registry = wanted === 'application/openmetrics-text' && openMetrics !== undefined ? openMetrics : text
+    // How Prometheus 3 would have names escaped does not matter: ours need none.
+    const accept = request.headers.accept?.replaceAll(/;\s*escaping=[^;,]*/gi, '')
+    const wanted = new Negotiator({ headers: { accept } }).mediaType(types)
+    const registry = registries.find(({ contentType }) => contentType === wanted) ?? text
     reply.header('content-type', registry.contentType)
     reply.header('vary', 'accept')
     return await registry.metrics()

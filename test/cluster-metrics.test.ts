@@ -92,7 +92,7 @@ async function aggregates (t: Test, cluster: TestCluster): Promise<void> {
   const [single] = clients as [SingleUseClient]
   await single.connect({ session: flipBit(single.tickets.pop() as Buffer, -1) })
   await cluster.command('primary', 'rotate')
-  await until(async () => (await pages(cluster)).every((worker) => value(worker, 'tls_ticket_key_rotations_total') === 1))
+  await until(async () => (await pages(cluster)).every((worker) => value(worker, 'tls_ticket_key_rotations_total') === 1), 30_000)
 
   const workers = await pages(cluster)
   const all = await page(cluster, 'primary')

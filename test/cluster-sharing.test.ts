@@ -69,7 +69,7 @@ t.test('without shareTicketKeys a worker says once how keys could be shared, and
   await cluster.command(first, 'rotate')
 
   await cluster.command('primary', 'share')
-  await until(async () => (await each(cluster, 'source')).every((source) => source === 'cluster'))
+  await until(async () => (await each(cluster, 'source')).every((source) => source === 'cluster'), 30_000)
   const { current } = await statusOf(cluster, 'primary')
   t.same(await each(cluster, 'current'), [current, current])
   t.match((await cluster.command(first, 'log') as string[]).slice(1), [/^warn: the cluster primary shares its session ticket keys from now on/])
@@ -94,7 +94,7 @@ t.test('a rotation by hand, in the primary or a worker, is everybody\'s; what wa
   await cluster.command('primary', 'rotate')
   const { current, keys } = await statusOf(cluster, 'primary')
   t.equal(keys.findIndex(({ state }) => state === 'current'), 2)
-  await until(async () => (await each(cluster, 'current')).every((id) => id === current))
+  await until(async () => (await each(cluster, 'current')).every((id) => id === current), 30_000)
   t.same((await statusOf(cluster, first)).keys, keys)
   t.same((await statusOf(cluster, second)).keys, keys)
   t.not(before.current, current)
@@ -111,7 +111,7 @@ t.test('a rotation by hand, in the primary or a worker, is everybody\'s; what wa
   t.match(await cluster.command(replacement, 'log'), [/shareTicketKeys/], 'a new one has its own')
 
   await cluster.command('primary', 'share')
-  await until(async () => new Set(await each(cluster, 'current')).size === 1)
+  await until(async () => new Set(await each(cluster, 'current')).size === 1, 30_000)
   t.not((await statusOf(cluster, second)).current, current, 'and both have those that are shared anew')
 })
 

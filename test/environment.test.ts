@@ -193,10 +193,11 @@ t.test('variables that are wrong together, or only for this package', (t) => {
     const data = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name === '' ? 'TICKET_KEYS' : `TICKET_KEYS_${name}`, value]))
     const error = errorOf(data)
     t.match(error, { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${message}` })
+    t.notMatch(error.message, '; ', 'one problem')
     t.ok(Object.values(variables).every((value) => value.length < 4 || !error.message.includes(value)), 'no value in it')
   }
   const zeros = errorOf({ TICKET_KEYS: Buffer.concat([randomBytes(48), Buffer.alloc(32)]).toString('base64') })
-  t.match(zeros, { code: 'FST_TICKET_KEYS_WEAK_KEY', message: 'ticket keys: TICKET_KEYS[0] (nginx80), byte 0: its AES key is all zero' })
+  t.match(zeros, { code: 'FST_TICKET_KEYS_WEAK_KEY', message: 'ticket keys: TICKET_KEYS[0]: its AES key is all zero' })
   for (const [environment, message] of [
     [{ prefix: '' }, 'environment.prefix must be'], [{ prefix: 'A-' }, 'environment.prefix must be'], [{ prefx: 'A_' }, 'environment.prefx is not an option'],
     [{ dotenv: '.env' }, 'environment.dotenv must be'], [{ data: 1 }, 'environment.data must be'], [true, 'environment must be']

@@ -82,7 +82,7 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
     t.ok(reused)
     said.set(`answer over ${protocol}`, body)
   }
-  await connect({ port })
+  await connect({ port, timeout: 60_000 })
   said.set('what a change gives', whole(await change(manager).catch((error: unknown) => error)))
   learn(secrets, manager.handle)
   for (const [where, accept] of [['/metrics', 'text/plain'], ['/metrics', 'application/openmetrics-text'], ['/metrics/ticket-keys', '*/*']] as const) {
@@ -296,7 +296,7 @@ t.test("buffers of a source are zeroed: keys that are taken, keys that have expi
   const over = { ...sourceKey(), issueUntil: 0, acceptUntil: 1 }
   const manager = await createTicketKeys({ environment: false, source: load([good, over]) })
   t.teardown(async () => { await manager.close() })
-  await t.rejects(createTicketKeys({ environment: false, source: load([sourceKey(), { ...sourceKey(), aesKey: Buffer.alloc(32, 7) }]) }), { code: 'FST_TICKET_KEYS_WEAK_KEY' } as never)
+  await t.rejects(createTicketKeys({ environment: false, source: load([sourceKey(), { ...sourceKey(), aesKey: Buffer.alloc(32, 7) }]) }), { code: 'FST_TICKET_KEYS_WEAK_KEY' })
   t.equal(given.length, 4)
   for (const { aesKey, hmacKey } of given) t.ok(isZero(aesKey as Buffer, hmacKey as Buffer))
   t.equal(heldKeys(manager.handle).length, 1)

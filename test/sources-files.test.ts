@@ -211,7 +211,9 @@ t.test('a thousand swaps of the ..data link, as in Kubernetes: the right keys in
     if (swaps === 1000) await issues(t, single, next, 'the last swap: file')
   }
   t.equal(client.failed, 0)
-  t.same(handles(), before)
+  // Sockets that are closing are handles too.
+  await until(() => handles().open <= before.open, PATIENCE)
+  t.equal(handles().watches, before.watches)
   t.same(readdirSync(directory).length, 4, 'two links, ..data, and what it points to')
   const { reloads } = served.keys.stats()
   t.comment(`reloads in ${swaps} swaps: ${JSON.stringify(reloads)}, file: ${JSON.stringify(single.keys.stats().reloads)}`)

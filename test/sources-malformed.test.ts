@@ -56,6 +56,8 @@ interface Report {
   usage: Usage
 }
 
+t.jobs = 2
+
 const CASES = [...KEY_FORMATS.map((format) => ({ format, kind: 'file' })), { format: 'json', kind: 'directory' }, { format: 'nginx80', kind: 'directory' }] as const
 const COUNT = 10_000 / CASES.length
 const WARM_UP = 150

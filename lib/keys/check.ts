@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { WeakKeyError } from '../errors.js'
-import { MAX_KEYS, NAME_LENGTH, type TicketKey } from './key.js'
+import { MAX_KEYS, NAME_LENGTH, type KeyMaterial, type TicketKey } from './key.js'
 
 /** Bytes of printable text in a row that cannot be chance: once in 10^13 keys. */
 const TEXT_LENGTH = 32
@@ -25,29 +25,30 @@ export function checkKeys (
   where: string,
   place: (index: number) => string = (index) => `key ${index + 1}`
 ): void {
-  const weak = (index: number, problem: string) => new WeakKeyError(`${where}, ${place(index)}: ${problem}`)
-
   if (keys.length === 0) throw new WeakKeyError(`${where}: holds no key`)
   if (keys.length > MAX_KEYS) throw new WeakKeyError(`${where}: holds ${keys.length} keys, more than ${MAX_KEYS}`)
-  keys.forEach((key, index) => {
-    const problem = problemOf(key)
-    if (problem !== undefined) throw weak(index, problem)
-  })
-
-  const names = keys.map((key, index) => ({ bytes: key.name, key: index }))
-  const sameName = findEqual(names)
-  if (sameName !== undefined) {
-    throw weak(sameName[1], `has the same name as the key at ${place(sameName[0])}`)
-  }
-
-  const halves = keys.flatMap((key, index) => [{ bytes: key.aesKey, key: index }, { bytes: key.hmacKey, key: index }])
-  const same = findEqual(halves)
-  if (same === undefined) return
-  if (same[0] === same[1]) throw weak(same[0], 'its AES key and its HMAC key are equal')
-  throw weak(same[1], `shares key bytes with the key at ${place(same[0])}`)
+  const [weak] = weakKeys(keys, place)
+  if (weak !== undefined) throw new WeakKeyError(`${where}, ${place(weak.index)}: ${weak.problem}`)
 }
 
-function problemOf ({ name, aesKey, hmacKey }: TicketKey): string | undefined {
+/** Which keys {@link checkKeys} would refuse, and why: each key once, and its own faults before what it shares with another. */
+export function weakKeys (keys: ReadonlyArray<KeyMaterial & { name: Buffer }>, place: (index: number) => string): Array<{ index: number, problem: string }> {
+  const found = new Map<number, string>()
+  const note = (index: number, problem: string): void => { if (!found.has(index)) found.set(index, problem) }
+  keys.forEach((key, index) => {
+    const problem = problemOf(key)
+    if (problem !== undefined) note(index, problem)
+  })
+  const names = keys.map((key, index) => ({ bytes: key.name, key: index }))
+  for (const [first, second] of findEqual(names)) note(second, `has the same name as the key at ${place(first)}`)
+  const halves = keys.flatMap((key, index) => [{ bytes: key.aesKey, key: index }, { bytes: key.hmacKey, key: index }])
+  for (const [first, second] of findEqual(halves)) {
+    note(second, first === second ? 'its AES key and its HMAC key are equal' : `shares key bytes with the key at ${place(first)}`)
+  }
+  return [...found].map(([index, problem]) => ({ index, problem }))
+}
+
+function problemOf ({ name, aesKey, hmacKey }: KeyMaterial & { name: Buffer }): string | undefined {
   if (name.length !== NAME_LENGTH) return `its name has ${name.length} bytes, not ${NAME_LENGTH}`
   if (aesKey.length !== hmacKey.length || (aesKey.length !== 16 && aesKey.length !== 32)) {
     return `its AES key has ${aesKey.length} bytes and its HMAC key ${hmacKey.length}; both must have 16, or both 32`
@@ -70,12 +71,13 @@ function isText (bytes: Buffer): boolean {
   return bytes.every((byte) => (byte >= 0x20 && byte <= 0x7e) || (byte >= 0x09 && byte <= 0x0d))
 }
 
-/** The keys, in order, of two equal entries. Sorting the Buffers themselves keeps their bytes out of strings. */
-function findEqual (entries: Half[]): [number, number] | undefined {
+/** The keys, in order, of each two equal entries. Sorting the Buffers themselves keeps their bytes out of strings. */
+function findEqual (entries: Half[]): Array<[number, number]> {
   const sorted = entries.toSorted((a, b) => Buffer.compare(a.bytes, b.bytes) || a.key - b.key)
+  const pairs: Array<[number, number]> = []
   for (let i = 1; i < sorted.length; i++) {
     const [before, here] = [sorted[i - 1] as Half, sorted[i] as Half]
-    if (before.bytes.equals(here.bytes)) return [before.key, here.key]
+    if (before.bytes.equals(here.bytes)) pairs.push([before.key, here.key])
   }
-  return undefined
+  return pairs
 }

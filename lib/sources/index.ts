@@ -1,4 +1,5 @@
 import cluster from 'node:cluster'
+import { weakKeys } from '../keys/check.js'
 import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
 import { MAX_KEYS } from '../keys/key.js'
 import type { Problems } from '../problems.js'
@@ -8,7 +9,7 @@ import { keysHeld, MemorySource } from './memory.js'
 import { MIN_SECRET, SecretSource, withoutLineEnd } from './secret.js'
 import { SharedSource } from './shared.js'
 import type { KeySource } from './source.js'
-import { StaticSource, timesOf, type StaticKey } from './static.js'
+import { partsOf, StaticSource, timesOf, type StaticKey } from './static.js'
 
 /** The sources that come with the package, as options. */
 export type SourceOption =
@@ -88,18 +89,22 @@ function makeMemory ({ rotationInterval, ticketLifetime }: SourceSettings): KeyS
 
 function makeStatic (keys: unknown, name: NameOf, problems: Problems): KeySource | undefined {
   const where = name('source.keys')
-  if (!Array.isArray(keys) || keys.length === 0) {
-    problems.add(where, 'must be an array of at least one key')
+  if (!Array.isArray(keys) || keys.length === 0 || keys.length > MAX_KEYS) {
+    problems.add(where, `must be an array of 1 to ${MAX_KEYS} keys`)
     return undefined
   }
-  let right = true
+  const right: StaticKey[] = []
+  const places: string[] = []
   keys.forEach((key: unknown, index) => {
+    const place = `${where}[${index}]`
     const problem = staticKeyProblem(key)
-    if (problem === undefined) return
-    right = false
-    problems.add(`${where}[${index}]`, problem)
+    if (problem !== undefined) return problems.add(place, problem)
+    right.push(key as StaticKey)
+    places.push(place)
   })
-  return right ? new StaticSource(keys as StaticKey[], where) : undefined
+  const weak = weakKeys(right.map(partsOf), (index) => places[index] as string)
+  for (const { index, problem } of weak) problems.addWeakKey(places[index] as string, problem)
+  return right.length < keys.length || weak.length > 0 ? undefined : new StaticSource(right)
 }
 
 function staticKeyProblem (key: unknown): string | undefined {

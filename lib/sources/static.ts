@@ -1,5 +1,5 @@
-import { ACCEPTS, ISSUES, type KeyMaterial, type KeyTimes } from '../keys/key.js'
-import { parseKeys } from '../keys/formats/index.js'
+import { HMAC_FIRST_48, HMAC_FIRST_80, keyLength } from '../keys/formats/binary.js'
+import { ACCEPTS, ISSUES, NAME_LENGTH, type KeyMaterial, type KeyTimes } from '../keys/key.js'
 import { allocateSecret, erase } from '../secret.js'
 import type { KeySource, SourceKey, SourceKeys } from './source.js'
 
@@ -21,11 +21,11 @@ export class StaticSource implements KeySource {
   #keys: SourceKey[] | null
   readonly #timed: boolean
 
-  /** Throws FST_TICKET_KEYS_FORMAT or FST_TICKET_KEYS_WEAK_KEY. @param where what the keys came from, for errors */
-  constructor (keys: readonly StaticKey[], where = 'source.keys') {
+  /** @param keys of the right form: lib/sources/index.ts has looked at them */
+  constructor (keys: readonly StaticKey[]) {
     this.#timed = keys.some((key) => timesOf(key) !== undefined)
     this.#keys = keys.map((key, index) => ({
-      ...(Buffer.isBuffer(key) ? fromBytes(key, `${where}[${index}]`) : fromParts(key)),
+      ...copyOf(partsOf(key)),
       ...(timesOf(key) ?? (index === 0 ? ISSUES : ACCEPTS))
     }))
   }
@@ -42,19 +42,15 @@ export class StaticSource implements KeySource {
   }
 }
 
-function fromBytes (bytes: Buffer, where: string): Required<Pick<SourceKey, 'name' | 'aesKey' | 'hmacKey'>> {
-  const copy = allocateSecret(bytes.length)
-  bytes.copy(copy)
-  try {
-    const { keys: [key] } = parseKeys(copy, bytes.length === 48 ? 'node48' : 'nginx80', where, allocateSecret)
-    const { name, aesKey, hmacKey } = key as SourceKey & KeyMaterial
-    return { name, aesKey, hmacKey }
-  } finally {
-    erase(copy)
-  }
+/** The parts of a key of the right form: views, where it is bytes. */
+export function partsOf (key: StaticKey): StaticKeyParts {
+  if (!Buffer.isBuffer(key)) return key
+  const { halfLength, aesOffset, hmacOffset } = key.length === keyLength(HMAC_FIRST_48) ? HMAC_FIRST_48 : HMAC_FIRST_80
+  const half = (offset: number): Buffer => key.subarray(offset, offset + halfLength)
+  return { name: key.subarray(0, NAME_LENGTH), aesKey: half(aesOffset), hmacKey: half(hmacOffset) }
 }
 
-function fromParts ({ name, aesKey, hmacKey }: StaticKeyParts): Required<Pick<SourceKey, 'name' | 'aesKey' | 'hmacKey'>> {
+function copyOf ({ name, aesKey, hmacKey }: StaticKeyParts): Required<Pick<SourceKey, 'name' | 'aesKey' | 'hmacKey'>> {
   const bytes = allocateSecret(aesKey.length + hmacKey.length)
   aesKey.copy(bytes)
   hmacKey.copy(bytes, aesKey.length)

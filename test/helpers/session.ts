@@ -11,6 +11,7 @@ const TIME = 1
 const TIMEOUT = 2
 const LIFETIME_HINT = 9
 const TICKET = 10
+const APPLICATION_DATA = 18
 
 /** What newer versions of Node.js put before a client's session, followed by the server's name with its length in two bytes. */
 const NODE_PREFIX = Buffer.from('\0nodejs:tls:session:1\0')
@@ -66,6 +67,23 @@ export function withTicket (session: Buffer, ticket: Buffer): Buffer {
 export function withLongLife (session: Buffer): Buffer {
   const day = encode(INTEGER, Buffer.from([1, 0x51, 0x80]))
   return withField(withField(session, TIMEOUT, day), LIFETIME_HINT, day)
+}
+
+/** What the server's application put into the session: only readable in a ticket that was opened. */
+export function applicationData (session: Buffer): Buffer {
+  return field(session, APPLICATION_DATA, OCTET_STRING) ?? Buffer.alloc(0)
+}
+
+/** The same session with other application data. */
+export function withApplicationData (session: Buffer, data: Buffer): Buffer {
+  return withField(session, APPLICATION_DATA, encode(OCTET_STRING, data))
+}
+
+/** The session's secret: the master secret of TLS 1.2, the pre-shared key of TLS 1.3. */
+export function sessionSecret (session: Buffer): Buffer {
+  const secret = elements(elements(rawSession(session))[0]?.content ?? Buffer.alloc(0))[4]
+  if (secret?.tag !== OCTET_STRING) throw new Error('this is not a session')
+  return secret.content
 }
 
 function withField (session: Buffer, number: number, content: Buffer): Buffer {

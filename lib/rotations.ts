@@ -1,0 +1,64 @@
+import type { Clock } from './clock.js'
+import { keyId } from './keys/key.js'
+import type { Ring } from './ring.js'
+
+/** The current key changed; ids are the first 8 hex digits of names. */
+export interface Rotation {
+  current: string | null
+  previous: string | null
+}
+
+/** Notices, after the fact, what the addon has decided by the clock: which key issues, since when, and how often that changed. */
+export class Rotations {
+  /** changes of the current key */
+  count = 0
+  readonly #ring: Ring
+  readonly #clock: Clock
+  readonly #onRotation: (rotation: Rotation) => void
+  #seen: number
+  #current: string | null = null
+  #since: number
+
+  constructor (ring: Ring, clock: Clock, onRotation: (rotation: Rotation) => void) {
+    this.#ring = ring
+    this.#clock = clock
+    this.#onRotation = onRotation
+    this.#seen = this.#since = clock.now()
+  }
+
+  /** The first key is no rotation. */
+  start (now: number): void {
+    this.#current = this.#idAt(now)
+    this.#seen = this.#since = now
+  }
+
+  /** Counts what changed since the last look; returns the time, and whether the clock was set back since then. */
+  observe (): { now: number, back: boolean } {
+    const now = this.#clock.now()
+    const before = this.#seen
+    this.#seen = now
+    const current = this.#idAt(now)
+    if (current !== this.#current) {
+      // The clock went back, or the ring is another: one change, whatever lies between.
+      if (current !== null) this.count += Math.max(1, now > before ? this.#ring.rotationsBetween(before, now) : 0)
+      const previous = this.#current
+      this.#current = current
+      this.#since = now
+      if (current !== null) this.#onRotation({ current, previous })
+    }
+    return { now, back: now < before - 1000 }
+  }
+
+  /** ms for which the current key has been the issuing one here; `null` without one. */
+  currentKeyAge (now: number): number | null {
+    const current = this.#ring.current(now)
+    if (current === undefined) return null
+    const begun = Number.isFinite(current.notBefore) ? current.notBefore : 0
+    return Math.max(0, now - Math.max(begun, this.#since))
+  }
+
+  #idAt (now: number): string | null {
+    const current = this.#ring.current(now)
+    return current === undefined ? null : keyId(current.name)
+  }
+}

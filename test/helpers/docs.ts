@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import type { TicketKeysStatus } from '../../lib/manager.js'
+import { serverCert } from './certs.js'
+import { SingleUseClient } from './client.js'
+import { issuerAt } from './keys.js'
+import { runModule } from './process.js'
+
+/** The repository. */
+export const ROOT = new URL('../../', import.meta.url)
+/** A file of it. */
+export const text = (file: string): string => readFileSync(new URL(file, ROOT), 'utf8')
+
+/** The fenced blocks of a language in a document, or in one section of it. */
+export function blocks (file: string, language: string, section = ''): string[] {
+  const [, from = ''] = section === '' ? ['', text(file)] : text(file).split(`\n${section}\n`)
+  const until = section === '' ? from : from.split(new RegExp(`\n#{1,${section.indexOf(' ')}} `))[0] ?? ''
+  return [...until.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code ?? '')
+}
+
+/** The only such block. */
+export function one (file: string, language: string, section: string): string {
+  const [only, ...more] = blocks(file, language, section)
+  if (only === undefined || more.length > 0) throw new Error(`${more.length + 1} blocks of ${language} in ${section}`)
+  return only
+}
+
+/** A server that was set up as the docs say. */
+export interface Running { port: number, status: () => Promise<TicketKeysStatus> }
+
+/** Runs TypeScript that attaches `keys` to `server`, with the file system's root moved to `root`. */
+export async function runTypeScript (t: Test, code: string, root: string, env: Record<string, string> = {}): Promise<Running> {
+  const { key, cert } = await serverCert()
+  const moved = code.replaceAll(/'\/(run|etc)\//g, `'${root}/$1/`)
+    .replaceAll("'fastify-ticket-keys'", "'../../lib/index.js'").replaceAll("'./custom-source.js'", "'../../examples/custom-source.js'")
+  const running = runModule(`
+    import { createServer as docsServer } from 'node:https'
+    import { listen as docsListen } from '../helpers/server.js'
+    const server = docsServer({ key: process.env.DOCS_KEY, cert: process.env.DOCS_CERT }, (request, response) => { response.end() })
+    ${moved}
+    process.on('message', () => { process.send(keys.status()) })
+    process.send(await docsListen(server))
+  `, { env: { ...env, DOCS_KEY: key, DOCS_CERT: cert } })
+  t.teardown(running.stop)
+  const port = await running.next() as number
+  return {
+    port,
+    status: async () => {
+      running.send('status')
+      return await running.next() as TicketKeysStatus
+    }
+  }
+}
+
+/** The same with nothing but variables. */
+export async function runVariables (t: Test, env: Record<string, string>): Promise<Running> {
+  return await runTypeScript(t, "import { createTicketKeys } from 'fastify-ticket-keys'\nconst keys = await createTicketKeys()\nkeys.attach(server)", '', env)
+}
+
+/** A shell in `directory`, with this package's command line as `npx` and, as `kubectl`, one that keeps a Secret in the file `secret`. */
+export async function runShell (code: string, directory: string): Promise<string> {
+  const bin = join(directory, '.bin')
+  mkdirSync(bin, { recursive: true })
+  const command = fileURLToPath(new URL('lib/cli/index.ts', ROOT))
+  const scripts = {
+    npx: `test "$1" = fastify-ticket-keys && shift && exec '${process.execPath}' --import '${import.meta.resolve('tsx')}' '${command}' "$@"`,
+    kubectl: `case "$*" in
+      'get secret ticket-keys -o jsonpath={.data.tickets\\.json}') base64 '${directory}/secret' ;;
+      'create secret generic ticket-keys --from-file=tickets.json') cp tickets.json '${directory}/secret' ;;
+      'create secret generic ticket-keys --from-file=tickets.json --dry-run=client -o yaml') cat tickets.json ;;
+      'apply -f -') cat > '${directory}/secret' ;;
+      *) echo "unknown: $*" >&2; exit 1 ;; esac`
+  }
+  for (const [name, script] of Object.entries(scripts)) writeFileSync(join(bin, name), `#!/bin/bash\n${script}\n`, { mode: 0o755 })
+  const moved = code.replaceAll(' /run/', ` ${directory}/run/`)
+  const env = { ...process.env, NODE_OPTIONS: '', PATH: `${bin}:${process.env['PATH'] ?? ''}` }
+  const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', moved], { cwd: directory, env })
+  return stdout
+}
+
+/** Connects twice, under the key that issues. */
+export async function works (t: Test, { port, status }: Running, source: string): Promise<void> {
+  const client = new SingleUseClient({ port })
+  await client.connect()
+  await client.connect()
+  t.match(client, { full: 1, resumed: 1, failed: 0 }, `${source}: resumes`)
+  const { current, source: type } = await status()
+  t.equal(type, source)
+  t.equal(await issuerAt(port), current, `${source}: under its key`)
+}
