@@ -1,8 +1,8 @@
 {
   'variables': {
     'sanitize%': '',
-    # Only for our own builds (scripts/prebuild.sh): a user's newer compiler may warn of more.
-    'werror%': ''
+    # Set by scripts/prebuild.sh, for the binaries that go into the package.
+    'prebuild%': ''
   },
   'targets': [
     {
@@ -47,9 +47,12 @@
             'WARNING_CFLAGS': ['-Wall', '-Wextra']
           }
         }],
-        ["werror!=''", {
-          'cflags': ['-Werror'],
-          'xcode_settings': { 'GCC_TREAT_WARNINGS_AS_ERRORS': 'YES' }
+        ["prebuild!=''", {
+          # Not for users, whose newer compilers may warn of more. The rest is for size: there are no exceptions to unwind, and on arm64 the code
+          # has to fit a page of 64 KiB, or the file grows by another.
+          'cflags': ['-Werror', '-flto', '-fno-asynchronous-unwind-tables', '-fno-unwind-tables'],
+          'ldflags': ['-flto', '-Os'],
+          'xcode_settings': { 'GCC_TREAT_WARNINGS_AS_ERRORS': 'YES', 'LLVM_LTO': 'YES' }
         }],
         ["sanitize!=''", {
           'cflags': ['-fsanitize=<(sanitize)', '-fno-omit-frame-pointer', '-g'],

@@ -85,7 +85,12 @@ function warn (error: Error): void {
 
 /** The addon trusts what it is given: nothing goes there that was not looked at. */
 function check (decision: unknown): Decision {
-  if (typeof decision !== 'object' || decision === null) throw new TypeError('it must return { status, key }, and not a promise')
+  if (typeof decision !== 'object' || decision === null) throw new TypeError('it must return { status, key }')
+  if (decision instanceof Promise) {
+    // What it rejects with would end the process.
+    decision.catch(() => {})
+    throw new TypeError('it must return { status, key }, and not a promise: the handshake does not wait')
+  }
   const { status, key } = decision as Partial<TicketKeyDecision>
   if (status === TicketStatus.None || status === TicketStatus.Error) return status
   if (status !== TicketStatus.Accept && status !== TicketStatus.Renew) throw new TypeError('status must be one of TicketStatus')

@@ -8,10 +8,11 @@ import { writeRing } from './ipc/ring-record.js'
 import { importPublic, seal } from './ipc/seal.js'
 import { Keeper } from './keeper.js'
 import { keyId } from './keys/key.js'
-import { processLog } from './log.js'
+import { isLog, processLog, type Log } from './log.js'
 import { NOT_LOCKED, type ManagerOptions } from './manager.js'
 import { addon, type NativeManager } from './native.js'
-import { resolveOptions, type ResolvedOptions } from './options.js'
+import { checkIsObject, resolveOptions, type ResolvedOptions } from './options.js'
+import { Problems } from './problems.js'
 import { Ring, type KeyStatus } from './ring.js'
 import { erase } from './secret.js'
 import { MemorySource } from './sources/memory.js'
@@ -49,7 +50,7 @@ export class SharedTicketKeys {
   #closed = false
 
   /** @internal `shareTicketKeys` makes it. */
-  constructor ({ policy, source, rotationInterval }: ResolvedOptions, log = processLog) {
+  constructor ({ policy, source, rotationInterval }: ResolvedOptions, log: Log) {
     this.#ticketLifetime = policy.ticketLifetime
     this.#native = new (addon().Manager)(policy)
     this.#ring = new TellingRing(this.#native, ({ refreshAt = Infinity }) => {
@@ -157,8 +158,10 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
     throw new OptionsError("shareTicketKeys is to be called in the cluster primary, not in a worker; where that is not yours (PM2), use the source 'secret', 'file' or 'directory'")
   }
   if (shared !== undefined) throw new OptionsError('shareTicketKeys was called already: close() what it returned first')
-  const { log, source = { type: 'memory' }, ...rest } = options
-  const resolved = resolveOptions({ ...rest, source, environment: withoutDeleting(rest.environment) })
+  const problems = new Problems()
+  const { log = processLog, source = { type: 'memory' }, ...rest } = checkIsObject(options, problems)
+  if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
+  const resolved = resolveOptions({ ...rest, source, environment: withoutDeleting(rest.environment) }, problems)
   if (!(resolved.source instanceof MemorySource)) {
     resolved.source.close?.()
     throw new OptionsError(`source must be 'memory' for shareTicketKeys: workers with the source '${resolved.source.type}' need no keys from the primary`)
@@ -175,7 +178,9 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
 
 /** Variables with secrets are deleted when read; here they are left, for the workers to read. */
 function withoutDeleting (environment: ShareOptions['environment']): NonNullable<ShareOptions['environment']> {
-  return environment === false ? false : { ...environment, data: { ...environment?.data ?? process.env } }
+  // What is no object is for resolveOptions to name.
+  if (environment !== undefined && typeof environment !== 'object') return environment
+  return { ...environment, data: { ...environment?.data ?? process.env } }
 }
 
 function answer (worker: Worker, message: unknown): void {

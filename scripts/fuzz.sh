@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
-# Builds and runs a libFuzzer target for each C++ parser of outside bytes: scripts/fuzz.sh [seconds a target]. New inputs go to
-# test/corpus; a crash leaves its input in the current folder and fails. Needs clang and its runtime (Debian: clang, libclang-rt-14-dev).
+# Fuzzes each C++ parser of bytes from outside, with AddressSanitizer and UBSan: scripts/fuzz.sh [seconds for each, default 60].
+# Starts from test/corpus/<target>; with KEEP=1 inputs that reach new code are added to it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
-headers=$(scripts/openssl-headers.sh)
-build=$(mktemp -d)
-trap 'rm -rf "$build"' EXIT
+. scripts/node-headers.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
 for source in native/fuzz/*.cc; do
   target=$(basename "$source" .cc)
-  clang++ -std=c++17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -isystem "$headers" \
-    "$source" native/ticket_data.cc native/client_hello.cc -o "$build/$target"
-  echo "fuzzing $target for $seconds s"
-  mkdir -p "test/corpus/$target"
-  # In CI the corpus in the repository is read and new inputs are thrown away.
-  found=$([ -n "${CI:-}" ] && mktemp -d -p "$build" || echo "test/corpus/$target")
-  "$build/$target" -max_total_time="$seconds" -max_len=1024 -print_final_stats=1 "$found" "test/corpus/$target" 2>&1 |
-    grep -E 'ERROR|SUMMARY|stat::(number_of_executed_units|new_units_added)'
+  corpus=test/corpus/$target
+  mkdir -p "$work/$target" "$corpus"
+  clang++ -std=c++17 -Wall -Wextra -Werror -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+    -isystem "$node_headers" "$source" native/ticket_data.cc native/client_hello.cc -o "$work/$target.fuzz"
+  # What it finds goes to the first directory; a crash is written to the working directory.
+  if ! "$work/$target.fuzz" "$work/$target" "$corpus" -max_total_time="$seconds" -max_len=700 -print_final_stats=1 >"$work/$target.log" 2>&1; then
+    cat "$work/$target.log"
+    echo "$target: FAILED; the input is in $PWD" >&2
+    exit 1
+  fi
+  if [ "${KEEP:-0}" = 1 ]; then "$work/$target.fuzz" -merge=1 "$corpus" "$work/$target" >/dev/null 2>&1; fi
+  echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$target.log") inputs in $seconds s, $(find "$corpus" -type f | wc -l) kept"
 done

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds the addon for the machine it runs on and puts it, stripped, where lib/native.ts looks for it. Warnings are errors here.
+# Builds the addon for the machine it runs on and puts it, stripped, where lib/native.ts looks for it. Warnings are errors here (binding.gyp).
 # As npm's hook it also runs before `npm run build`, which so builds the addon and the TypeScript.
 set -eu
 cd "$(dirname "$0")/.."
 
-node-gyp configure --werror
+node-gyp configure --prebuild
 node-gyp build --jobs max
 
 target=$(node -e '

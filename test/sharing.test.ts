@@ -17,9 +17,11 @@ t.test('shareTicketKeys names every wrong option, and refuses a source that need
     [{ rotationInterval: 'soon', ticketLifetime: 0 }, /rotationInterval must be .*; ticketLifetime must be/],
     [{ rotationInterval: '1s', ticketLifetime: '1h' }, /rotationInterval is too short for ticketLifetime/],
     [{ keys: 3 }, /keys is not an option/],
+    [{ log: 'here', environment: true }, /log must have the functions.*environment/],
+    [7, /the options must be an object/],
     [{ source: { type: 'secret', secret: randomBytes(32) } }, /source must be 'memory'.*'secret' need no keys from the primary/],
     [{ source: { type: 'memory', load: () => null } }, /source must be 'memory'/]
-  ] as Array<[ShareOptions, RegExp]>) {
+  ] as unknown as Array<[ShareOptions, RegExp]>) {
     t.throws(() => shareTicketKeys(options), { code: 'FST_TICKET_KEYS_OPTIONS', message })
   }
   t.equal(process.env['FASTIFY_TICKET_KEYS_PRIMARY'], undefined, 'nothing was promised to workers')

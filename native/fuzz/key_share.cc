@@ -1,10 +1,12 @@
-// The key_share extension as the client sent it.
+// The key_share extension of a ClientHello: the group of its first entry.
+
 #include <cstdlib>
 
 #include "../client_hello.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const uint16_t group = ticket_keys::ReadFirstShareGroup(data, size);
-  if (size < 4 ? group != 0 : group != (data[2] << 8 | data[3])) std::abort();
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t length) {
+  const uint16_t group = ticket_keys::ReadFirstShareGroup(input, length);
+  const int expected = length < 4 ? 0 : input[2] << 8 | input[3];
+  if (group != expected) std::abort();
   return 0;
 }

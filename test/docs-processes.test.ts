@@ -11,19 +11,20 @@ import type { Test } from 'tap'
 import { VARIABLES } from '../lib/environment.js'
 import { serverCert } from './helpers/certs.js'
 import { connect, SingleUseClient } from './helpers/client.js'
+import { blocks, ROOT } from './helpers/docs.js'
 import { parseMetrics, value } from './helpers/metrics.js'
 import { until } from './helpers/process.js'
 import { closeAll, listen } from './helpers/server.js'
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const blocks = [...readFileSync(join(ROOT, 'docs/processes.md'), 'utf8').matchAll(/^```(js|ini)\n(.*?)^```$/gms)].map((match) => match[2] as string)
-const [clusterCode, threadsCode, pm2Code, , unit, serviceCode] = blocks as [string, string, string, string, string, string]
+const root = fileURLToPath(ROOT)
+const [clusterCode, threadsCode, pm2Code, serviceCode] = blocks('docs/processes.md', 'js') as [string, string, string, string]
+const [, unit] = blocks('docs/processes.md', 'ini') as [string, string]
 
 t.teardown(closeAll)
 
 /** Writes an example to where it finds the package by its name, with a certificate; on a port that is free. */
 async function write (t: Test, code: string): Promise<string> {
-  const directory = mkdtempSync(join(ROOT, 'test', '.run-'))
+  const directory = mkdtempSync(join(root, 'test', '.run-'))
   t.teardown(() => { rmSync(directory, { recursive: true }) })
   const { key, cert } = await serverCert()
   writeFileSync(join(directory, 'key.pem'), key)
@@ -43,7 +44,7 @@ interface Running {
 
 function run (t: Test, args: string[], env: NodeJS.ProcessEnv = {}, socket: 'ignore' | number = 'ignore'): Running {
   const child = spawn(process.execPath, args, {
-    cwd: ROOT,
+    cwd: root,
     env: { ...process.env, NODE_OPTIONS: undefined, ...env },
     stdio: ['ignore', 'pipe', 'pipe', socket]
   })
@@ -121,7 +122,7 @@ t.test('docs/processes.md: a service that is restarted on a socket of systemd lo
 })
 
 t.test('examples/cluster.ts: every connection resumes in whatever worker, and one page has the metrics of all', async (t) => {
-  const { child, output } = run(t, ['--import', import.meta.resolve('tsx'), join(ROOT, 'examples/cluster.ts')], { PORT: '0', METRICS_PORT: '0' })
+  const { child, output } = run(t, ['--import', import.meta.resolve('tsx'), join(root, 'examples/cluster.ts')], { PORT: '0', METRICS_PORT: '0' })
   const find = (pattern: RegExp): number => Number(pattern.exec(output())?.[1])
   await until(() => find(/https:\/\/127\.0\.0\.1:(\d+)/) > 0 && find(/http:\/\/127\.0\.0\.1:(\d+)/) > 0, 60_000)
   const client = new SingleUseClient({ port: find(/https:\/\/127\.0\.0\.1:(\d+)/), rejectUnauthorized: false })
