@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 valgrind --tool=memcheck --leak-check=full --show-leak-kinds=definite --num-callers=40 --xml=yes --xml-file="$report" \
-  node --import tsx scripts/handshakes.ts "${1:-2}"
+  node --expose-gc --import tsx test/native/handshakes.ts "${1:-2}"
 node scripts/valgrind-report.js "$report" fastify_ticket_keys.node

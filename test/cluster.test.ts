@@ -1,10 +1,10 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { SingleUseClient } from './helpers/client.js'
 import { startCluster } from './helpers/cluster.js'
 import type { TestCluster } from './helpers/cluster.js'
 import type { Answer } from './helpers/cluster-program.js'
 import { until } from './helpers/process.js'
+import { Visitor } from './helpers/visitor.js'
 
 const WORKERS = 4
 
@@ -32,21 +32,6 @@ if (cluster.isPrimary) drive(${WORKERS})
 else await serve(() => {})
 `
 
-/** A client that uses each ticket once, and offers it again only where the connection was killed. */
-class Visitor extends SingleUseClient {
-  readonly seen: Array<{ reused: boolean, answer: Answer }> = []
-
-  async visit (): Promise<void> {
-    const session = this.tickets.pop()
-    try {
-      const { reused, body } = await this.connect({ session })
-      this.seen.push({ reused, answer: JSON.parse(body) as Answer })
-    } catch {
-      if (session !== undefined) this.tickets.push(session)
-    }
-  }
-}
-
 /** What became of a cluster's connections. */
 interface Story {
   /** Connections after each visitor's first. */
@@ -60,13 +45,13 @@ interface Story {
 /** Three visitors come again and again while every worker is killed and replaced; then a worker renews its certificate. */
 async function tell (cluster: TestCluster, keys: number): Promise<Story> {
   const visitors = Array.from({ length: 3 }, () => new Visitor({ port: cluster.port, protocol: 'TLSv1.3' }))
-  const seen = (): Visitor['seen'] => visitors.flatMap((visitor) => visitor.seen)
+  const seen = (): Answer[] => visitors.flatMap(({ visits }) => visits.map(({ body }) => JSON.parse(body) as Answer))
   const stop = new AbortController()
   const load = Promise.all(visitors.map(async (visitor) => {
     while (!stop.signal.aborted) await visitor.visit()
   }))
   const allHaveServed = async (): Promise<void> => {
-    await until(() => cluster.workers.every((pid) => seen().some(({ answer }) => answer.pid === pid)), 30_000)
+    await until(() => cluster.workers.every((pid) => seen().some((answer) => answer.pid === pid)), 30_000)
   }
   try {
     for (let i = 0; i < WORKERS; i++) {
@@ -74,13 +59,13 @@ async function tell (cluster: TestCluster, keys: number): Promise<Story> {
       await cluster.kill()
     }
     await allHaveServed()
-    await until(() => new Set(seen().map(({ answer }) => answer.keyId)).size >= keys, 30_000)
+    await until(() => new Set(seen().map(({ keyId }) => keyId)).size >= keys, 30_000)
   } finally {
     stop.abort()
     await load
   }
 
-  const later = visitors.flatMap((visitor) => visitor.seen.slice(1))
+  const later = visitors.flatMap(({ visits }) => visits.slice(1))
   return {
     later: later.length,
     resumed: later.filter(({ reused }) => reused).length,

@@ -37,9 +37,9 @@ for (const { http2, via } of [{ http2: false, via: connect }, { http2: true, via
       t.equal(ticketKeys.status().servers, 2)
       for (const [from, to] of [['127.0.0.1', '::1'], ['::1', '127.0.0.1'], ['::1', '::1']] as const) {
         const before = ticketKeys.stats()
-        const first = await via({ port, protocol, host: from })
+        const first = await via({ port, protocol, host: from, servername: 'localhost' })
         t.match(JSON.parse(first.body), { tlsSession: { resumed: false, protocol } })
-        const second = await via({ port, protocol, host: to, session: first.session as Buffer })
+        const second = await via({ port, protocol, host: to, servername: 'localhost', session: first.session as Buffer })
         t.ok(second.reused, `from ${from} at ${to}`)
         t.match(JSON.parse(second.body), { tlsSession: { resumed: true, protocol, keyId: ticketKeys.status().current } })
         const after = ticketKeys.stats()

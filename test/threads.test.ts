@@ -6,6 +6,7 @@ import { until } from './helpers/process.js'
 import { startThreads } from './helpers/threads.js'
 import type { TestThreads } from './helpers/threads.js'
 import type { Serving } from './helpers/thread-program.js'
+import { Visitor } from './helpers/visitor.js'
 
 async function start (t: Test): Promise<TestThreads> {
   const threads = await startThreads()
@@ -49,14 +50,11 @@ t.test('threads end and start under load and rotations: every connection resumes
   const threads = await start(t)
   const owner = await threads.startHere({ rotationInterval: '1s', ticketLifetime: '1m' })
   const serving = [owner, ...await Promise.all([1, 2, 3].map(async () => await threads.start(shared(owner))))]
-  const clients = Array.from({ length: 3 }, () => new SingleUseClient({ port: owner.port, protocol: 'TLSv1.3' }))
+  const clients = Array.from({ length: 3 }, () => new Visitor({ port: owner.port, protocol: 'TLSv1.3' }))
   const stop = new AbortController()
   const load = Promise.all(clients.map(async (client) => {
     for (let i = 0; !stop.signal.aborted; i++) {
-      const session = client.tickets.pop()
-      const { port } = serving[i % serving.length] as Serving
-      // A ticket that went down with its connection is offered again.
-      await client.connect({ port, session }).catch(() => { if (session !== undefined) client.tickets.push(session) })
+      await client.visit({ port: (serving[i % serving.length] as Serving).port })
     }
   }))
   const replace = async (times: number): Promise<number> => {

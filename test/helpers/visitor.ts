@@ -1,0 +1,29 @@
+import type { ConnectOptions } from './connect.js'
+import { SingleUseClient } from './pools.js'
+
+/** An answer of a server, and whether its connection was resumed. */
+export interface Visit {
+  reused: boolean
+  body: string
+}
+
+/** A client that uses each ticket once, and offers it again only where the connection died with its server. */
+export class Visitor extends SingleUseClient {
+  /** What became of the connections that did not die, oldest first. */
+  readonly visits: Visit[] = []
+  #offered: Buffer | undefined
+
+  async visit (options: Partial<ConnectOptions> = {}): Promise<void> {
+    try {
+      const { reused, body } = await this.connect(options)
+      this.visits.push({ reused, body })
+    } catch {
+      if (this.#offered !== undefined) this.tickets.push(this.#offered)
+    }
+  }
+
+  protected override take (): Buffer | undefined {
+    this.#offered = super.take()
+    return this.#offered
+  }
+}
