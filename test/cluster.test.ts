@@ -45,13 +45,19 @@ interface Story {
 /** Three visitors come again and again while every worker is killed and replaced; then a worker renews its certificate. */
 async function tell (cluster: TestCluster, keys: number): Promise<Story> {
   const visitors = Array.from({ length: 3 }, () => new Visitor({ port: cluster.port, protocol: 'TLSv1.3' }))
-  const seen = (): Answer[] => visitors.flatMap(({ visits }) => visits.map(({ body }) => JSON.parse(body) as Answer))
+  const served = new Set<number>()
+  const shown = new Set<string | null>()
   const stop = new AbortController()
   const load = Promise.all(visitors.map(async (visitor) => {
-    while (!stop.signal.aborted) await visitor.visit()
+    while (!stop.signal.aborted) {
+      await visitor.visit()
+      const { pid, keyId } = JSON.parse(visitor.visits.at(-1)?.body ?? '{}') as Answer
+      served.add(pid)
+      shown.add(keyId)
+    }
   }))
   const allHaveServed = async (): Promise<void> => {
-    await until(() => cluster.workers.every((pid) => seen().some((answer) => answer.pid === pid)), 30_000)
+    await until(() => cluster.workers.every((pid) => served.has(pid)), 30_000)
   }
   try {
     for (let i = 0; i < WORKERS; i++) {
@@ -59,7 +65,7 @@ async function tell (cluster: TestCluster, keys: number): Promise<Story> {
       await cluster.kill()
     }
     await allHaveServed()
-    await until(() => new Set(seen().map(({ keyId }) => keyId)).size >= keys, 30_000)
+    await until(() => shown.size >= keys, 30_000)
   } finally {
     stop.abort()
     await load
