@@ -21,7 +21,7 @@ t.test("README: the options are the code's, with their defaults and variables", 
     t.equal(variable, option === 'source' ? 'see below' : names.join(), `${option}: variable`)
   }
   const sources = [...readme.matchAll(/^\| `\{ type: '(\w+)'.*?\}` \| (.*?) ?\| .+ \|$/gm)]
-  t.same(sources.map(([, type]) => type), ['memory', 'static', 'secret', 'file', 'directory'])
+  t.same(sources.map(([, type]) => type), ['memory', 'static', 'secret', 'file', 'directory', 'shared'])
   const shown = [...rows.map(([, , , variable]) => variable), ...sources.map(([, , variables]) => variables)].join().match(/TICKET_KEYS\w*/g)
   t.same([...new Set(shown)].sort(), Object.keys(VARIABLES).map(nameOf).sort(), 'all variables, and no others')
   const [deleted = ''] = /^.* are deleted from `process\.env`.*$/m.exec(readme) ?? []
