@@ -54,8 +54,7 @@ function optionsOf (options: TicketKeysOptions): TicketKeysOptions {
  * exported.
  */
 function attachSecondServers (fastify: FastifyInstance, manager: TicketKeys): void {
-  const symbol = Object.getOwnPropertySymbols(fastify).find(({ description }) => description === 'fastify.serverBindings')
-  const bindings: unknown = symbol === undefined ? undefined : Reflect.get(fastify, symbol)
+  const bindings = serverBindings(fastify)
   if (!Array.isArray(bindings)) {
     fastify.log.warn("this Fastify does not show its second server for 'localhost': listen on one address")
     return
@@ -63,5 +62,14 @@ function attachSecondServers (fastify: FastifyInstance, manager: TicketKeys): vo
   for (const server of bindings as Server[]) manager.attach(server)
 }
 
-/** The plugin: `await app.register(ticketKeys)`. Registers for the whole application, whatever scope it is called in. */
+function serverBindings (fastify: FastifyInstance): unknown {
+  // A scope inherits from the one around it; the symbol is the outermost's.
+  for (let scope: object | null = fastify; scope !== null; scope = Object.getPrototypeOf(scope) as object | null) {
+    const symbol = Object.getOwnPropertySymbols(scope).find(({ description }) => description === 'fastify.serverBindings')
+    if (symbol !== undefined) return Reflect.get(fastify, symbol)
+  }
+  return undefined
+}
+
+/** The plugin: `await app.register(ticketKeys)`. Decorates the scope that it is called in, and manages the whole server. */
 export const plugin = fp(ticketKeys, { fastify: '5.x', name: 'fastify-ticket-keys' })

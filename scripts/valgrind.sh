@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # As JavaScript: nobody wants to wait for a transpiler under valgrind.
-npx tsc --outDir "$work" --declaration false --sourceMap false
+npx tsc --noCheck --outDir "$work" --declaration false --sourceMap false
 cp package.json "$work"
 mkdir -p "$work/build/Release"
 cp build/Release/fastify_ticket_keys.node "$work/build/Release"

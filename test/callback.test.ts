@@ -209,6 +209,21 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
+t.test('TLSv1.3: a HelloRetryRequest with SNI, after which the connection has the context of its host: the callback is still asked', async (t) => {
+  const { port, asked, errors } = await scripted(t, makeKey(), async () => {
+    const { key, cert } = await serverCert()
+    const plain = await plainHttps({ ecdhCurve: 'P-384' })
+    plain.server.addContext('a.test', { key, cert, ecdhCurve: 'P-384' })
+    return plain
+  })
+  const options = { port, protocol: 'TLSv1.3' as const, servername: 'a.test', ecdhCurve: 'P-256:P-384' }
+  const { session } = await connect(options)
+  t.same(asked(), ['issue', 'issue'])
+  t.ok((await connect({ ...options, session: session as Buffer })).reused)
+  t.same(asked(), ['resume', 'resume'], 'OpenSSL shows the ticket of each ClientHello')
+  t.same(errors, [])
+})
+
 t.test('after setSecureContext the callback has to be set again', async (t) => {
   const { port, server, asked } = await scripted(t)
   const { key, cert } = await serverCert()

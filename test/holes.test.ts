@@ -187,6 +187,27 @@ const HOLES: Record<string, Hole> = {
     open: () => resumedAs('alice'),
     reason: 'none'
   },
+  'the same after a HelloRetryRequest, where Node.js takes the whole context': {
+    made: { ...byTenant, ecdhCurve: 'secp384r1' },
+    prepare: () => { tenant = trusts(caA.cert) },
+    change: () => { tenant = trusts(caB.cert) },
+    client: { ...as(alice, 'tenant.test'), ecdhCurve: 'prime256v1:secp384r1' },
+    protocols: ['TLSv1.3'],
+    full: 'refused',
+    // Plain Node.js finds no key for the ticket then.
+    open: () => 'refused',
+    reason: 'none'
+  },
+  'another host after a HelloRetryRequest': {
+    made: { ...demands(caB.cert), ecdhCurve: 'secp384r1' },
+    prepare: (server) => { server.addContext('foo.test', trusts(caA.cert)) },
+    client: { ...as(alice, 'foo.test'), ecdhCurve: 'prime256v1:secp384r1' },
+    clientShows: at('bar.test'),
+    protocols: ['TLSv1.3'],
+    full: 'refused',
+    open: () => 'refused',
+    reason: 'server_name'
+  },
   'a server without SNICallback, then one whose SNICallback trusts another CA': {
     made: demands(caA.cert),
     shown: { ...demands(caA.cert), SNICallback: (_name, done) => { done(null, trusts(caB.cert)) } },

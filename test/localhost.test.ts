@@ -1,7 +1,9 @@
 import dns from 'node:dns'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { startApp, type App } from './helpers/app.js'
+import type { TicketKeys } from '../lib/manager.js'
+import { plugin } from '../lib/plugin.js'
+import { makeApp, startApp, type App } from './helpers/app.js'
 import { connect, connectH2, PROTOCOLS } from './helpers/client.js'
 
 const ADDRESSES = [{ address: '127.0.0.1', family: 4 }, { address: '::1', family: 6 }] as const
@@ -52,6 +54,27 @@ for (const { http2, via } of [{ http2: false, via: connect }, { http2: true, via
     })
   }
 }
+
+t.test('registered in a scope, the plugin has both servers too', async (t) => {
+  localhostIsBoth(t)
+  const { app, log } = await makeApp()
+  t.teardown(() => app.close())
+  let ticketKeys: TicketKeys | undefined
+  await app.register(async (outer) => {
+    await outer.register(async (scope) => {
+      await scope.register(plugin, { environment: false })
+      ticketKeys = scope.ticketKeys
+    })
+  })
+  await app.listen({ port: 0, host: 'localhost' })
+  const [first, second] = app.addresses() as [AddressInfo, AddressInfo]
+  t.same([first.address, second.address].sort(), ['127.0.0.1', '::1'])
+  const options = { servername: 'localhost', request: '/metrics' }
+  const { session } = await connect({ ...options, port: first.port, host: first.address })
+  t.ok((await connect({ ...options, port: second.port, host: second.address, session: session as Buffer })).reused)
+  t.match(ticketKeys?.status(), { servers: 2 })
+  t.same(log(), [])
+})
 
 t.test('closing the app lets go of both servers', async (t) => {
   const { app } = await start(t, false)
