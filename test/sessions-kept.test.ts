@@ -75,6 +75,12 @@ const KEPT: Record<string, Kept> = {
     client: { ...bob, servername: 'x.bar.test' },
     peer: 'bob'
   },
+  'a host of addContext, with a HelloRetryRequest each time': {
+    server: { ecdhCurve: 'secp384r1' },
+    prepare: hosts,
+    client: { ...bob, servername: 'x.bar.test', ecdhCurve: 'prime256v1:secp384r1' },
+    peer: 'bob'
+  },
   'one more host that trusts what the server does': {
     prepare: hosts,
     change: (server) => { server.addContext('new.test', { ...renewed, ca: [caB.cert, caA.cert] }) },
