@@ -9,6 +9,9 @@ import { isTlsServer, socketMaker, type TlsServerInternals } from './tls-server.
 
 type Patched = 'setSecureContext' | 'addContext' | 'setTicketKeys'
 
+/** Which attachment a server's context listens to: the newest. */
+const newest = new WeakMap<object, Attachment>()
+
 /** One server under a manager: its context's callbacks, and what keeps them there. */
 export class Attachment {
   readonly server: TlsServerInternals
@@ -28,7 +31,9 @@ export class Attachment {
     this.#native = native
     this.#clock = clock
     this.#log = log
+    if (newest.has(server)) log.warn('the server has managed ticket keys already: the other manager counts its handshakes, but has its tickets no more')
     this.#takeOver(true)
+    newest.set(server, this)
 
     const onSecure = (socket: TLSSocket): void => this.#handshakeDone(socket)
     // First, so that listeners of the application find the session noted.
@@ -46,6 +51,7 @@ export class Attachment {
   /** Gives the server its own methods back. Its context stays with the manager's ring, which is empty when that is closed. */
   detach (): void {
     for (const restore of this.#restore) restore()
+    if (newest.get(this.server) === this) newest.delete(this.server)
   }
 
   /** Gives the context to another manager's ring, for good. */

@@ -135,6 +135,24 @@ t.test('a manager that is closed says so, and closing it again does nothing', as
   t.equal(keys.stats().rotations, 0)
 })
 
+t.test('a second manager takes the tickets of a server, and says so', async (t) => {
+  const first = await serve(t)
+  const second = await manage(t)
+  second.keys.attach(first.server)
+  t.same(second.log.of('warn'), ['the server has managed ticket keys already: the other manager counts its handshakes, but has its tickets no more'])
+  const { port } = first
+  const client = new SingleUseClient({ port, protocol: 'TLSv1.3' })
+  for (let i = 0; i < 3; i++) await client.connect()
+  t.equal(client.resumed, 2)
+  t.equal(first.keys.stats().issued['TLSv1.3'], 0)
+  t.equal(second.keys.stats().issued['TLSv1.3'], 2)
+  // One that comes after the others have gone is alone.
+  await Promise.all([first.keys.close(), second.keys.close()])
+  const third = await manage(t)
+  third.keys.attach(first.server)
+  t.same(third.log.of('warn'), [])
+})
+
 t.test('a source that does not make its own keys is not rotated by hand', async (t) => {
   const { keys, port } = await serve(t, { source: { type: 'static', keys: [randomBytes(80), randomBytes(80)] } })
   const issuer = await issuerAt(port)
