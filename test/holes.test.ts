@@ -1,18 +1,12 @@
-import { randomBytes } from 'node:crypto'
-import type { Server } from 'node:https'
 import { createSecureContext } from 'node:tls'
 import type { SecureContext, TlsOptions } from 'node:tls'
 import t from 'tap'
-import type { TicketKeys } from '../lib/manager.js'
-import { REASONS } from '../lib/native.js'
-import type { RejectReason } from '../lib/native.js'
-import type { TicketKeysOptions } from '../lib/options.js'
 import { makeCa, serverCert } from './helpers/certs.js'
 import type { KeyPair } from './helpers/certs.js'
 import { PROTOCOLS } from './helpers/client.js'
-import type { ConnectOptions, Protocol } from './helpers/client.js'
-import { manage } from './helpers/managed.js'
-import { mutualServer, visit } from './helpers/mutual.js'
+import type { ConnectOptions } from './helpers/client.js'
+import { tryHole } from './helpers/hole.js'
+import type { Hole } from './helpers/hole.js'
 import type { Outcome } from './helpers/mutual.js'
 import { closeAll } from './helpers/server.js'
 
@@ -37,31 +31,6 @@ const asks = (ca: string): TlsOptions => ({ requestCert: true, rejectUnauthorize
 const trusts = (ca: string): SecureContext => createSecureContext({ key, cert, ca })
 const as = (pair: KeyPair, servername?: string): Partial<ConnectOptions> => ({ ...pair, ...(servername !== undefined && { servername }) })
 const at = (servername: string): Partial<ConnectOptions> => ({ servername })
-
-/** The reason for which the package refuses a ticket; or that it makes none. */
-type Closed = RejectReason | 'none'
-
-/** A way in: a ticket is made, and shown to another server or after a change, where a full handshake ends otherwise. */
-interface Hole {
-  /** the server that makes the ticket */
-  made: TlsOptions
-  /** done to it first */
-  prepare?: (server: Server) => void
-  /** the server that the ticket is shown to; if left out, the same */
-  shown?: TlsOptions
-  /** done to that server before */
-  change?: (server: Server) => void
-  client: Partial<ConnectOptions>
-  /** what the client does differently when it shows the ticket */
-  clientShows?: Partial<ConnectOptions>
-  protocols?: readonly Protocol[]
-  options?: TicketKeysOptions
-  /** what a full handshake gives at that moment */
-  full: Outcome
-  /** what the ticket gives on plain Node.js */
-  open: (protocol: Protocol) => Outcome
-  reason: Closed | Record<Protocol, Closed>
-}
 
 const resumedAs = (peer: string): Outcome => ({ reused: true, authorized: true, peer })
 const nobody = (reused: boolean, authorized = false): Outcome => ({ reused, authorized, peer: null })
@@ -187,7 +156,16 @@ const HOLES: Record<string, Hole> = {
     open: () => resumedAs('alice'),
     reason: 'none'
   },
-  'the same after a HelloRetryRequest, where Node.js takes the whole context': {
+  'an SNICallback that trusts another CA since, and before what the server itself does': {
+    made: { ...byTenant, ca: undefined, rejectUnauthorized: false },
+    prepare: () => { tenant = createSecureContext({ key, cert }) },
+    change: () => { tenant = trusts(caA.cert) },
+    client: as(alice, 'tenant.test'),
+    full: { reused: false, authorized: true, peer: 'alice' },
+    open: () => ({ reused: true, authorized: false, peer: 'alice' }),
+    reason: 'none'
+  },
+  'an SNICallback, after a HelloRetryRequest, where Node.js takes the whole context': {
     made: { ...byTenant, ecdhCurve: 'secp384r1' },
     prepare: () => { tenant = trusts(caA.cert) },
     change: () => { tenant = trusts(caB.cert) },
@@ -310,42 +288,6 @@ let duringHandshake = (): void => {}
 
 for (const [name, hole] of Object.entries(HOLES)) {
   for (const protocol of hole.protocols ?? PROTOCOLS) {
-    t.test(`${protocol}: ${name}`, async (t) => {
-      const plain = await goThrough(hole, protocol, () => {}, { ticketKeys: randomBytes(48), sessionIdContext: 'shared' })
-      t.strictSame(plain.full, hole.full, 'a full handshake')
-      t.strictSame(plain.shown, hole.open(protocol), 'a ticket, plain Node.js')
-
-      const reason = typeof hole.reason === 'string' ? hole.reason : hole.reason[protocol]
-      const source = { type: 'static' as const, keys: [randomBytes(80)] }
-      const managers: TicketKeys[] = []
-      const closed = await goThrough(hole, protocol, async (server) => {
-        const { keys } = await manage(t, { source, ...hole.options })
-        managers.push(keys.attach(server))
-      })
-      t.strictSame(closed.full, hole.full, 'a full handshake, managed')
-      t.strictSame(closed.shown, hole.full, 'a ticket, managed')
-      t.equal(closed.tickets, reason === 'none' ? 0 : protocol === 'TLSv1.3' ? 2 : 1)
-      const stats = managers.map((keys) => keys.stats())
-      const rejected = REASONS.map((each) => [each, stats.reduce((sum, { rejected }) => sum + rejected[protocol][each], 0)])
-      t.strictSame(rejected.filter(([, count]) => count !== 0), reason === 'none' ? [] : [[reason, 1]])
-      t.ok(stats.every(({ resumed }) => resumed[protocol] === 0))
-    })
+    t.test(`${protocol}: ${name}`, async (t) => { await tryHole(t, hole, protocol) })
   }
-}
-
-/** Makes a ticket and shows it; between the two, a full handshake. */
-async function goThrough (
-  { made, prepare, shown, change, client, clientShows }: Hole, protocol: Protocol, attach: (server: Server) => unknown, options?: TlsOptions
-): Promise<{ tickets: number, full: Outcome, shown: Outcome }> {
-  const first = await mutualServer({ ...made, ...options })
-  prepare?.(first.server)
-  await attach(first.server)
-  const { session, tickets } = await visit({ port: first.port, protocol, ...client })
-  const second = shown === undefined ? first : await mutualServer({ ...shown, ...options })
-  if (second !== first) await attach(second.server)
-  change?.(second.server)
-  const next = { port: second.port, protocol, ...client, ...clientShows }
-  const { outcome: full } = await visit(next)
-  const { outcome } = await visit({ ...next, session })
-  return { tickets: tickets.length, full, shown: outcome }
 }
