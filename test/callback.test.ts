@@ -125,10 +125,11 @@ for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port, protocol })
     asked()
     const overflow = (): never => overflow()
+    const throwing = (what: unknown): never => { throw what }
     const answers: Array<[name: string, answer: () => unknown, message: RegExp]> = [
       ['an Error', () => { throw new Error('out of keys') }, /out of keys/],
-      ['a string thrown', () => { throw 'rubbish' }, /it threw no Error/], // eslint-disable-line no-throw-literal
-      ['null thrown', () => { throw null }, /it threw no Error/], // eslint-disable-line no-throw-literal
+      ['a string thrown', () => throwing('rubbish'), /it threw no Error/],
+      ['null thrown', () => throwing(null), /it threw no Error/],
       ['the end of the stack', overflow, /call stack/],
       ['nothing', () => undefined, /must return \{ status, key \}$/],
       ['null', () => null, /must return \{ status, key \}$/],

@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { Test } from 'tap'
 import { VARIABLES } from '../lib/environment.js'
@@ -86,8 +87,7 @@ t.test('docs/processes.md: PM2 and systemd name variables that there are', async
   t.same(named, ['TICKET_KEYS_SECRET_FILE', 'TICKET_KEYS_SECRET_FILE'])
   t.ok(named.every((name) => known.includes(name)))
   const module = { exports: {} as { apps?: Array<{ exec_mode: string }> } }
-  // eslint-disable-next-line no-new-func
-  new Function('module', pm2Code)(module)
+  runInNewContext(pm2Code, { module })
   t.equal(module.exports.apps?.[0]?.exec_mode, 'cluster')
 })
 
