@@ -15,6 +15,7 @@ import { readTicket } from '../lib/cli/probe/session.js'
 import { renderReport } from '../lib/cli/probe/table.js'
 import { parseServerName, parseTarget } from '../lib/cli/probe/targets.js'
 import { serverCert } from './helpers/certs.js'
+import { serve } from './helpers/managed.js'
 import { runModule } from './helpers/process.js'
 import { freePort, haproxy, nginx } from './helpers/real-servers.js'
 import { closeAll, listen, plainHttps } from './helpers/server.js'
@@ -52,6 +53,17 @@ t.test('plain Node.js: over TLS 1.3, a client that uses tickets once resumes 2 c
   t.equal(report.ok, false)
   t.match(report.problems, [/\(TLSv1\.3\): only 20 of 30 .* resumed handshakes give no new ticket$/])
   t.match(renderReport(report), /TLSv1\.3 +2 +20\/30 66\.7 % +29\/30 96\.7 % +29\/30 96\.7 % +never +1234s +no\n/)
+})
+
+t.test('a server with managed keys: every connection but the first resumes, under rotations too', async (t) => {
+  const { port } = await serve(t)
+  const report = await probeLocal([port], { connections: 30 })
+  t.strictSame(found(report, 'TLSv1.2'), { ...TLS12, lifetimes: [7200, null] })
+  t.strictSame(found(report, 'TLSv1.3'), { ...RENEWING, lifetimes: [7200, 7200] })
+  t.strictSame(report.problems, [])
+  t.equal(report.ok, true)
+  const other = await serve(t)
+  t.match((await probeLocal([port, other.port], { together: true })).problems, [/share/], 'two with keys of their own do not share')
 })
 
 t.test('nginx: every connection but the first resumes, and without keys that it keeps, none', async (t) => {
