@@ -31,9 +31,9 @@ t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file 
   const errors: Error[] = []
   keys.on('reload-error', (error) => errors.push(error))
   const clients = PROTOCOLS.map((protocol) => protocol === 'TLSv1.3' ? new SingleUseClient({ port, protocol, timeout: 30_000 }) : new ReusingClient({ port, protocol, timeout: 30_000 }))
-  let done = false
+  const done = new AbortController()
   const load = clients.map(async (client) => {
-    while (!done) {
+    while (!done.signal.aborted) {
       await client.connect()
       await sleep(20)
     }
@@ -46,7 +46,7 @@ t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file 
   }
   t.equal(await rotate(), 0)
   await sleep(1500)
-  done = true
+  done.abort()
   await Promise.all(load)
 
   t.equal(killed, KILLS)
