@@ -20,7 +20,7 @@ exactly<'next' | 'current' | 'previous'>()(keys.status().keys[0]!.state)
 exactly<void>()(keys.revokeSessions())
 // @ts-expect-error: messages only
 await createTicketKeys({ log: { info () {}, warn () {} } })
-// @ts-expect-error
+// @ts-expect-error: a source is an object
 await createTicketKeys({ source: 'memory' })
 // @ts-expect-error: nothing shows the keys' bytes
 fits<Buffer>(keys.status().keys[0]?.aesKey)
@@ -35,7 +35,7 @@ keys.on('reload-error', (error) => { exactly<Error>()(error) })
 keys.on('stale', ({ reason }) => { exactly<string>()(reason) })
 // @ts-expect-error: without what the event carries
 keys.emit('rotation')
-// @ts-expect-error
+// @ts-expect-error: the event carries an object
 keys.on('reload', (result: string) => result)
 
 // Sessions of sockets.
@@ -44,7 +44,7 @@ server.on('secureConnection', (socket: TLSSocket) => {
   exactly<string | null | undefined>()(tlsSession(socket)?.protocol)
 })
 tlsSession(undefined)
-// @ts-expect-error
+// @ts-expect-error: sockets only
 tlsSession('socket')
 
 // Sources of one's own: at the least a type and load; asynchronous or not.
@@ -84,9 +84,9 @@ const set = setTicketKeyCallback(server, ({ operation, keyName, serverName, prot
 exactly<boolean>()(set)
 // @ts-expect-error: the handshake does not wait for promises
 setTicketKeyCallback(server, async (): Promise<TicketKeyDecision> => ({ status: TicketStatus.None }))
-// @ts-expect-error
+// @ts-expect-error: no such status
 setTicketKeyCallback(server, () => ({ status: 3 }))
-// @ts-expect-error
+// @ts-expect-error: a key has parts
 setTicketKeyCallback(server, () => ({ status: TicketStatus.Accept, key: bytes }))
-// @ts-expect-error
+// @ts-expect-error: constants
 TicketStatus.Renew = 1

@@ -33,27 +33,27 @@ await app.register(ticketKeys, {
 await app.register(ticketKeys, { metrics: false })
 await app.register(ticketKeys, { metrics: '/tls-metrics' })
 
-// @ts-expect-error
+// @ts-expect-error: a duration is a number or a string
 await app.register(ticketKeys, { rotationInterval: new Date() })
-// @ts-expect-error
+// @ts-expect-error: no such option
 await app.register(ticketKeys, { rotation: '1h' })
-// @ts-expect-error
+// @ts-expect-error: a number
 await app.register(ticketKeys, { ticketsPerHandshake: '2' })
-// @ts-expect-error
+// @ts-expect-error: a path is a string
 await app.register(ticketKeys, { metrics: { path: 1 } })
-// @ts-expect-error
+// @ts-expect-error: a Fastify instance
 await app.register(ticketKeys, { metrics: { instance: {} } })
-// @ts-expect-error
+// @ts-expect-error: no such source
 await app.register(ticketKeys, { source: { type: 'redis' } })
-// @ts-expect-error
+// @ts-expect-error: without keys
 await app.register(ticketKeys, { source: { type: 'static' } })
-// @ts-expect-error
+// @ts-expect-error: base64 is for the environment
 await app.register(ticketKeys, { source: { type: 'static', keys: ['base64'] } })
-// @ts-expect-error
+// @ts-expect-error: without a path
 await app.register(ticketKeys, { source: { type: 'file' } })
-// @ts-expect-error
+// @ts-expect-error: no such format
 await app.register(ticketKeys, { source: { type: 'file', path: '/run/keys', format: 'nginx' } })
-// @ts-expect-error
+// @ts-expect-error: memory has no path
 await app.register(ticketKeys, { source: { type: 'memory', path: '/run/keys' } })
 // @ts-expect-error: those who want a logger of their own have createTicketKeys
 await app.register(ticketKeys, { log: console })
@@ -70,9 +70,9 @@ exactly<TicketKeysStatus>()(app.ticketKeys.status())
 exactly<number>()(app.ticketKeys.stats().rejected['TLSv1.3'].unknown_key)
 exactly<Promise<void>>()(app.ticketKeys.rotate())
 exactly<Promise<'success' | 'unchanged'>>()(app.ticketKeys.reload())
-// @ts-expect-error
+// @ts-expect-error: there is a manager
 app.ticketKeys = null
-// @ts-expect-error
+// @ts-expect-error: versions that have managed tickets only
 fits<object>(app.ticketKeys.stats().rejected['TLSv1.1'])
 
 app.get('/', async (request) => {
