@@ -17,6 +17,7 @@ import { KEY_FORMATS, parseKeys, serializeKeys, type KeyFormat } from '../lib/ke
 import { ACCEPTS, ISSUES, WILL_ISSUE, type TicketKey } from '../lib/keys/key.js'
 import { removeLeftBehind, replaceFile, writeNewFile } from '../lib/keys/write-file.js'
 import { runModule } from './helpers/process.js'
+import { READ_TYPESCRIPT } from './helpers/typescript.js'
 
 const CLI = fileURLToPath(new URL('../lib/cli/index.ts', import.meta.url))
 const HOUR = 3_600_000
@@ -24,10 +25,10 @@ const HOURLY = { rotationInterval: HOUR, ticketLifetime: 2 * HOUR }
 
 interface Outcome { status: number | null, stdout: Buffer, stderr: string }
 
-/** The command line in a process of its own, left out of the coverage: what tsx runs has other lines than the test runner's. */
+/** The command line in a process of its own. */
 function start (...args: string[]) {
-  const env = { ...process.env, NODE_OPTIONS: undefined, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
+  const env = { ...process.env, NODE_OPTIONS: undefined }
+  const child = spawn(process.execPath, [...READ_TYPESCRIPT, CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
   const stdout: Buffer[] = []
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))

@@ -42,6 +42,7 @@ const THREADS = `
   import { isMainThread, parentPort, Worker } from 'node:worker_threads'
   import { connect } from '../helpers/connect.js'
   import { listen, closeAll } from '../helpers/server.js'
+  import { threadCode } from '../helpers/typescript.js'
 
   const { key, cert, close, loadHere } = JSON.parse(process.env.THREADS)
 
@@ -74,13 +75,10 @@ const THREADS = `
   }
 
   if (isMainThread) {
-    // A Worker has none of the main thread's loaders.
-    const [tsx, module] = [import.meta.resolve('tsx/esm/api'), import.meta.url].map((name) => JSON.stringify(name))
-    const code = \`import(\${tsx}).then(({ register }) => { register(); return import(\${module}) })\`
     const told = []
     if (loadHere) told.push(await serve())
     for (let i = 0; i < 3; i++) {
-      const worker = new Worker(code, { eval: true, execArgv: [] })
+      const worker = new Worker(threadCode(import.meta.url), { eval: true, execArgv: [] })
       const [[reused]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')])
       told.push(reused, await plain())
       gc()

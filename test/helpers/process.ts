@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { READ_TYPESCRIPT } from './typescript.js'
 
 const TEST_DIRECTORY = fileURLToPath(new URL('..', import.meta.url))
 
@@ -44,9 +45,9 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
   const script = join(directory, 'module.ts')
   writeFileSync(script, code)
   const child = spawn(options.execPath ?? process.execPath, [
-    ...options.execArgv ?? [], '--import', import.meta.resolve('tsx'), script, ...options.args ?? []
+    ...options.execArgv ?? [], ...READ_TYPESCRIPT, script, ...options.args ?? []
   ], {
-    // Without NODE_OPTIONS: the test runner's loaders are not meant for this process.
+    // Without NODE_OPTIONS: the test runner's own loaders are not meant for this process.
     env: { ...process.env, NODE_OPTIONS: undefined, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']
   })

@@ -7,6 +7,7 @@ import { createTicketKeys } from '../../lib/manager.js'
 import type { TicketKeysOptions } from '../../lib/options.js'
 import { certificate, obey } from './cluster-program.js'
 import type { Commands } from './cluster-program.js'
+import { threadCode } from './typescript.js'
 
 /*
  * What the threads of a test's process run: see threads.ts for the other end. The main thread stands between the test and the others.
@@ -55,11 +56,8 @@ function drive (url: string): void {
   })
 }
 
-/** tsx on Node.js 20 has to be told of in every thread. */
 function startWorker (url: string, options: unknown): Worker {
-  const [tsx, module] = [import.meta.resolve('tsx/esm/api'), url].map((name) => JSON.stringify(name))
-  const code = `import(${tsx}).then(({ register }) => { register(); return import(${module}) })`
-  return new Worker(code, { eval: true, execArgv: [], workerData: options })
+  return new Worker(threadCode(url), { eval: true, execArgv: [], workerData: options })
 }
 
 function askable (worker: Worker): { ask: (name: string) => Promise<unknown>, end: () => Promise<unknown> } {
