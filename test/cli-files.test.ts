@@ -17,7 +17,7 @@ import { KEY_FORMATS, parseKeys, serializeKeys, type KeyFormat } from '../lib/ke
 import { ACCEPTS, ISSUES, WILL_ISSUE, type TicketKey } from '../lib/keys/key.js'
 import { removeLeftBehind, replaceFile, writeNewFile } from '../lib/keys/write-file.js'
 import { runModule } from './helpers/process.js'
-import { READ_TYPESCRIPT } from './helpers/typescript.js'
+import { readTypeScript } from './helpers/typescript.js'
 
 const CLI = fileURLToPath(new URL('../lib/cli/index.ts', import.meta.url))
 const HOUR = 3_600_000
@@ -28,7 +28,7 @@ interface Outcome { status: number | null, stdout: Buffer, stderr: string }
 /** The command line in a process of its own. */
 function start (...args: string[]) {
   const env = { ...process.env, NODE_OPTIONS: undefined }
-  const child = spawn(process.execPath, [...READ_TYPESCRIPT, CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
+  const child = spawn(process.execPath, [...readTypeScript(), CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
   const stdout: Buffer[] = []
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))

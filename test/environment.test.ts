@@ -13,7 +13,7 @@ import { idOf, issuerAt, randomKey } from './helpers/keys.js'
 import { LogBook } from './helpers/managed.js'
 import { runModule } from './helpers/process.js'
 import { closeAll, plainHttps } from './helpers/server.js'
-import { READ_TYPESCRIPT } from './helpers/typescript.js'
+import { readTypeScript } from './helpers/typescript.js'
 
 t.teardown(closeAll)
 
@@ -141,7 +141,7 @@ t.test('a .env file is read when the caller says so; what is set already wins', 
   t.match(resolved, { rotationInterval: 60_000, policy: { ticketLifetime: 240_000 }, source: { type: 'memory' } })
   t.same(resolved.warnings, ['TICKET_KEYS_TYPO is not a variable of fastify-ticket-keys'])
   t.equal(resolveOptions({ environment: { data, dotenv: false } }).rotationInterval, 3_600_000)
-  const running = execFileSync(process.execPath, [...READ_TYPESCRIPT, '--input-type=module', '-e', `
+  const running = execFileSync(process.execPath, [...readTypeScript(), '--input-type=module', '-e', `
     const { resolveOptions } = await import(${JSON.stringify(new URL('../lib/options.ts', import.meta.url).href)})
     const read = (environment) => resolveOptions({ environment }).rotationInterval
     console.log(JSON.stringify([read({ dotenv: true }), read({}), process.env.TICKET_KEYS_ROTATION_INTERVAL ?? null]))

@@ -2,14 +2,14 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { connect, ReusingClient, SingleUseClient } from './helpers/client.js'
 import type { ConnectOptions } from './helpers/client.js'
-import { until } from './helpers/process.js'
+import { until, type RunOptions } from './helpers/process.js'
 import { startThreads } from './helpers/threads.js'
 import type { TestThreads } from './helpers/threads.js'
 import type { Serving } from './helpers/thread-program.js'
 import { Visitor } from './helpers/visitor.js'
 
-async function start (t: Test): Promise<TestThreads> {
-  const threads = await startThreads()
+async function start (t: Test, options: RunOptions = {}): Promise<TestThreads> {
+  const threads = await startThreads(options)
   t.teardown(async () => { await threads.process.stop() })
   return threads
 }
@@ -47,7 +47,7 @@ t.test('sessions move between the servers of four threads, which have one ring a
 })
 
 t.test('threads end and start under load and rotations: every connection resumes, nothing crashes or leaks', async (t) => {
-  const threads = await start(t)
+  const threads = await start(t, { coverage: false })
   const owner = await threads.startHere({ rotationInterval: '1s', ticketLifetime: '1m' })
   const serving = [owner, ...await Promise.all([1, 2, 3].map(async () => await threads.start(shared(owner))))]
   const clients = Array.from({ length: 3 }, () => new Visitor({ port: owner.port, protocol: 'TLSv1.3' }))
@@ -57,17 +57,14 @@ t.test('threads end and start under load and rotations: every connection resumes
       await client.visit({ port: (serving[i % serving.length] as Serving).port })
     }
   }))
-  const replace = async (times: number): Promise<number> => {
-    for (let i = 0; i < times; i++) {
+  const memory: number[] = []
+  try {
+    for (let i = 0; i < 14; i++) {
       const [gone] = serving.splice(1, 1) as [Serving]
       await threads.end(gone, i % 2 === 0 ? 'leave' : 'terminate')
       serving.push(await threads.start(shared(owner)))
+      memory.push(await threads.memory() / 1e6)
     }
-    return await threads.memory()
-  }
-  const memory: number[] = []
-  try {
-    for (const times of [3, 4, 4]) memory.push(await replace(times))
     await until(async () => (await threads.stats(owner)).rotations > 3, 30_000)
   } finally {
     stop.abort()
@@ -78,9 +75,9 @@ t.test('threads end and start under load and rotations: every connection resumes
   t.same(clients.map(({ full }) => full), [1, 1, 1], 'full handshakes')
   t.ok(resumed > 100)
   t.comment(`${resumed} resumed, ${failed} ended with their thread; ` +
-    `resident after 3, 7 and 11 more threads: ${memory.map((bytes) => `${(bytes / 1e6).toFixed(1)} MB`).join(', ')}`)
-  const [, second, third] = memory as [number, number, number]
-  t.ok(third - second < 40e6, 'memory')
+    `resident after each thread, MB: ${memory.map(Math.round).join(', ')}`)
+  // The least of several: whatever is not collected yet only adds to it. A thread that is kept is 5 MB and more.
+  t.ok(Math.min(...memory.slice(-4)) - Math.min(...memory.slice(2, 6)) < 25, 'memory')
 })
 
 t.test('the thread that owns the ring may be any: when it closes, no thread has keys; when it ends, they go on', async (t) => {

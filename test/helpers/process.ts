@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { READ_TYPESCRIPT } from './typescript.js'
+import { readTypeScript } from './typescript.js'
 
 const TEST_DIRECTORY = fileURLToPath(new URL('..', import.meta.url))
 
@@ -17,6 +17,8 @@ export interface RunOptions {
   execArgv?: string[]
   /** Added to this process's environment; `undefined` takes a variable away. */
   env?: Record<string, string | undefined>
+  /** `false`: no coverage is taken, whose records grow, so that the process's memory can be measured. */
+  coverage?: boolean
   /** The Node.js to run it, by default the one that runs the test. */
   execPath?: string
 }
@@ -45,10 +47,10 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
   const script = join(directory, 'module.ts')
   writeFileSync(script, code)
   const child = spawn(options.execPath ?? process.execPath, [
-    ...options.execArgv ?? [], ...READ_TYPESCRIPT, script, ...options.args ?? []
+    ...options.execArgv ?? [], ...readTypeScript(options.coverage), script, ...options.args ?? []
   ], {
     // Without NODE_OPTIONS: the test runner's own loaders are not meant for this process.
-    env: { ...process.env, NODE_OPTIONS: undefined, ...options.env },
+    env: { ...process.env, NODE_OPTIONS: undefined, ...options.coverage === false ? { NODE_V8_COVERAGE: undefined } : {}, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']
   })
   let output = ''

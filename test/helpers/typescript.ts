@@ -1,18 +1,24 @@
 /*
- * How processes and threads that a test starts read TypeScript: as the test itself does. Two compilers give one file two line tables, and the
- * coverage of both, merged, is of neither.
+ * How processes and threads that a test starts read TypeScript. Where coverage is taken, as the test itself does: two compilers give one file two
+ * line tables, and the coverage of both, merged, is of neither. Else with tsx, which is small and starts at once.
  */
 
-/** The module that the test runner had Node.js import; tsx where a test is run by itself. */
-const LOADER = process.execArgv.map((argument) => /^--import=(.*\/@tapjs\/typescript\/.*)$/.exec(argument)?.[1]).find((url) => url !== undefined) ??
-  import.meta.resolve('tsx')
+const TSX = import.meta.resolve('tsx')
+
+/** The module that the test runner has Node.js import. */
+const RUNNERS = process.execArgv.map((argument) => /^--import=(.*\/@tapjs\/typescript\/.*)$/.exec(argument)?.[1]).find((url) => url !== undefined)
+
+const LOADER = process.env['NODE_V8_COVERAGE'] === undefined ? TSX : RUNNERS ?? TSX
 
 /** For Node.js, before the script. */
-export const READ_TYPESCRIPT = [`--import=${LOADER}`]
+export function readTypeScript (coverage = true): string[] {
+  return [`--import=${coverage ? LOADER : TSX}`]
+}
 
 /** CommonJS for a Worker, which on Node.js 20 has none of the main thread's loaders, that runs the module at `url`. */
 export function threadCode (url: string): string {
-  const module = JSON.stringify(url)
-  if (!LOADER.includes('tsx')) return `import(${JSON.stringify(LOADER)}).then(() => import(${module}))`
-  return `import(${JSON.stringify(import.meta.resolve('tsx/esm/api'))}).then(({ register }) => { register(); return import(${module}) })`
+  const [loader, tsx, module] = [LOADER, import.meta.resolve('tsx/esm/api'), url].map((name) => JSON.stringify(name))
+  return LOADER === TSX
+    ? `import(${tsx}).then(({ register }) => { register(); return import(${module}) })`
+    : `import(${loader}).then(() => import(${module}))`
 }
