@@ -66,6 +66,17 @@ t.test('a line end after the secret is not part of it; a string is its UTF-8', (
   t.end()
 })
 
+t.test('of 32 random bytes the last ones may be a line end, and count; of a text they never do', async (t) => {
+  for (const end of ['\n', '\r\n']) {
+    const secret = Buffer.concat([randomBytes(31 - end.length), Buffer.from([0xff]), Buffer.from(end)])
+    t.equal(keysAt(secret, 0)[0]?.name.toString('hex'), derive(secret, HOUR, 0).name)
+    const { keys } = await manage(t, { source: { type: 'secret', secret } })
+    t.equal(keys.status().source, 'secret')
+    const text = `${'0123456789'.repeat(3)}x${end}`
+    for (const short of [text, Buffer.from(text)]) await t.rejects(manage(t, { source: { type: 'secret', secret: short } }), /at least 32 bytes/)
+  }
+})
+
 t.test('at any moment it holds the keys that tickets may still be under, the present one, and enough of the next', (t) => {
   const secret = randomBytes(32)
   for (const interval of [1000, 10_000, HOUR]) {

@@ -9,10 +9,15 @@ const NEVER_ISSUES = { notBefore: -Infinity, issueUntil: -Infinity }
 
 const SALT = Buffer.from('fastify-ticket-keys secret source 1')
 
-/** A secret without the line end that editors and `echo` leave: it is the same from a file and from a variable. */
+/**
+ * A secret without the line end that editors and `echo` leave: it is the same from a file and from a variable. Of 32 random bytes the last is a line
+ * feed one time in 256: bytes that are no text, and too few without it, keep it.
+ */
 export function withoutLineEnd (secret: Buffer): Buffer {
   const end = secret.at(-1) === 10 ? (secret.at(-2) === 13 ? 2 : 1) : 0
-  return secret.subarray(0, secret.length - end)
+  const content = secret.subarray(0, secret.length - end)
+  const isText = content.every((byte) => byte >= 0x20 && byte < 0x7f)
+  return content.length < MIN_SECRET && !isText ? secret : content
 }
 
 /**
