@@ -1,4 +1,4 @@
-import { existsSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import t from 'tap'
@@ -31,7 +31,7 @@ t.test("README: the options are the code's, with their defaults and variables", 
 
 t.test('links between the documents lead somewhere', (t) => {
   const anchors = (file: string): string[] => [...text(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
-  for (const file of ['README.md', 'docs/sources.md', 'docs/secret-source.md', 'docs/key-formats.md']) {
+  for (const file of ['README.md', 'SECURITY.md', ...readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`)]) {
     for (const [, path = '', anchor] of text(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
       const target = path === '' ? file : new URL(path, new URL(file, ROOT)).pathname.slice(ROOT.pathname.length)
       t.ok(existsSync(new URL(target, ROOT)), `${file}: ${target}`)
