@@ -8,7 +8,7 @@ import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { withLock } from '../lib/cli/files/lock.js'
+import { processNamespace, withLock } from '../lib/cli/files/lock.js'
 import { readKeyPath, type KeyPath } from '../lib/cli/files/read.js'
 import { makeKey, rotateTimed, stateOf, stepList } from '../lib/cli/files/timetable.js'
 import { main } from '../lib/cli/main.js'
@@ -359,6 +359,12 @@ t.test('rotate, directory: a file for each key', async (t) => {
   await cli('generate', '--format', 'lighttpd', '--out', join(steks, 'a.key'))
   t.match((await cli('rotate', steks, '--format', 'lighttpd')).stdout.toString(), /1 added/)
   t.match(readdirSync(steks)[0], /\.key$/)
+})
+
+t.test('process numbers are told apart by their namespace, where there is one', (t) => {
+  t.match(processNamespace(), process.platform === 'linux' ? /^pid:\[\d+\]$/ : /^$/)
+  t.equal(processNamespace('/proc/self/ns/none'), '')
+  t.end()
 })
 
 t.test('the lock is taken from the dead only', async (t) => {

@@ -59,9 +59,10 @@ const NAME = /^\.lock\.(\d+)\.([0-9a-f]{16})\.[0-9a-f]{16}$/
 /** Where the process numbers of this process mean something: containers can share a host's name, but not its processes. */
 const HOST = createHash('sha256').update(hostname()).update(processNamespace()).digest('hex').slice(0, 16)
 
-function processNamespace (): string {
+/** Tells the process numbers of one container from another's; empty where the system has no such thing. @param link for tests */
+export function processNamespace (link = '/proc/self/ns/pid'): string {
   try {
-    return readlinkSync('/proc/self/ns/pid')
+    return readlinkSync(link)
   } catch {
     return ''
   }

@@ -29,7 +29,7 @@ export function stateOf (key: TicketKey, keys: readonly TicketKey[], now: number
 
 /** For sorting: infinities can't be subtracted from each other. */
 export function compareTimes (a: number, b: number): number {
-  return a === b ? 0 : a < b ? -1 : 1
+  return Number(a > b) - Number(a < b)
 }
 
 /** Refuses a rotation so quick that the keys of its timetable would not fit in a ring. */

@@ -74,7 +74,7 @@ async function addressesOf (target: Target, lookup?: Lookup): Promise<{ endpoint
     if (endpoints.length > 0) return { endpoints }
     throw new Error(`${target.host} has no address`)
   } catch (error) {
-    return { endpoints: [{ ...target, address: target.host }], error: error instanceof Error ? error : new Error(String(error)) }
+    return { endpoints: [{ ...target, address: target.host }], error: error as Error }
   }
 }
 

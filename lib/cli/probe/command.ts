@@ -11,7 +11,7 @@ import { renderReport } from './table.js'
 import { parseServerName, parseTarget } from './targets.js'
 
 const NOT_OK = 1
-const VERSIONS: Record<string, Protocol[]> = { 1.2: ['TLSv1.2'], 1.3: ['TLSv1.3'], both: ['TLSv1.2', 'TLSv1.3'] }
+const VERSIONS = { 1.2: ['TLSv1.2'], 1.3: ['TLSv1.3'], both: ['TLSv1.2', 'TLSv1.3'] } satisfies Record<string, Protocol[]>
 
 interface Flags {
   connections: number
@@ -71,7 +71,7 @@ export function registerProbe (program: Command): void {
 async function run (targets: string[], flags: Flags): Promise<void> {
   const options: ProbeOptions = {
     connections: flags.connections,
-    protocols: VERSIONS[flags.tls] ?? [],
+    protocols: VERSIONS[flags.tls],
     together: flags.together ?? false,
     insecure: flags.insecure ?? false,
     http: flags.http,
@@ -123,6 +123,6 @@ function orInvalid<T> (read: () => T): T {
   try {
     return read()
   } catch (error) {
-    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error))
+    throw new InvalidArgumentError((error as Error).message)
   }
 }

@@ -16,7 +16,7 @@ export async function cross (from: Client, to: Client, onConnection: () => void)
   const attempt = async (client: Client, held?: HeldTicket): ReturnType<typeof handshake> => {
     onConnection()
     // Only resumption is asked about: a full handshake here would be refused where `to` has no certificate for the name of `from`.
-    return await handshake({ ...client, verifyName: false }, held).catch((reason: unknown) => {
+    return await handshake({ ...client, verifyName: false }, held).catch((reason: Error) => {
       error = describe(reason)
       return { resumed: false, tickets: [] }
     })

@@ -53,7 +53,7 @@ export function handshake (client: Client, held?: HeldTicket): Promise<Handshake
     const tickets: HeldTicket[] = []
     const started = performance.now()
     let finished: { resumed: boolean } | undefined
-    let failure: Error | undefined
+    let failure: NodeJS.ErrnoException = new Error('closed before the handshake ended')
     let quiet: NodeJS.Timeout | undefined
     let quietTime = 0
 
@@ -98,7 +98,7 @@ export function handshake (client: Client, held?: HeldTicket): Promise<Handshake
     socket.once('close', () => {
       clearTimeout(quiet)
       clearTimeout(limit)
-      if (finished === undefined || isAlert(failure)) reject(failure ?? new Error('closed before the handshake ended'))
+      if (finished === undefined || isAlert(failure)) reject(failure)
       else resolve({ ...finished, tickets })
     })
   })
@@ -119,8 +119,8 @@ function open (client: Client, held?: HeldTicket): TLSSocket {
 
 // A TLS 1.3 server can refuse after the client thinks that all is well, as for want of a client certificate (RFC 8446 section 4.4.2.4).
 // A reset, on the other hand, only shows how the server closes.
-function isAlert (error: NodeJS.ErrnoException | undefined): boolean {
-  return error?.code?.startsWith('ERR_SSL_') ?? false
+function isAlert ({ code }: NodeJS.ErrnoException): boolean {
+  return code?.startsWith('ERR_SSL_') === true
 }
 
 function speaksHttp1 (socket: TLSSocket): boolean {

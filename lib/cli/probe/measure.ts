@@ -34,12 +34,12 @@ function sumUp (protocol: Protocol, once: Attempt[], last: Attempt[], one: Attem
   const renewed = resumed.flatMap(({ tickets }) => tickets)[0]
   const status = statusOf(once, last, one)
   const tallies = { usedOnce: tally(once), newest: tally(last), same: tally(one) }
-  const failed = all.findLast(({ error }) => error !== undefined)
+  const failure = all.findLast(({ error }) => error !== undefined)?.error
   // A TLS 1.2 server renews a ticket only when its key is old, and need not at all: there, clients that resume use theirs again.
   const judged = protocol === 'TLSv1.3' ? tallies.usedOnce : tallies.newest
   return {
     status,
-    error: failed === undefined ? null : describe(failed.error),
+    error: failure === undefined ? null : describe(failure),
     ticketsPerFullHandshake: average(full.map(({ tickets }) => tickets.length)),
     ticketsPerResumption: average(resumed.map(({ tickets }) => tickets.length)),
     renewal: renewalOf(resumed.filter(({ tickets }) => tickets.length > 0).length, resumed.length),
@@ -48,7 +48,7 @@ function sumUp (protocol: Protocol, once: Attempt[], last: Attempt[], one: Attem
     ticketBytes: issued?.bytes.length ?? null,
     ...tallies,
     sameTicketTwice: acceptedTwice(one),
-    ok: status === 'probed' && failed === undefined && judged.resumed === judged.connections - 1
+    ok: status === 'probed' && failure === undefined && judged.resumed === judged.connections - 1
   }
 }
 

@@ -10,8 +10,7 @@ export interface Attempt {
 }
 
 /** What went wrong, in a line. OpenSSL's messages are mostly about its own source files; its reason is what a person can use. */
-export function describe (error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
+export function describe (error: Error): string {
   return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message
 }
 
@@ -51,7 +50,7 @@ export async function series (shake: Shake, connections: number, wallet: Wallet)
       wallet.put(handshake.tickets)
       attempts.push({ handshake })
     } catch (error) {
-      attempts.push({ error: error instanceof Error ? error : new Error(String(error)) })
+      attempts.push({ error: error as Error })
     }
   }
   return attempts

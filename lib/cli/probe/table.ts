@@ -15,7 +15,7 @@ export function renderReport (report: Report): string {
 
 function renderResults (results: ProbeResult[]): string {
   const head = ['ADDRESS', 'SERVER NAME', 'PROTOCOL', 'TICKETS', 'USED ONCE', 'NEWEST', 'SAME', 'RENEWED', 'LIFETIME', 'OK']
-  return renderTable([head, ...results.map(resultRow)])
+  return renderTable(head, results.map(resultRow))
 }
 
 function resultRow (result: ProbeResult): string[] {
@@ -25,7 +25,8 @@ function resultRow (result: ProbeResult): string[] {
   }
   return [
     ...row,
-    result.ticketsPerFullHandshake === null ? '-' : round(result.ticketsPerFullHandshake),
+    // A server that was probed has done a full handshake: the first.
+    round(result.ticketsPerFullHandshake as number),
     share(result.usedOnce),
     share(result.newest),
     share(result.same),
@@ -39,12 +40,12 @@ function renderSharing (crossings: Crossing[]): string {
   const sources = groupBy(crossings, ({ from, protocol }) => [from.address, from.servername, protocol].join())
   const rows = [...sources.values()].flatMap((group) => {
     // Of many addresses only those that don't share are worth a line each.
-    const [one] = group
-    return group.length > 1 && one !== undefined && allResumed(group)
+    const [one] = group as [Crossing, ...Crossing[]]
+    return group.length > 1 && allResumed(group)
       ? [sharingRow({ ...one, shown: sum(group, 'shown'), resumed: sum(group, 'resumed') }, `all ${group.length} others`)]
       : group.map((crossing) => sharingRow(crossing, crossing.to.address))
   })
-  return `Tickets shown to another address\n${renderTable([['FROM', 'SHOWN TO', 'SERVER NAME', 'PROTOCOL', 'RESUMED'], ...rows])}`
+  return `Tickets shown to another address\n${renderTable(['FROM', 'SHOWN TO', 'SERVER NAME', 'PROTOCOL', 'RESUMED'], rows)}`
 }
 
 function sharingRow (crossing: Crossing, to: string): string[] {
@@ -56,7 +57,7 @@ function renderNames (crossings: Crossing[]): string {
     const { from, to, protocol } = crossing
     return [from.address, from.servername ?? '-', to.servername ?? '-', protocol, ratio(crossing)]
   })
-  return `Tickets shown under another server name\n${renderTable([['ADDRESS', 'ISSUED FOR', 'SHOWN FOR', 'PROTOCOL', 'RESUMED'], ...rows])}`
+  return `Tickets shown under another server name\n${renderTable(['ADDRESS', 'ISSUED FOR', 'SHOWN FOR', 'PROTOCOL', 'RESUMED'], rows)}`
 }
 
 function ratio ({ shown, resumed }: Crossing): string {
@@ -73,9 +74,11 @@ function renderVerdict ({ ok, problems, acrossAddresses }: Report): string {
   return `All returning connections resume${sharing}.`
 }
 
-function renderTable (rows: string[][]): string {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n')
+/** Every row has a cell for each of the head's. */
+function renderTable (head: string[], body: string[][]): string {
+  const rows = [head, ...body]
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)))
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd()).join('\n')
 }
 
 function share ({ connections, resumed, share }: Tally): string {

@@ -41,14 +41,15 @@ function reason (result: ProbeResult): string {
 function sharingProblems (crossings: Crossing[]): string[] {
   const directions = [...groupBy(crossings, ({ from }) => from.address).values()].filter((direction) => !allResumed(direction))
   const { shown, resumed } = sum(crossings)
-  const [pair] = crossings
-  if (pair !== undefined && resumed === 0) {
+  const [pair] = crossings as [Crossing, ...Crossing[]]
+  if (resumed === 0) {
     return [`${pair.from.address} and ${pair.to.address} do not share keys: none of ${shown} tickets resumed at the other address ` +
       `(different ticket keys, or session id contexts)${failure(crossings)}`]
   }
   return directions.map((direction) => {
     const { shown, resumed } = sum(direction)
-    return `tickets of ${direction[0]?.from.address} shown to ${direction[0]?.to.address}: ${resumed} of ${shown} resumed${failure(direction)}`
+    const [{ from, to }] = direction as [Crossing, ...Crossing[]]
+    return `tickets of ${from.address} shown to ${to.address}: ${resumed} of ${shown} resumed${failure(direction)}`
   })
 }
 
