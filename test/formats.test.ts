@@ -109,13 +109,23 @@ t.test('random bytes give an error or a valid set', async (t) => {
   t.pass('no other error')
 })
 
+t.test("HAProxy's lines may end as Windows ends them, and the last one as it likes", async (t) => {
+  const keys = seededKeys(3, 4, 32)
+  const lines = serializeKeys(keys, 'haproxy').toString('latin1').trimEnd().split('\n')
+  for (const text of [`${lines.join('\r\n')}\r\n`, lines.join('\r\n'), lines.join('\n'), `${lines.join('\n')}\r`]) {
+    t.same(parseKeys(Buffer.from(text), 'haproxy', 'keys').keys.map(material), keys.map(material))
+  }
+  t.match(parseOrError(Buffer.from(lines.join('\n\r')), 'haproxy')?.message, /line 2: 109 characters/)
+})
+
 t.test('a file cut short is an error, unless the cut falls between keys', async (t) => {
   fc.assert(fc.property(anyFile, fc.nat(), ({ format, keys, data }, random) => {
     const size = random % data.length
     const error = parseOrError(Buffer.from(data.subarray(0, size)), format)
     if (format === 'json') {
       t.equal(error === undefined, size === data.length - 1, 'only the last newline may go')
-    } else if (error === undefined) {
+    } else if (error === undefined && !(format === 'haproxy' && size === 64)) {
+      // But for HAProxy's first line, which is a whole key of the shorter kind where that would end.
       const { keys: fewer } = parseKeys(Buffer.from(data.subarray(0, size)), format, 'keys')
       t.same(fewer.map(material), keys.slice(0, fewer.length).map(material))
     }
