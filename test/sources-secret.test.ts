@@ -2,10 +2,11 @@ import { hkdfSync, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { currentKey, stateOf } from '../lib/keys/timetable.js'
+import { hkdf } from '../lib/secret.js'
 import { deriveKey, SecretSource } from '../lib/sources/secret.js'
 import type { SourceKey } from '../lib/sources/source.js'
 import { PROTOCOLS, ReusingClient, SingleUseClient } from './helpers/client.js'
-import { issuerAt } from './helpers/keys.js'
+import { issuerAt, randomSecret } from './helpers/keys.js'
 import { manage, serve } from './helpers/managed.js'
 import { closeAll, plainHttps } from './helpers/server.js'
 
@@ -48,8 +49,16 @@ t.test('test vectors: the docs, the source and Node.js agree', (t) => {
   t.end()
 })
 
+t.test('what HKDF can not give is an error, and no key of zeros', (t) => {
+  const give = (bytes: number): void => { hkdf(randomBytes(32), Buffer.from('salt'), Buffer.from('info'), Buffer.alloc(bytes)) }
+  // RFC 5869 section 2.3.
+  t.doesNotThrow(() => give(255 * 32))
+  t.throws(() => give(255 * 32 + 1), { message: 'OpenSSL refused HKDF-SHA256' })
+  t.end()
+})
+
 t.test('the interval, its length and every bit of the secret make another key', (t) => {
-  const secret = randomBytes(32)
+  const secret = randomSecret()
   const other = Buffer.from(secret)
   other[31] = (other[31] ?? 0) ^ 1
   const keys = [[secret, HOUR, 7], [secret, HOUR, 8], [secret, HOUR / 2, 7], [secret, HOUR / 2, 14], [other, HOUR, 7], [Buffer.concat([secret, Buffer.alloc(1)]), HOUR, 7]] as const
@@ -78,7 +87,7 @@ t.test('of 32 random bytes the last ones may be a line end, and count; of a text
 })
 
 t.test('at any moment it holds the keys that tickets may still be under, the present one, and enough of the next', (t) => {
-  const secret = randomBytes(32)
+  const secret = randomSecret()
   for (const interval of [1000, 10_000, HOUR]) {
     const source = new SecretSource([secret], { rotationInterval: interval, ticketLifetime: 90_000, tls12Tickets: false })
     for (let i = 0; i < 30; i++) {
@@ -102,7 +111,7 @@ t.test('at any moment it holds the keys that tickets may still be under, the pre
 
 for (const offset of [0, 0.5, 0.99, 1]) {
   t.test(`two hosts, clocks ${offset} intervals apart: no session is lost in either direction`, async (t) => {
-    const source = { type: 'secret', secret: randomBytes(32) } as const
+    const source = { type: 'secret', secret: randomSecret() } as const
     const ahead = await serve(t, { source })
     const behind = await serve(t, { source })
     behind.clock.step(-offset * HOUR)
@@ -135,7 +144,7 @@ for (const offset of [0, 0.5, 0.99, 1]) {
 }
 
 t.test('changing the secret in two steps loses no session, whatever hosts do first; in one step it does', async (t) => {
-  const [old, next] = [randomBytes(32), randomBytes(32)]
+  const [old, next] = [randomSecret(), randomSecret()]
   const option = (secret: Buffer, ...previousSecrets: Buffer[]) => ({ source: { type: 'secret', secret, previousSecrets } as const })
   const steps = [option(old), option(old, next), option(next, old), option(next)]
   const [start, prepared, changed, done] = await Promise.all(steps.map(async (options) => await serve(t, options)))
@@ -162,7 +171,7 @@ t.test('changing the secret in two steps loses no session, whatever hosts do fir
 })
 
 t.test('the clock may be set to any time: a key issues at once, or after one handshake where the clock jumped past all of them', async (t) => {
-  const { clock, port, keys } = await serve(t, { source: { type: 'secret', secret: randomBytes(32) } })
+  const { clock, port, keys } = await serve(t, { source: { type: 'secret', secret: randomSecret() } })
   for (const hours of [-0.6, -2, -24 * 365, 24 * 366, 1]) {
     clock.step(hours * HOUR)
     t.equal(await issuerAt(port) === undefined, hours > 3, `${hours} h: the first ticket`)
@@ -176,7 +185,7 @@ function currentAt (keys: Array<{ id: string, state: string }>): string | undefi
 }
 
 t.test('what TLS 1.2 tickets cost is said once, and not without them', async (t) => {
-  const source = { type: 'secret', secret: randomBytes(32) } as const
+  const source = { type: 'secret', secret: randomSecret() } as const
   const { keys, clock, log } = await manage(t, { source })
   for (let i = 0; i < 3; i++) {
     clock.step(HOUR)
@@ -189,7 +198,7 @@ t.test('what TLS 1.2 tickets cost is said once, and not without them', async (t)
 })
 
 t.test('the caller\'s secret is left alone; the copy is gone after close', (t) => {
-  const secret = randomBytes(32)
+  const secret = randomSecret()
   const before = Buffer.from(secret)
   const source = new SecretSource([secret, 'p'.repeat(16) + 'q'.repeat(16)], { rotationInterval: HOUR, ticketLifetime: HOUR, tls12Tickets: true })
   t.ok(source.load(1e12).keys.length > 0)
@@ -201,7 +210,7 @@ t.test('the caller\'s secret is left alone; the copy is gone after close', (t) =
 
 for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: a rotation by hand is not for this source`, async (t) => {
-    const { keys, port } = await serve(t, { source: { type: 'secret', secret: randomBytes(32) } }, plainHttps)
+    const { keys, port } = await serve(t, { source: { type: 'secret', secret: randomSecret() } }, plainHttps)
     const before = await issuerAt(port, protocol)
     await t.rejects(keys.rotate(), { code: 'FST_TICKET_KEYS_ROTATE', message: "the source 'secret' does not make its own keys" })
     t.equal(await issuerAt(port, protocol), before)
