@@ -3,6 +3,7 @@ import { ClosedError, RotateError } from './errors.js'
 import type { Log } from './log.js'
 import type { Ring } from './ring.js'
 import { Rotations, type Rotation } from './rotations.js'
+import { eraseKeys } from './secret.js'
 import type { KeySource, SourceKeys } from './sources/source.js'
 import type { ReloadResult } from './stats.js'
 
@@ -13,12 +14,12 @@ const LAST_RETRY = 60_000
 /** For a source that wants to be asked again at a moment that has passed, ms. */
 const SOONEST = 100
 
-/** What a keeper tells, none of it with key material. */
+/** What a keeper tells, none of it with key material. Whoever is told may close it. */
 export interface KeeperEvents {
-  rotation (event: Rotation): void
-  reload (event: { result: 'success' | 'unchanged' }): void
-  reloadError (error: Error): void
-  stale (event: { reason: string }): void
+  rotation? (event: Rotation): void
+  reload? (event: { result: 'success' | 'unchanged' }): void
+  reloadError? (error: Error): void
+  stale? (event: { reason: string }): void
 }
 
 /** Keeps the ring as the source says and the clock demands: loads, drops what has expired, notices when no key may issue. */
@@ -45,7 +46,7 @@ export class Keeper {
   #closed = false
 
   /** @param listAge ms after which a list without times, unchanged, is stale */
-  constructor (source: KeySource, ring: Ring, clock: Clock, log: Log, listAge: number, events: KeeperEvents) {
+  constructor (source: KeySource, ring: Ring, clock: Clock, log: Log, listAge: number, events: KeeperEvents = {}) {
     this.source = source
     this.#ring = ring
     this.#clock = clock
@@ -54,7 +55,7 @@ export class Keeper {
     this.#events = events
     this.rotations = new Rotations(ring, clock, (rotation) => {
       log.info(`ticket key ${rotation.current} issues from now on`)
-      events.rotation(rotation)
+      events.rotation?.(rotation)
     })
   }
 
@@ -63,7 +64,7 @@ export class Keeper {
     const now = this.#clock.now()
     const keys = await this.source.load(now)
     this.#loadedAt = now
-    if (keys !== null) this.#apply(keys)
+    if (keys !== null) this.#apply(keys, this.#clock.now())
     this.lastReload = now
     this.#refreshAt = Math.min(this.#refreshAt, now + this.#pollInterval)
     this.rotations.start(now)
@@ -77,8 +78,10 @@ export class Keeper {
     if (this.#closed) return now
     this.#ring.dropExpired(now)
     if ((loadNow || back || now >= this.#refreshAt) && this.#running === null) this.#refresh(now)
-    this.#noticeStale(now)
+    // Whoever was told of something may have closed this, and may do so below.
+    if (this.#closed) return now
     this.#schedule(now)
+    this.#noticeStale(now)
     return now
   }
 
@@ -167,9 +170,14 @@ export class Keeper {
   }
 
   #finishNow (keys: SourceKeys | null, counted: boolean): Error | null {
-    if (this.#closed) return null
+    const { now } = this.rotations.observe()
+    if (this.#closed) {
+      // While they were on their way.
+      if (keys !== null) eraseKeys(keys.keys)
+      return null
+    }
     try {
-      if (keys !== null) this.#apply(keys)
+      if (keys !== null) this.#apply(keys, now)
     } catch (error) {
       this.#failed(error as Error)
       return error as Error
@@ -182,14 +190,13 @@ export class Keeper {
     // A poll that finds what it found before is not worth counting, nor is a source's own rotation.
     if (counted || (result === 'success' && this.source.makesKeys !== true)) {
       this.reloads[result]++
-      this.#events.reload({ result })
+      this.#events.reload?.({ result })
     }
     this.tick()
     return null
   }
 
-  #apply (keys: SourceKeys): void {
-    const { now } = this.rotations.observe()
+  #apply (keys: SourceKeys, now: number): void {
     this.#ring.replace(keys, now, `source '${this.source.type}'`)
     this.#loadedAt = now
     this.#timed = keys.timed
@@ -204,17 +211,18 @@ export class Keeper {
     if (this.lastError !== error.message) this.#log.error(`${error.message}; the last good keys stay`)
     this.lastError = error.message
     this.reloads.error++
-    this.#refreshAt = this.#clock.now() + Math.min(this.#retryAfter, this.#pollInterval)
+    const now = this.#clock.now()
+    this.#refreshAt = now + Math.min(this.#retryAfter, this.#pollInterval)
     this.#retryAfter = Math.min(this.#retryAfter * 2, LAST_RETRY)
-    this.#events.reloadError(error)
-    this.#schedule(this.#clock.now())
+    this.#schedule(now)
+    this.#events.reloadError?.(error)
   }
 
   #noticeStale (now: number): void {
     const reason = this.staleReason(now)
     if (reason !== null && !this.#wasStale) {
       this.#log.error(`ticket keys are stale: ${reason}`)
-      this.#events.stale({ reason })
+      this.#events.stale?.({ reason })
     }
     this.#wasStale = reason !== null
   }
@@ -226,7 +234,6 @@ export class Keeper {
   }
 
   #schedule (now: number): void {
-    if (this.#closed) return
     clearTimeout(this.#timer)
     const wait = Math.min(this.#refreshAt - now, this.#ring.nextChange(now) - now, LONGEST_WAIT)
     // A timer may be up to a millisecond early.

@@ -4,7 +4,7 @@ import { checkKeys } from './keys/check.js'
 import { currentKey, nextRotation, rotationsBetween, stateOf } from './keys/timetable.js'
 import { WeakKeyError } from './errors.js'
 import type { HeldKey, NativeManager } from './native.js'
-import { erase } from './secret.js'
+import { eraseKeys } from './secret.js'
 import type { SourceKey, SourceKeys } from './sources/source.js'
 
 /** A key as status and metrics show it. Times are ms since 1970; `null`: always, or for ever. */
@@ -49,7 +49,7 @@ export class Ring {
       this.#keys = live.map(({ name, notBefore, issueUntil, acceptUntil }) =>
         ({ name: Buffer.from(name), notBefore, issueUntil, acceptUntil }))
     } finally {
-      for (const { aesKey, hmacKey } of keys) erase(...[aesKey, hmacKey].filter((half) => half !== undefined))
+      eraseKeys(keys)
     }
   }
 
@@ -126,7 +126,7 @@ export class Ring {
   }
 }
 
-/** A ring that another thread owns: shown as it is, and never changed. */
+/** A ring that another thread owns: shown as it is, and never changed. The source that goes with it gives no keys. */
 export class SharedRing extends Ring {
   readonly #native: NativeManager
 
@@ -138,8 +138,6 @@ export class SharedRing extends Ring {
   override get keys (): readonly HeldKey[] {
     return this.#native.keyTimes()
   }
-
-  override replace (): void {}
 
   override dropExpired (): boolean {
     return false

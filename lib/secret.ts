@@ -13,6 +13,11 @@ export function erase (...buffers: Buffer[]): void {
   for (const buffer of buffers) addon().cleanse(buffer)
 }
 
+/** The same for what a source gave. */
+export function eraseKeys (keys: Array<{ aesKey?: Buffer, hmacKey?: Buffer }>): void {
+  for (const { aesKey, hmacKey } of keys) erase(...[aesKey, hmacKey].filter((half) => half !== undefined))
+}
+
 /** One page, less the header that native/secret_memory.cc puts before it: a page of its own for every key would cost a system call each. */
 const BLOCK = 4080
 

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { Clock } from '../lib/clock.js'
-import { startTicketKeys } from '../lib/manager.js'
+import { startTicketKeys, type TicketKeys, type TicketKeysEvents } from '../lib/manager.js'
 import { resolveOptions } from '../lib/options.js'
-import type { KeySource, SourceKeys } from '../lib/sources/source.js'
+import type { KeySource, SourceKey, SourceKeys } from '../lib/sources/source.js'
 import { idOf, randomKey } from './helpers/keys.js'
 import { LogBook, manage } from './helpers/managed.js'
 import { until } from './helpers/process.js'
@@ -31,6 +31,23 @@ class Script implements KeySource {
 
   watch (changed: () => void): void { this.changed = changed }
   close (): void { this.closed++ }
+}
+
+/** A clock that only goes on when it is told to. */
+class StoppedClock extends Clock {
+  #now: number
+
+  constructor (now = Date.now()) {
+    super()
+    this.#now = now
+  }
+
+  override now (): number { return this.#now }
+
+  override step (milliseconds: number): void {
+    this.#now += milliseconds
+    super.step(milliseconds)
+  }
 }
 
 function oneKey (rest: Partial<SourceKeys> = {}): SourceKeys {
@@ -100,7 +117,9 @@ t.test('no keys are an error: the manager does not start, or keeps those it has'
   const key = randomKey()
   const source = new Script(() => ({ keys: [{ ...key }], timed: false }))
   const { keys, log } = await manage(t, { source })
-  for (const wrong of [[], [randomKey(undefined, 16), { ...key, name: Buffer.alloc(15, 1) }], [key, key], [{ name: Buffer.alloc(16, 7), notBefore: 0, issueUntil: 1, acceptUntil: Infinity }]]) {
+  const held = { name: key.name, notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }
+  const many = [held, ...Array.from({ length: 256 }, () => randomKey())]
+  for (const wrong of [[], many, [{ ...randomKey(), name: key.name }, held], [held, held], [randomKey(undefined, 16), { ...key, name: Buffer.alloc(15, 1) }], [key, key], [{ name: Buffer.alloc(16, 7), notBefore: 0, issueUntil: 1, acceptUntil: Infinity }]]) {
     source.answer = () => ({ keys: wrong, timed: false })
     await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_WEAK_KEY' })
     t.equal(keys.status().current, idOf(key))
@@ -108,7 +127,7 @@ t.test('no keys are an error: the manager does not start, or keeps those it has'
   source.answer = () => { throw new Error('down') }
   for (let i = 0; i < 3; i++) await t.rejects(keys.reload(), { message: 'down' })
   t.same(log.of('error').filter((message) => message.startsWith('down')), ['down; the last good keys stay'])
-  t.match(keys.stats().reloads, { success: 0, error: 7 })
+  t.match(keys.stats().reloads, { success: 0, error: 10 })
   await keys.close()
   t.equal(source.closed, 1)
 })
@@ -117,7 +136,8 @@ t.test('a load that ends after the manager was closed changes nothing', async (t
   const source = new Script(() => oneKey())
   const { keys, log } = await manage(t, { source })
   const answers: Array<() => void> = []
-  source.answer = async () => await new Promise((resolve) => { answers.push(() => { resolve(oneKey()) }) })
+  const late = oneKey()
+  source.answer = async () => await new Promise((resolve) => { answers.push(() => { resolve(late) }) })
   const first = keys.reload()
   const second = keys.reload().catch((error: unknown) => error)
   source.changed()
@@ -130,6 +150,96 @@ t.test('a load that ends after the manager was closed changes nothing', async (t
   t.equal(source.loads, 2)
   t.same(keys.status().keys, [])
   t.same(log.of('error'), [])
+  for (const { aesKey, hmacKey } of late.keys) t.same([aesKey, hmacKey], [Buffer.alloc(32), Buffer.alloc(32)], 'erased')
+})
+
+t.test('a load that fails after the manager was closed is nobody\'s business', async (t) => {
+  const source = new Script(() => oneKey())
+  const { keys, log } = await manage(t, { source })
+  let fail = (): void => {}
+  source.answer = async () => await new Promise((_resolve, reject) => { fail = () => { reject(new Error('down')) } })
+  const reload = keys.reload()
+  await keys.close()
+  fail()
+  await t.rejects(reload, { message: 'down' }, 'but that of whoever asked for it')
+  t.same(keys.stats().reloads, { success: 0, unchanged: 0, error: 0 })
+  t.equal(keys.status().lastError, null)
+  t.same(log.of('error'), [])
+})
+
+for (const how of ['at once', 'later'] as const) {
+  t.test(`a source that fails ${how} when its time has come is tried again after 1, 2, 4 … 60 s, and says so once`, async (t) => {
+    const clock = new StoppedClock()
+    const source = new Script(() => oneKey({ refreshAt: clock.now() + HOUR }))
+    const { keys, log } = await manage(t, { source }, clock)
+    const errors: string[] = []
+    keys.on('reload-error', ({ message }) => { errors.push(message) })
+    const fail = (): Promise<never> => {
+      if (how === 'at once') throw new Error('down')
+      return Promise.reject(new Error('down'))
+    }
+    const loadsAfter = async (ms: number): Promise<number> => {
+      clock.step(ms)
+      keys.status()
+      await immediate()
+      return source.loads
+    }
+    source.answer = fail
+    let loads = await loadsAfter(HOUR)
+    t.equal(loads, 2)
+    for (const wait of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
+      t.equal(await loadsAfter(wait - 1), loads, `not before ${wait} ms`)
+      t.equal(await loadsAfter(1), ++loads, `after ${wait} ms`)
+    }
+    t.same(errors, Array<string>(loads - 1).fill('down'))
+    t.same(log.of('error'), ['down; the last good keys stay'])
+    t.match(keys.status(), { stale: false, lastError: 'down' })
+
+    source.answer = () => oneKey({ refreshAt: clock.now() + HOUR })
+    t.equal(await loadsAfter(60_000), ++loads)
+    t.match(keys.status(), { stale: false, lastError: null })
+    source.answer = fail
+    t.equal(await loadsAfter(HOUR), ++loads)
+    t.equal(await loadsAfter(1000), ++loads, 'from the beginning')
+  })
+}
+
+t.test('whoever is told of something may close the manager, which then does nothing more and says nothing more', async (t) => {
+  const begin = Date.now()
+  const [middle, end] = [begin + HOUR, begin + 2 * HOUR]
+  const given: SourceKey[] = []
+  const twoKeys = (): SourceKeys => {
+    const keys = [randomKey({ notBefore: begin, issueUntil: middle, acceptUntil: 2 * end }), randomKey({ notBefore: middle, issueUntil: end, acceptUntil: 2 * end })]
+    given.push(...keys)
+    return { keys, timed: true, refreshAt: middle }
+  }
+  const fails = (): never => { throw new Error('down') }
+  const look = (keys: TicketKeys): unknown => keys.status()
+  const cases: Array<{ hours: number, answer: () => SourceKeys | null, act: (keys: TicketKeys) => unknown, events: Array<keyof TicketKeysEvents>, errors?: string[] }> = [
+    { hours: 1, answer: () => null, act: look, events: ['rotation'] },
+    { hours: 1, answer: twoKeys, act: (keys) => keys.reload(), events: ['rotation'] },
+    { hours: 1, answer: twoKeys, act: look, events: ['rotation', 'reload'] },
+    { hours: 1, answer: fails, act: look, events: ['rotation', 'reload-error'], errors: ['down; the last good keys stay'] },
+    { hours: 2, answer: () => null, act: look, events: ['stale'], errors: ['ticket keys are stale: no key may issue tickets now: full handshakes only, no new tickets'] }
+  ]
+  for (const { hours, answer, act, events, errors = [] } of cases) {
+    const clock = new StoppedClock(begin)
+    const source = new Script(twoKeys)
+    const { keys, log } = await manage(t, { source }, clock)
+    const told: string[] = []
+    for (const name of ['rotation', 'reload', 'reload-error', 'stale'] as const) keys.on(name, () => { told.push(name) })
+    let closing: Promise<void> | undefined
+    keys.once(events.at(-1) as keyof TicketKeysEvents, () => { closing = keys.close() })
+    source.answer = answer
+    clock.step(hours * HOUR)
+    await act(keys)
+    const { loads } = source
+    clock.step(HOUR)
+    t.same([keys.status().keys, source.loads], [[], loads])
+    await closing
+    t.same([told, log.of('error')], [events, errors])
+  }
+  for (const { aesKey, hmacKey } of given) t.same([aesKey, hmacKey], [Buffer.alloc(32), Buffer.alloc(32)], 'erased')
 })
 
 t.test('what is not a key source is refused', async (t) => {

@@ -1,6 +1,6 @@
 import { HMAC_FIRST_48, HMAC_FIRST_80, keyLength } from '../keys/formats/binary.js'
 import { ACCEPTS, ISSUES, NAME_LENGTH, type KeyMaterial, type KeyTimes } from '../keys/key.js'
-import { allocateSecret, erase } from '../secret.js'
+import { allocateSecret, eraseKeys } from '../secret.js'
 import type { KeySource, SourceKey, SourceKeys } from './source.js'
 
 /** A key in parts; with any of the times it keeps to them, without it takes its place in the list: the first issues. Times are ms since 1970. */
@@ -38,7 +38,7 @@ export class StaticSource implements KeySource {
   }
 
   close (): void {
-    for (const { aesKey, hmacKey } of this.#keys ?? []) erase(aesKey as Buffer, hmacKey as Buffer)
+    eraseKeys(this.#keys ?? [])
   }
 }
 
