@@ -56,9 +56,9 @@ export class SharedTicketKeys {
     this.#ring = new TellingRing(this.#native, ({ refreshAt = Infinity }) => {
       this.#revision++
       this.#refreshAt = refreshAt
-      this.#sendTo([...this.#publicKeys.keys()], null)
+      this.#sendTo([...this.#publicKeys], null)
     })
-    this.#keeper = new Keeper(source, this.#ring, this.#clock, log, rotationInterval * 2, { rotation () {}, reload () {}, reloadError () {}, stale () {} })
+    this.#keeper = new Keeper(source, this.#ring, this.#clock, log, rotationInterval * 2)
     // Keys in memory are there at once.
     this.#keeper.tick(true)
     this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
@@ -102,22 +102,23 @@ export class SharedTicketKeys {
   }
 
   /** @internal */
-  async answer (worker: Worker, { id, publicKey, rotate }: KeysRequest): Promise<void> {
-    this.#publicKeys.set(worker, importPublic(Buffer.from(publicKey, 'base64')))
-    if (rotate) await this.#keeper.rotate()
+  async answer (worker: Worker, request: KeysRequest): Promise<void> {
+    const publicKey = importPublic(Buffer.from(request.publicKey, 'base64'))
+    this.#publicKeys.set(worker, publicKey)
+    if (request.rotate) await this.#keeper.rotate()
     // The clock may have jumped, which a worker notices when it has no key left.
     else this.#keeper.tick()
-    this.#sendTo([worker], id)
+    // Closed while it rotated.
+    if (this.#closed) refuse(worker, request)
+    else this.#sendTo([[worker, publicKey]], request.id)
   }
 
-  #sendTo (workers: Worker[], id: number | null): void {
-    if (workers.length === 0) return
+  #sendTo (recipients: Array<[Worker, KeyObject]>, id: number | null): void {
+    if (recipients.length === 0) return
     const revision = `${this.#id}.${this.#revision}`
     const record = writeRing(this.#native, { refreshAt: this.#refreshAt, ticketLifetime: this.#ticketLifetime })
     try {
-      for (const worker of workers) {
-        const publicKey = this.#publicKeys.get(worker)
-        if (publicKey === undefined) continue
+      for (const [worker, publicKey] of recipients) {
         if (worker.isConnected()) {
           send(worker, { type: 'fastify-ticket-keys:keys', id, revision, sealed: seal(record, publicKey, revision).toString('base64') })
         } else {
@@ -170,8 +171,9 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   process.env[PRIMARY_VARIABLE] = String(process.pid)
   if (!listening) cluster.on('message', answer)
   listening = true
-  for (const worker of Object.values(cluster.workers ?? {})) {
-    if (worker?.isConnected() === true) send(worker, { type: 'fastify-ticket-keys:offer' })
+  // A primary has them, if only none.
+  for (const worker of Object.values(cluster.workers as Record<string, Worker>)) {
+    if (worker.isConnected()) send(worker, { type: 'fastify-ticket-keys:offer' })
   }
   return shared
 }
@@ -186,9 +188,13 @@ function withoutDeleting (environment: ShareOptions['environment']): NonNullable
 function answer (worker: Worker, message: unknown): void {
   const request = readRequest(message)
   if (request === undefined) return
-  if (shared === undefined) send(worker, { type: 'fastify-ticket-keys:not-shared', id: request.id })
+  if (shared === undefined) refuse(worker, request)
   // A request that can't be read is not answered, which the worker says.
   else shared.answer(worker, request).catch(() => {})
+}
+
+function refuse (worker: Worker, { id }: KeysRequest): void {
+  send(worker, { type: 'fastify-ticket-keys:not-shared', id })
 }
 
 function send (worker: Worker, message: KeysMessage | NotShared | Offer): void {

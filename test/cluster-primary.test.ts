@@ -1,7 +1,7 @@
 import t from 'tap'
 import { SingleUseClient } from './helpers/client.js'
 import { startCluster } from './helpers/cluster.js'
-import { until } from './helpers/process.js'
+import { runModule, until } from './helpers/process.js'
 import type { TicketKeysStatus } from '../lib/manager.js'
 
 /** A cluster whose primary says, by what it hands down, that it or another process shares keys, and shares none. */
@@ -29,6 +29,30 @@ t.test('a primary that has promised keys and does not answer is an error; anothe
   t.match(await other.command(other.workers[0] as number, 'log'), [/shareTicketKeys/])
   await until(() => silent.primary.output().includes('FST_TICKET_KEYS_SOURCE'), 60_000)
   t.match(silent.primary.output(), /the cluster primary, which has the ticket keys, did not answer within 8 s/)
+})
+
+/** A primary that cuts the channel when it is asked for keys, and a worker that says what came of it. */
+const DESERTED = `
+import cluster from 'node:cluster'
+import { createTicketKeys } from '../../lib/manager.js'
+
+if (cluster.isPrimary) {
+  process.env.FASTIFY_TICKET_KEYS_PRIMARY = String(process.pid)
+  const worker = cluster.fork()
+  worker.once('message', () => { worker.process.disconnect() })
+} else {
+  // Node.js ends workers whose primary is gone, but for those that are leaving.
+  cluster.worker.exitedAfterDisconnect = true
+  const began = performance.now()
+  await createTicketKeys().catch(({ code, message }) => { console.log(code, message, performance.now() - began < 5000 ? 'soon' : 'late') })
+}
+`
+
+t.test('a primary that goes while it is asked is an error at once', async (t) => {
+  const { exit, output, stop } = runModule(DESERTED)
+  t.teardown(stop)
+  await exit
+  t.match(output(), /FST_TICKET_KEYS_SOURCE ticket keys: the cluster primary, which has the ticket keys, is gone soon/)
 })
 
 const SURVIVOR = `

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { startCluster } from './helpers/cluster.js'
 import type { TestCluster } from './helpers/cluster.js'
 import { until } from './helpers/process.js'
+import type { SharedKeysStatus } from '../lib/cluster.js'
 import type { TicketKeysStatus } from '../lib/manager.js'
 import type { TicketStats } from '../lib/stats.js'
 
@@ -36,6 +37,7 @@ if (cluster.isPrimary) {
     stats: () => keys.stats(),
     rotate: () => keys.rotate(),
     reload: () => keys.reload(),
+    another: () => createTicketKeys({ log }).then((other) => other.close()),
     tell: (message) => { process.send(message) }
   })
 }
@@ -113,6 +115,40 @@ t.test('a rotation by hand, in the primary or a worker, is everybody\'s; what wa
   await cluster.command('primary', 'share')
   await until(async () => new Set(await each(cluster, 'current')).size === 1, 30_000)
   t.not((await statusOf(cluster, second)).current, current, 'and both have those that are shared anew')
+})
+
+t.test('of several managers in a worker, one that closes leaves the others what they have and what will come', async (t) => {
+  const cluster = await start(t, program('commands.share(); drive(1, commands)'), 1)
+  const [worker] = cluster.workers as [number]
+  await cluster.command(worker, 'another')
+  await cluster.command('primary', 'rotate')
+  const { current } = await statusOf(cluster, 'primary')
+  await until(async () => (await statusOf(cluster, worker)).current === current, 30_000)
+  t.same(await cluster.command(worker, 'log'), [])
+  t.equal((await cluster.command(worker, 'stats') as TicketStats).rotations, 1)
+})
+
+t.test('a worker that has died is sent nothing any more, and the one in its place what the others get', async (t) => {
+  const cluster = await start(t, program('commands.share(); drive(1, commands)'), 1)
+  const workers = async (): Promise<unknown> => (await cluster.command('primary', 'status') as SharedKeysStatus).workers
+  t.equal(await workers(), 1)
+  await cluster.kill()
+  await cluster.command('primary', 'rotate')
+  const { current } = await statusOf(cluster, 'primary')
+  await until(async () => (await each(cluster, 'current'))[0] === current, 30_000)
+  t.equal(await workers(), 1)
+})
+
+t.test('a worker whose rotation the primary closes upon is told so, and not left to wait', async (t) => {
+  const code = program(`commands.share()
+  cluster.on('message', (worker, message) => { if (message?.rotate === true) shared.close() })
+  drive(1, commands)`)
+  const cluster = await start(t, code, 1)
+  const [worker] = cluster.workers as [number]
+  const before = await statusOf(cluster, worker)
+  await t.rejects(cluster.command(worker, 'rotate'), /no longer shares/)
+  t.same((await statusOf(cluster, worker)).keys, before.keys)
+  t.same((await statusOf(cluster, 'primary')).keys, [], 'the keys that were closed stay closed')
 })
 
 t.test('messages of others on the channel, and broken ones, change nothing', async (t) => {

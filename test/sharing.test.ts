@@ -1,16 +1,20 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import t from 'tap'
+import { Clock } from '../lib/clock.js'
 import { shareTicketKeys } from '../lib/cluster.js'
 import type { ShareOptions } from '../lib/cluster.js'
 import { importPublic, exportPublic, open, seal } from '../lib/ipc/seal.js'
 import { createTicketKeys } from '../lib/manager.js'
 import type { ManagerOptions } from '../lib/manager.js'
 import { connect } from './helpers/client.js'
-import { LogBook } from './helpers/managed.js'
+import { randomSecret } from './helpers/keys.js'
+import { LogBook, manage } from './helpers/managed.js'
 import { runModule } from './helpers/process.js'
 import { closeAll, plainHttps } from './helpers/server.js'
 
 t.teardown(closeAll)
+
+const HOUR = 3_600_000
 
 t.test('shareTicketKeys names every wrong option, and refuses a source that needs no sharing', async (t) => {
   for (const [options, message] of [
@@ -19,7 +23,7 @@ t.test('shareTicketKeys names every wrong option, and refuses a source that need
     [{ keys: 3 }, /keys is not an option/],
     [{ log: 'here', environment: true }, /log must have the functions.*environment/],
     [7, /the options must be an object/],
-    [{ source: { type: 'secret', secret: randomBytes(32) } }, /source must be 'memory'.*'secret' need no keys from the primary/],
+    [{ source: { type: 'secret', secret: randomSecret() } }, /source must be 'memory'.*'secret' need no keys from the primary/],
     [{ source: { type: 'memory', load: () => null } }, /source must be 'memory'/]
   ] as unknown as Array<[ShareOptions, RegExp]>) {
     t.throws(() => shareTicketKeys(options), { code: 'FST_TICKET_KEYS_OPTIONS', message })
@@ -47,7 +51,12 @@ t.test('shareTicketKeys reads the environment and leaves secrets there for the w
   await shared.close()
   t.same(shared.status().keys, [])
   await t.rejects(shared.rotate(), { code: 'FST_TICKET_KEYS_CLOSED' })
-  const again = shareTicketKeys({ environment: false })
+  const data = { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '20m' }
+  const again = shareTicketKeys({ environment: { data } })
+  t.teardown(async () => { await again.close() })
+  t.same(data, { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '20m' }, 'of another environment too')
+  const [, next] = again.status().keys
+  t.equal((next?.issueUntil ?? 0) - (next?.notBefore ?? 0), 1_200_000)
   await again.close()
 })
 
@@ -93,6 +102,17 @@ t.test('a manager with the source shared says which of its options have no effec
     const options = { environment: false, source: { type: 'shared', handle } } as unknown as ManagerOptions
     await t.rejects(createTicketKeys(options), { code: 'FST_TICKET_KEYS_OPTIONS', message: /source.handle must be the handle of a manager/ })
   }
+})
+
+t.test('what a manager with the source shared shows is so by the clock, whether its owner has looked at it or not', async (t) => {
+  const owner = await manage(t)
+  const clock = new Clock()
+  const { keys } = await manage(t, { source: { type: 'shared', handle: owner.keys.handle } }, clock)
+  const { keys: all } = owner.keys.status()
+  t.same(keys.status().keys, all)
+  clock.step(3 * HOUR)
+  t.same(keys.status().keys.map(({ id, state }) => [id, state]), ['previous', 'previous', 'current'].map((state, index) => [all[index + 1]?.id, state]), 'the first has expired')
+  t.same(owner.keys.status().keys, all)
 })
 
 t.test('what is sealed opens for its recipient alone, whole and under what it was bound to', async (t) => {

@@ -57,7 +57,8 @@ export class PrimaryChannel {
       this.#asked.set(id, settle)
       const request: KeysRequest = { type: 'fastify-ticket-keys:request', id, publicKey: this.#publicKey, rotate }
       if (process.send === undefined || !process.connected) settle(goneError())
-      else process.send(request, undefined, undefined, (error) => { if (error !== null) settle(goneError(error)) })
+      // Where the primary can't be reached, the channel closes: 'disconnect'.
+      else process.send(request, undefined, undefined, () => {})
     })
     if (answer instanceof Error) throw answer
     return answer
@@ -86,10 +87,8 @@ export class PrimaryChannel {
   }
 }
 
-function goneError (cause?: Error): Error {
-  const error = new SourceError('the cluster primary, which has the ticket keys, is gone')
-  if (cause !== undefined) error.cause = cause
-  return error
+function goneError (): Error {
+  return new SourceError('the cluster primary, which has the ticket keys, is gone')
 }
 
 let channel: PrimaryChannel | undefined

@@ -56,7 +56,6 @@ export class ClusterSource implements KeySource {
 
   watch (changed: () => void): void {
     this.#changed = changed
-    if (this.#hasNews()) changed()
   }
 
   async rotate (now: number): Promise<void> {
