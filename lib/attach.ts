@@ -91,7 +91,7 @@ export class Attachment {
     const own = server._sharedCreds as SecureContext
     if (this.#own !== own) this.#added.clear()
     this.#own = own
-    const added = (server._contexts ?? []).map(([, context]) => context).filter((context) => !this.#added.has(context))
+    const added = server._contexts.map(([, context]) => context).filter((context) => !this.#added.has(context))
     const policy = clientPolicy(server)
     if (policy === null) return null
     const makers = added.map((context) => socketMaker({ context } as SecureContext))

@@ -24,7 +24,7 @@ export function clientPolicy (server: TlsServerInternals): ClientPolicy | null {
   const own = trustOf(server._sharedCreds?.context)
   if (own === null) return null
   const hosts: Host[] = []
-  for (const [matcher, context] of server._contexts ?? []) {
+  for (const [matcher, context] of server._contexts) {
     const trust = trustOf(context)
     if (trust === null) return null
     hosts.push({ ...hostPattern(matcher), trust })

@@ -6,7 +6,7 @@ import type { SocketMaker } from './native.js'
 export interface TlsServerInternals extends tls.Server {
   _sharedCreds?: tls.SecureContext
   /** what addContext was given: pattern, native context */
-  _contexts?: Array<[RegExp, unknown]>
+  _contexts: Array<[RegExp, unknown]>
   ticketKeys?: Buffer
 }
 
@@ -18,7 +18,7 @@ export function isTlsServer (server: unknown): server is TlsServerInternals {
 /** Makes a server-side socket on a context, for the addon to find the context by: no data ever passes. */
 export function socketMaker (secureContext: tls.SecureContext): SocketMaker {
   return () => {
-    const nowhere = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
+    const nowhere = new Duplex({ read () {} })
     const socket = new tls.TLSSocket(nowhere, { isServer: true, secureContext })
     socket.on('error', () => {})
     // Frees its SSL after the addon has looked at it.

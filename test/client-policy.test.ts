@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createSecureContext, createServer, type Server, type TlsOptions } from 'node:tls'
 import t from 'tap'
 import { clientPolicy } from '../lib/client-policy.js'
+import type { TlsServerInternals } from '../lib/tls-server.js'
 import { makeCa, type Ca } from './helpers/certs.js'
 import { CA_A, CA_B, CRL_OF_A } from './helpers/fixed-certs.js'
 
@@ -13,7 +14,7 @@ const [caA, caB] = await Promise.all([makeCa('pfx A'), makeCa('pfx B')])
 function digest (options: TlsOptions, prepare: (server: Server) => void = () => {}): string | undefined {
   const server = createServer(options)
   prepare(server)
-  return clientPolicy(server)?.digest.toString('hex')
+  return clientPolicy(server as TlsServerInternals)?.digest.toString('hex')
 }
 
 /** A server whose `addContext` was called so, with a `ca` each. */

@@ -2,6 +2,8 @@ import { constants, randomBytes, X509Certificate } from 'node:crypto'
 import { createServer } from 'node:http'
 import { createSecureContext, type Server } from 'node:tls'
 import t, { type Test } from 'tap'
+import { addon } from '../lib/native.js'
+import type { TlsServerInternals } from '../lib/tls-server.js'
 import { serverCert } from './helpers/certs.js'
 import { connect, connectH2, flipBit, PROTOCOLS, relay, type ConnectOptions, type Exchange, type Protocol } from './helpers/client.js'
 import { full, Ledger, resumed } from './helpers/ledger.js'
@@ -225,6 +227,41 @@ t.test('what is not a TLS server is an error of its own, and is left as it was',
   }
   t.same(Object.keys(http).filter((name) => PATCHED.includes(name)), [])
   t.equal(keys.status().servers, 0)
+})
+
+t.test('a server that has a context which can not be found is refused, and left as it was', async (t) => {
+  const { trustDigest } = addon()
+  t.teardown(() => { addon().trustDigest = trustDigest })
+  // Another Node.js may keep them elsewhere, or make them so that the addon does not see it.
+  const elsewhere: Array<(server: TlsServerInternals) => () => void> = [
+    (server) => {
+      const { _sharedCreds } = server
+      Object.assign(server, { _sharedCreds: {} })
+      return () => { Object.assign(server, { _sharedCreds }) }
+    },
+    ({ _contexts }) => {
+      _contexts.push([/^a\.test$/, undefined])
+      return () => { _contexts.pop() }
+    },
+    () => {
+      addon().trustDigest = () => null
+      return () => { addon().trustDigest = trustDigest }
+    }
+  ]
+  for (const hide of elsewhere) {
+    const { keys } = await manage(t)
+    const { server, port } = await plainHttps()
+    const listeners = server.listeners('secureConnection')
+    const restore = hide(server as Server as TlsServerInternals)
+    t.throws(() => keys.attach(server), { code: 'FST_TICKET_KEYS_NOT_TLS', message: /context was not found/ })
+    t.equal(keys.status().servers, 0)
+    t.same(PATCHED.filter((name) => Object.hasOwn(server, name)), [])
+    t.same(server.listeners('secureConnection'), listeners)
+    restore()
+    keys.attach(server)
+    const { session } = await connect({ port })
+    t.equal((await connect({ port, session })).reused, true, 'it can be attached to later')
+  }
 })
 
 t.test('HelloRetryRequest with SNI: the ticket resumes, a refused one is counted once', async (t) => {
