@@ -137,8 +137,8 @@ function validate (nameOf: (variable: string) => string, texts: Record<string, s
     try {
       return envSchema<Record<string, unknown>>({ schema: { type: 'object', properties }, data, env: false })
     } catch (error) {
-      const { errors } = error as { errors?: Array<{ instancePath: string }> }
-      if (errors === undefined) throw error
+      // The schema is right: what is thrown is about values.
+      const { errors } = error as { errors: Array<{ instancePath: string }> }
       for (const name of new Set(errors.map(({ instancePath }) => instancePath.slice(1)))) {
         const variable = Object.keys(VARIABLES).find((candidate) => nameOf(candidate) === name) as string
         problems.add(name, `must be ${(VARIABLES[variable] as Variable).form}`)

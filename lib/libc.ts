@@ -4,10 +4,10 @@ import { closeSync, openSync, readSync } from 'node:fs'
  * Whether this Node.js runs on musl instead of glibc. Read off the executable itself, which names its dynamic linker near its beginning: that
  * takes 0.1 ms, where a diagnostic report lists every open handle first.
  *
- * @param execPath for tests
+ * @param execPath for tests @param platform for tests
  */
-export function isMusl (execPath = process.execPath): boolean {
-  if (process.platform !== 'linux') return false
+export function isMusl (execPath = process.execPath, platform: string = process.platform): boolean {
+  if (platform !== 'linux') return false
   const head = readHead(execPath)
   if (head.includes('/ld-musl-')) return true
   if (head.includes('/ld-linux')) return false
@@ -16,15 +16,16 @@ export function isMusl (execPath = process.execPath): boolean {
 
 function readHead (path: string): Buffer {
   const head = Buffer.alloc(4096)
-  let file: number | undefined
   try {
-    file = openSync(path, 'r')
-    return head.subarray(0, readSync(file, head))
+    const file = openSync(path, 'r')
+    try {
+      return head.subarray(0, readSync(file, head))
+    } finally {
+      closeSync(file)
+    }
   } catch {
     // Node.js's permission model may forbid it; the report can be had even so.
     return head.subarray(0, 0)
-  } finally {
-    if (file !== undefined) closeSync(file)
   }
 }
 

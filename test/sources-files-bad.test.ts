@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { serializeKeys } from '../lib/keys/formats/index.js'
@@ -7,6 +7,7 @@ import { ACCEPTS } from '../lib/keys/key.js'
 import { startTicketKeys } from '../lib/manager.js'
 import { resolveOptions, type TicketKeysOptions } from '../lib/options.js'
 import { FileSource } from '../lib/sources/files.js'
+import { readKeyFile } from '../lib/sources/read-keys.js'
 import { connect, SingleUseClient } from './helpers/client.js'
 import { idOf, issuerAt, randomKey, renameKeys, writeKeys } from './helpers/keys.js'
 import { LogBook, manage, serve } from './helpers/managed.js'
@@ -106,6 +107,40 @@ t.test('what is not a key file is refused by name, and nothing hangs', async (t)
   }
   t.match(await startError({ type: 'directory', path: directory }), { message: `${at('empty')} is not a file` }, 'a directory in it')
   t.match(await startError({ type: 'file', path: 'no/such' }), { message: `${join(process.cwd(), 'no/such')} can't` }, 'a path is shown from the root')
+})
+
+t.test('a file that grows while it is read is not taken for what it was', async (t) => {
+  const path = join(t.testdir(), 'key')
+  writeKeys(path, [randomKey()])
+  const growing = (bytes: number): Buffer => {
+    appendFileSync(path, 'x')
+    return Buffer.alloc(bytes)
+  }
+  await t.rejects(readKeyFile(path, false, growing), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} grew while it was read` })
+  const { data } = await readKeyFile(path, false, Buffer.alloc)
+  t.equal(data.length, 81)
+})
+
+t.test('a file that never stops changing is an error after a while, and the last good keys stay', async (t) => {
+  const path = join(t.testdir(), 'key')
+  writeKeys(path, [randomKey()])
+  let restless = false
+  class Changing extends FileSource {
+    protected override async read (allocate: (bytes: number) => Buffer): ReturnType<FileSource['read']> {
+      if (restless) writeKeys(path, [randomKey()])
+      return await super.read(allocate)
+    }
+  }
+  const source = new Changing(path, 'nginx80', false, { settling: 10, longestSettling: 100 })
+  const { keys } = await manage(t, { source })
+  const { current } = keys.status()
+  restless = true
+  await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} goes on changing while it is read` })
+  t.equal(keys.status().current, current)
+  restless = false
+  // The watch may have been faster.
+  await keys.reload()
+  t.not(keys.status().current, current, 'at rest it is taken')
 })
 
 t.test('permissions: what everybody can write is refused, what everybody can read is a warning, once, or an error', async (t) => {

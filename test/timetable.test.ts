@@ -147,6 +147,26 @@ t.test('whatever the clock does, the memory source has a current key and keys ah
   }), { numRuns: 200 }))
 })
 
+t.test('rotating the memory source by hand brings every next key forward by as much', async (t) => {
+  const source = new MemorySource(HOUR, 2 * HOUR)
+  const before = load(source, NOW, HOUR).keys
+  const now = NOW + HOUR / 4
+  source.rotate(now)
+  const { keys } = load(source, now, HOUR)
+  t.same(keys.slice(0, before.length).map(({ name }) => name), before.map(({ name }) => name))
+  t.same(keys.map(({ notBefore, issueUntil, acceptUntil }) => [notBefore, issueUntil, acceptUntil].map((moment) => (moment - now) / HOUR)),
+    [[-Infinity, 0, 2], [0, 1, 3], [1, 2, 4], [2, 3, 5], [3, 4, 6]])
+})
+
+t.test('the memory source may be rotated when the clock has passed all its keys, or before it has any', async (t) => {
+  const source = new MemorySource(HOUR, 2 * HOUR)
+  source.rotate(NOW)
+  const before = load(source, NOW, HOUR).keys
+  source.rotate(NOW + 100 * HOUR)
+  const { keys } = load(source, NOW + 100 * HOUR, HOUR)
+  t.notOk(keys.some(({ name }) => before.some((key) => key.name.equals(name))), 'a new timetable')
+})
+
 t.test('rotating the memory source by hand, over and over, never holds more than 256 keys', async (t) => {
   const source = new MemorySource(HOUR, 2 * HOUR)
   let last = currentKey(load(source, NOW, HOUR).keys, NOW)

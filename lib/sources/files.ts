@@ -8,8 +8,6 @@ import { SecretArena } from '../secret.js'
 import { checkDirectory, digestOf, readKeyDirectory, readKeyFile, type KeyFile } from './read-keys.js'
 import type { KeySource, SourceKeys } from './source.js'
 
-/** A file that never stops changing is an error, ms. */
-const LONGEST_SETTLING = 10_000
 /** Events come in swarms, ms. */
 const SWARM = 50
 
@@ -19,6 +17,8 @@ export interface WatchSettings {
   pollInterval?: number
   /** what has just changed may be half of it: it is taken once two reads this far apart are equal, ms; 0: at once */
   settling?: number
+  /** a file that goes on changing for longer is an error, ms */
+  longestSettling?: number
 }
 
 /** What was read: files, or the error that reading them ended in. */
@@ -34,6 +34,7 @@ abstract class WatchedSource implements KeySource {
   abstract readonly type: string
   readonly pollInterval: number
   readonly #settling: number
+  readonly #longestSettling: number
   readonly #format: KeyFormat | undefined
   readonly #path: string
   readonly #directory: string
@@ -45,12 +46,13 @@ abstract class WatchedSource implements KeySource {
   #event: NodeJS.Timeout | undefined
 
   /** @param path of the keys, absolute @param directory to watch, absolute */
-  constructor (path: string, directory: string, format: KeyFormat | undefined, { pollInterval = 10_000, settling = 250 }: WatchSettings) {
+  constructor (path: string, directory: string, format: KeyFormat | undefined, { pollInterval = 10_000, settling = 250, longestSettling = 10_000 }: WatchSettings) {
     this.#path = path
     this.#directory = directory
     this.#format = format
     this.pollInterval = pollInterval
     this.#settling = settling
+    this.#longestSettling = longestSettling
   }
 
   protected abstract read (allocate: (bytes: number) => Buffer): Promise<KeyFile[]>
@@ -99,7 +101,7 @@ abstract class WatchedSource implements KeySource {
 
   /** Reads; again, while the outcome is new, until two readings agree. */
   async #readSettled (): Promise<Reading> {
-    const end = performance.now() + LONGEST_SETTLING
+    const end = performance.now() + this.#longestSettling
     let reading = await this.#readOnce()
     while (this.#mayChange(reading)) {
       if (performance.now() > end) throw new SourceError(`${this.#path} goes on changing while it is read`)

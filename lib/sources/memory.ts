@@ -52,15 +52,15 @@ export class MemorySource implements KeySource {
   }
 
   rotate (now: number): void {
-    const current = currentKey(this.#keys, now)
-    if (current === undefined) return
     let start = now
-    const next = this.#keys.filter((key) => key.notBefore > now).sort((a, b) => a.notBefore - b.notBefore)
-    // What issued until now accepts for as long as its last ticket lives.
-    Object.assign(current, this.#endingAt(now))
-    for (const key of next) {
-      Object.assign(key, this.#beginningAt(start))
-      start = key.issueUntil
+    for (const key of this.#keys) {
+      if (key.notBefore > now) {
+        Object.assign(key, this.#beginningAt(start))
+        start = key.issueUntil
+      } else if (now < key.issueUntil) {
+        // What issued until now accepts for as long as its last ticket lives.
+        Object.assign(key, this.#endingAt(now))
+      }
     }
     // Only rotating by hand, again and again, fills the ring: the oldest keys go.
     this.#keys.splice(0, Math.max(0, this.#keys.length + 1 - MAX_KEYS))

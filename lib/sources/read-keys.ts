@@ -113,7 +113,7 @@ export function digestOf (files: readonly KeyFile[]): string {
 /** What is wrong with a file, in words that follow its name. */
 export function problemOf (error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
-  return error instanceof Unfit ? message : `can't be read: ${code ?? message}`
+  return error instanceof Unfit ? message : `can't be read: ${code}`
 }
 
 /** Something about a file that makes it no key file. */
