@@ -17,7 +17,9 @@ import { SecretSource } from '../lib/sources/secret.js'
 import { StaticSource } from '../lib/sources/static.js'
 import { serverCert } from './helpers/certs.js'
 import { connect, flipBit, PROTOCOLS } from './helpers/client.js'
+import { randomSecret } from './helpers/keys.js'
 import { Secrets } from './helpers/leaks.js'
+import { runModule } from './helpers/process.js'
 
 const HALF = 32
 
@@ -161,7 +163,7 @@ for (const form of ['string', 'Buffer'] as const) {
   t.test(`secret source, the secret a ${form}`, async (t) => {
     const secrets = new Secrets()
     const bytes = Buffer.from(randomBytes(HALF).toString('base64'))
-    const previous = randomBytes(HALF)
+    const previous = randomSecret()
     secrets.add('secret', bytes)
     secrets.add('previous secret', previous)
     const secret = form === 'string' ? bytes.toString() : bytes
@@ -307,4 +309,39 @@ t.test("buffers of a source are zeroed: keys that are taken, keys that have expi
   await other.close()
   t.same(mine, copy)
   t.strictSame(heldKeys(other.handle), [], 'a closed manager holds no keys')
+
+  const unused = new StaticSource([mine])
+  unused.close()
+  for (const { aesKey, hmacKey } of unused.load()?.keys ?? []) t.ok(isZero(aesKey as Buffer, hmacKey as Buffer), 'a source that is closed before it was asked')
+  t.same(mine, copy)
+})
+
+/** Says how keys are held, and what was warned of, in a process that nothing but its limits keeps from locking memory. */
+const HOLDER = `
+  import { shareTicketKeys } from '../../lib/cluster.js'
+  import { createTicketKeys } from '../../lib/manager.js'
+  import { connect } from '../helpers/client.js'
+  import { LogBook } from '../helpers/managed.js'
+  import { closeAll, plainHttps } from '../helpers/server.js'
+
+  const log = new LogBook()
+  const keys = await createTicketKeys({ environment: false, log })
+  const shared = shareTicketKeys({ environment: false, log })
+  const { server, port } = await plainHttps()
+  keys.attach(server)
+  const { session } = await connect({ port })
+  const { reused } = await connect({ port, session })
+  process.send({ locked: [keys.status().memoryLocked, shared.status().memoryLocked], warnings: log.lines.flatMap(({ level, message }) => level === 'warn' ? message : []), reused })
+  await Promise.all([keys.close(), shared.close(), closeAll()])
+`
+
+t.test('where the system locks no memory, keys are held all the same, and everybody is told', async (t) => {
+  // The limit does not bind root, but for a capability that can be given up.
+  const asUser = process.getuid?.() === 0 ? ['setpriv', '--bounding-set', '-ipc_lock', '--inh-caps', '-ipc_lock'] : []
+  const { exit, next } = runModule(HOLDER, { execPath: 'prlimit', execArgv: ['--memlock=0:0', ...asUser, process.execPath] })
+  const { locked, warnings, reused } = await next() as { locked: boolean[], warnings: string[], reused: boolean }
+  t.same(locked, [false, false])
+  t.match(warnings, [/could not be locked in memory.*RLIMIT_MEMLOCK/, /could not be locked in memory.*RLIMIT_MEMLOCK/])
+  t.equal(reused, true)
+  t.match(await exit, { code: 0 })
 })
