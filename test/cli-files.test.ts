@@ -412,6 +412,7 @@ t.test('files are written whole or not at all', async (t) => {
   await t.rejects(replaceFile(join(dir, 'missing'), Buffer.from('x')), { code: 'ENOENT' })
   await t.rejects(replaceFile(join(dir, 'taken'), Buffer.from('x')), { code: 'EISDIR' })
   await t.rejects(writeNewFile(join(dir, 'wrong'), undefined as unknown as Buffer), TypeError)
+  await t.rejects(writeNewFile(join(dir, 'directory/'), Buffer.from('x')), { code: 'ENOENT' })
   t.same(readdirSync(dir).sort(), ['new', 'taken'], 'no temporary file stays')
 
   const [fresh, old] = ['fresh', 'old'].map((name) => join(dir, `.${name}.77.0123456789abcdef.tmp`)) as [string, string]
@@ -419,6 +420,12 @@ t.test('files are written whole or not at all', async (t) => {
   makeOld(old, 120_000)
   await removeLeftBehind(dir)
   t.ok(existsSync(fresh) && !existsSync(old), 'what killed writers left is removed, when nobody can be writing it')
+  symlinkSync('gone', old)
+  await removeLeftBehind(dir)
+  t.notSame(readdirSync(dir).filter((name) => old.endsWith(name)), [], 'but nothing whose age can not be told')
+  const odd = t.testdir({ '.odd.77.0123456789abcdef.tmp': {} })
+  makeOld(join(odd, '.odd.77.0123456789abcdef.tmp'), 120_000)
+  await t.rejects(removeLeftBehind(odd), { code: /^(EISDIR|EPERM)$/ }, 'one that can not be removed is an error')
 })
 
 /** Looks at the keys again and again while others write, and at every moment expects a loadable set that has lost nothing. */

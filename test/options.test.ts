@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import ticketKeys, { createTicketKeys } from '../lib/index.js'
 import { DEFAULT_OPTIONS, resolveOptions, type TicketKeysOptions } from '../lib/options.js'
 import { makeApp } from './helpers/app.js'
-import { randomKey } from './helpers/keys.js'
+import { randomKey, randomSecret } from './helpers/keys.js'
 
 /** Stands in every wrong value, so that an error that shows one is found. */
 const MARK = 'ReCoGnIzAbLe'
@@ -48,7 +48,7 @@ async function refused (t: Test, options: unknown): Promise<Error & { code: stri
 }
 
 const DURATION = "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"
-const notDurations = [MARK, '1 year', '-1h', '', 'h', '1h30m', -1, NaN, Infinity, true, null, {}, [1000], 1n, `1h;${MARK}`]
+const notDurations = [MARK, '1 year', '-1h', '', 'h', '1h30m', '9'.repeat(400), -1, NaN, Infinity, true, null, {}, [1000], 1n, `1h;${MARK}`]
 
 t.test('everything that is wrong is in one error at register, by name and without a value; no server is half attached', async (t) => {
   const error = await refused(t, {
@@ -146,6 +146,9 @@ t.test('sources', async (t) => {
   for (const type of ['file', 'directory']) {
     t.same(faultsOf(errorOf({ source: { type, path: '', format: 'pem' } })).length, 2)
     t.same(faultsOf(errorOf({ source: { type } })), ['source.path must be a path'])
+  }
+  for (const previousSecrets of ['a secret', randomBytes(32), {}, null]) {
+    t.same(faultsOf(errorOf({ source: { type: 'secret', secret: randomSecret(), previousSecrets } })), ['source.previousSecrets must be an array'])
   }
   for (const secret of [undefined, 1, 'short', Buffer.alloc(31, 'x'), Buffer.alloc(40)]) t.match(faultsOf(errorOf({ source: { type: 'secret', secret } })), [/^source\.secret must /])
 })

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import type { Http2Session } from 'node:http2'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -7,7 +8,8 @@ import ticketKeys, { createTicketKeys, fastifyTicketKeys, TicketKeys, tlsSession
 import { logBook, makeApp, startApp } from './helpers/app.js'
 import { connect, connectH2, PROTOCOLS, ticketKeyName, type Exchange } from './helpers/client.js'
 import { manage } from './helpers/managed.js'
-import { closeAll, plainHttps } from './helpers/server.js'
+import { until } from './helpers/process.js'
+import { closeAll, plainHttp2, plainHttps } from './helpers/server.js'
 import type { TlsSession } from '../lib/session.js'
 
 t.teardown(closeAll)
@@ -68,6 +70,22 @@ for (const protocol of PROTOCOLS) {
     t.equal(tlsSession(undefined), null)
   })
 }
+
+t.test('an HTTP/2 connection that has ended has no session any more, and asking for it is no error', async (t) => {
+  const { keys } = await manage(t)
+  const { server, port } = await plainHttp2()
+  keys.attach(server)
+  const sessions: Http2Session[] = []
+  server.on('session', (session) => { sessions.push(session) })
+  const sockets: Array<Http2Session['socket']> = []
+  server.on('stream', ({ session }) => { sockets.push((session as Http2Session).socket) })
+  const during: unknown[] = []
+  server.on('stream', () => { during.push(tlsSession(sockets[0])) })
+  await connectH2({ port })
+  t.match(during, [{ resumed: false, protocol: 'TLSv1.3' }])
+  await until(() => sessions.every(({ destroyed }) => destroyed))
+  t.equal(tlsSession(sockets[0]), null)
+})
 
 t.test('what it decorates is there in every scope, and its routes and hooks too', async (t) => {
   const { app } = await startApp(t, {}, {

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
+import { Clock } from '../lib/clock.js'
 import type { TicketKeysOptions } from '../lib/options.js'
+import type { SourceKey, SourceKeys } from '../lib/sources/source.js'
 import type { StaticKeyParts } from '../lib/sources/static.js'
 import { connect, ticketKeyName } from './helpers/client.js'
 import { manage, serve } from './helpers/managed.js'
-import { closeAll } from './helpers/server.js'
+import { closeAll, plainHttps } from './helpers/server.js'
 
 t.teardown(closeAll)
 
@@ -46,6 +48,31 @@ t.test('each of 256 keys issues in its turn, and each of their tickets is found'
 
 t.test('257 keys are refused', async (t) => {
   await t.rejects(manage(t, fixed(makeKeys(MOST + 1))), /256/)
+})
+
+t.test('tickets of the last 256 keys to expire are told from those of unknown keys', async (t) => {
+  const clock = new Clock()
+  const end = (): number => clock.now() + INTERVAL
+  /** Any number of keys that are all over with the interval; the last issues. */
+  const load = (count: number): SourceKeys => ({ keys: makeKeys(count, () => ({ name: randomBytes(16), notBefore: 0, issueUntil: end(), acceptUntil: end() })) as SourceKey[], timed: true })
+  let count = 1
+  const { keys, port } = await serve(t, { source: { type: 'test', load: () => load(count) }, maxSessionAge: '7d' }, plainHttps, clock)
+  const issue = async (): Promise<Buffer> => (await connect({ port, protocol: 'TLSv1.2' })).session as Buffer
+  const over = async (): Promise<void> => {
+    clock.step(INTERVAL)
+    await keys.reload()
+  }
+  const sessions = [await issue()]
+  count = MOST - 1
+  await over()
+  sessions.push(await issue())
+  count = 1
+  await over()
+  for (const session of sessions) await connect({ port, protocol: 'TLSv1.2', session })
+  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 2, unknown_key: 0 }, '256 have expired')
+  await over()
+  for (const session of sessions) await connect({ port, protocol: 'TLSv1.2', session })
+  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 3, unknown_key: 1 }, 'one more has: the first is forgotten')
 })
 
 t.test('a ticket costs the same to look up in a ring of 1 key and of 256', async (t) => {

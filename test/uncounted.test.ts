@@ -1,7 +1,10 @@
 import { constants } from 'node:crypto'
+import { once } from 'node:events'
 import type { Server } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
-import { makeCa } from './helpers/certs.js'
+import { tlsSession } from '../lib/session.js'
+import { makeCa, serverCert } from './helpers/certs.js'
 import {
   connect, externalPsk, flipBit, hangUp, PROTOCOLS, pskServerOptions, relay, ticketKeyName, type Exchange, type Protocol
 } from './helpers/client.js'
@@ -131,6 +134,25 @@ for (const protocol of PROTOCOLS) {
     t.match(child.output(), /ClientHello/, 'there was a trace')
   })
 }
+
+t.test('TLSv1.1: no ticket, nothing counted, and no session that would be ours', async (t) => {
+  const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
+  const { keys, ledger, port, server } = await start(t, { ...old, maxVersion: 'TLSv1.3' })
+  const sessions: unknown[] = []
+  server.on('secureConnection', (socket) => { sessions.push(tlsSession(socket)) })
+  const before = keys.stats()
+  const { ca } = await serverCert()
+  for (let i = 0; i < 2; i++) {
+    const socket = connectTls({ port, host: '127.0.0.1', ca: ca.cert, ...old })
+    await once(socket, 'secureConnect')
+    t.same([socket.getProtocol(), socket.getTLSTicket()], ['TLSv1.1', undefined])
+    socket.end()
+    await once(socket, 'close')
+  }
+  t.same(sessions, [null, null])
+  t.strictSame(keys.stats(), before)
+  await ledger.step('TLSv1.2 at the same server', full('TLSv1.2'), () => connect({ port, protocol: 'TLSv1.2' }))
+})
 
 t.test('TLSv1.2: a client that hangs up before its renewed ticket arrives: the ticket was made', async (t) => {
   const served = await start(t)
