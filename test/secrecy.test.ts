@@ -17,7 +17,6 @@ import { SecretSource } from '../lib/sources/secret.js'
 import { StaticSource } from '../lib/sources/static.js'
 import { serverCert } from './helpers/certs.js'
 import { connect, flipBit, PROTOCOLS } from './helpers/client.js'
-import { randomSecret } from './helpers/keys.js'
 import { Secrets } from './helpers/leaks.js'
 import { runModule } from './helpers/process.js'
 
@@ -163,7 +162,7 @@ for (const form of ['string', 'Buffer'] as const) {
   t.test(`secret source, the secret a ${form}`, async (t) => {
     const secrets = new Secrets()
     const bytes = Buffer.from(randomBytes(HALF).toString('base64'))
-    const previous = randomSecret()
+    const previous = randomBytes(32)
     secrets.add('secret', bytes)
     secrets.add('previous secret', previous)
     const secret = form === 'string' ? bytes.toString() : bytes

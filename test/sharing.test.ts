@@ -7,7 +7,6 @@ import { importPublic, exportPublic, open, seal } from '../lib/ipc/seal.js'
 import { createTicketKeys } from '../lib/manager.js'
 import type { ManagerOptions } from '../lib/manager.js'
 import { connect } from './helpers/client.js'
-import { randomSecret } from './helpers/keys.js'
 import { LogBook, manage } from './helpers/managed.js'
 import { runModule } from './helpers/process.js'
 import { closeAll, plainHttps } from './helpers/server.js'
@@ -23,7 +22,7 @@ t.test('shareTicketKeys names every wrong option, and refuses a source that need
     [{ keys: 3 }, /keys is not an option/],
     [{ log: 'here', environment: true }, /log must have the functions.*environment/],
     [7, /the options must be an object/],
-    [{ source: { type: 'secret', secret: randomSecret() } }, /source must be 'memory'.*'secret' need no keys from the primary/],
+    [{ source: { type: 'secret', secret: randomBytes(32) } }, /source must be 'memory'.*'secret' need no keys from the primary/],
     [{ source: { type: 'memory', load: () => null } }, /source must be 'memory'/]
   ] as unknown as Array<[ShareOptions, RegExp]>) {
     t.throws(() => shareTicketKeys(options), { code: 'FST_TICKET_KEYS_OPTIONS', message })

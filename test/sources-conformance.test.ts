@@ -11,7 +11,7 @@ import { SecretSource } from '../lib/sources/secret.js'
 import { StaticSource } from '../lib/sources/static.js'
 import { conformance } from './conformance.js'
 import { serveDocument } from './helpers/document.js'
-import { randomKey, randomSecret, renameKeys, swapIn, writeKeys } from './helpers/keys.js'
+import { randomKey, renameKeys, swapIn, writeKeys } from './helpers/keys.js'
 import { closeAll } from './helpers/server.js'
 
 t.teardown(closeAll)
@@ -28,7 +28,7 @@ conformance('memory', async () => ({ source: new MemorySource(HOUR, 2 * HOUR) })
 conformance('static', async () => ({ source: new StaticSource([randomBytes(80), randomBytes(48), randomKey(), { ...randomKey(undefined, 16) }]) }))
 
 conformance('secret', async () => ({
-  source: new SecretSource([randomSecret(), randomSecret()], { rotationInterval: HOUR, ticketLifetime: 2 * HOUR, tls12Tickets: true })
+  source: new SecretSource([randomBytes(32), randomBytes(32)], { rotationInterval: HOUR, ticketLifetime: 2 * HOUR, tls12Tickets: true })
 }))
 
 conformance('file', async (t) => {

@@ -6,7 +6,7 @@ import { hkdf } from '../lib/secret.js'
 import { deriveKey, SecretSource } from '../lib/sources/secret.js'
 import type { SourceKey } from '../lib/sources/source.js'
 import { PROTOCOLS, ReusingClient, SingleUseClient } from './helpers/client.js'
-import { issuerAt, randomSecret } from './helpers/keys.js'
+import { issuerAt } from './helpers/keys.js'
 import { manage, serve } from './helpers/managed.js'
 import { closeAll, plainHttps } from './helpers/server.js'
 
@@ -58,7 +58,7 @@ t.test('what HKDF can not give is an error, and no key of zeros', (t) => {
 })
 
 t.test('the interval, its length and every bit of the secret make another key', (t) => {
-  const secret = randomSecret()
+  const secret = randomBytes(32)
   const other = Buffer.from(secret)
   other[31] = (other[31] ?? 0) ^ 1
   const keys = [[secret, HOUR, 7], [secret, HOUR, 8], [secret, HOUR / 2, 7], [secret, HOUR / 2, 14], [other, HOUR, 7], [Buffer.concat([secret, Buffer.alloc(1)]), HOUR, 7]] as const
@@ -87,7 +87,7 @@ t.test('of 32 random bytes the last ones may be a line end, and count; of a text
 })
 
 t.test('at any moment it holds the keys that tickets may still be under, the present one, and enough of the next', (t) => {
-  const secret = randomSecret()
+  const secret = randomBytes(32)
   for (const interval of [1000, 10_000, HOUR]) {
     const source = new SecretSource([secret], { rotationInterval: interval, ticketLifetime: 90_000, tls12Tickets: false })
     for (let i = 0; i < 30; i++) {
@@ -111,7 +111,7 @@ t.test('at any moment it holds the keys that tickets may still be under, the pre
 
 for (const offset of [0, 0.5, 0.99, 1]) {
   t.test(`two hosts, clocks ${offset} intervals apart: no session is lost in either direction`, async (t) => {
-    const source = { type: 'secret', secret: randomSecret() } as const
+    const source = { type: 'secret', secret: randomBytes(32) } as const
     const ahead = await serve(t, { source })
     const behind = await serve(t, { source })
     behind.clock.step(-offset * HOUR)
@@ -144,7 +144,7 @@ for (const offset of [0, 0.5, 0.99, 1]) {
 }
 
 t.test('changing the secret in two steps loses no session, whatever hosts do first; in one step it does', async (t) => {
-  const [old, next] = [randomSecret(), randomSecret()]
+  const [old, next] = [randomBytes(32), randomBytes(32)]
   const option = (secret: Buffer, ...previousSecrets: Buffer[]) => ({ source: { type: 'secret', secret, previousSecrets } as const })
   const steps = [option(old), option(old, next), option(next, old), option(next)]
   const [start, prepared, changed, done] = await Promise.all(steps.map(async (options) => await serve(t, options)))
@@ -171,7 +171,7 @@ t.test('changing the secret in two steps loses no session, whatever hosts do fir
 })
 
 t.test('the clock may be set to any time: a key issues at once, or after one handshake where the clock jumped past all of them', async (t) => {
-  const { clock, port, keys } = await serve(t, { source: { type: 'secret', secret: randomSecret() } })
+  const { clock, port, keys } = await serve(t, { source: { type: 'secret', secret: randomBytes(32) } })
   for (const hours of [-0.6, -2, -24 * 365, 24 * 366, 1]) {
     clock.step(hours * HOUR)
     t.equal(await issuerAt(port) === undefined, hours > 3, `${hours} h: the first ticket`)
@@ -185,7 +185,7 @@ function currentAt (keys: Array<{ id: string, state: string }>): string | undefi
 }
 
 t.test('what TLS 1.2 tickets cost is said once, and not without them', async (t) => {
-  const source = { type: 'secret', secret: randomSecret() } as const
+  const source = { type: 'secret', secret: randomBytes(32) } as const
   const { keys, clock, log } = await manage(t, { source })
   for (let i = 0; i < 3; i++) {
     clock.step(HOUR)
@@ -198,7 +198,7 @@ t.test('what TLS 1.2 tickets cost is said once, and not without them', async (t)
 })
 
 t.test('the caller\'s secret is left alone; the copy is gone after close', (t) => {
-  const secret = randomSecret()
+  const secret = randomBytes(32)
   const before = Buffer.from(secret)
   const source = new SecretSource([secret, 'p'.repeat(16) + 'q'.repeat(16)], { rotationInterval: HOUR, ticketLifetime: HOUR, tls12Tickets: true })
   t.ok(source.load(1e12).keys.length > 0)
@@ -210,7 +210,7 @@ t.test('the caller\'s secret is left alone; the copy is gone after close', (t) =
 
 for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: a rotation by hand is not for this source`, async (t) => {
-    const { keys, port } = await serve(t, { source: { type: 'secret', secret: randomSecret() } }, plainHttps)
+    const { keys, port } = await serve(t, { source: { type: 'secret', secret: randomBytes(32) } }, plainHttps)
     const before = await issuerAt(port, protocol)
     await t.rejects(keys.rotate(), { code: 'FST_TICKET_KEYS_ROTATE', message: "the source 'secret' does not make its own keys" })
     t.equal(await issuerAt(port, protocol), before)

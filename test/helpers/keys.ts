@@ -10,11 +10,6 @@ export function randomKey (times: KeyTimes = ISSUES, half = 32): TicketKey {
   return { name: randomBytes(16), aesKey: randomBytes(half), hmacKey: randomBytes(half), ...times }
 }
 
-/** A secret for the source of that name: 32 bytes, of which the last is no line end, which would not count. */
-export function randomSecret (): Buffer {
-  return Buffer.concat([randomBytes(31), Buffer.from([0xff])])
-}
-
 /** How status and metrics call a key. */
 export function idOf ({ name }: TicketKey): string {
   return keyId(name)
