@@ -12,11 +12,14 @@ t.teardown(closeAll)
 
 const CLI = fileURLToPath(new URL('../dist/cli/index.js', import.meta.url))
 const KILLS = 200
+const INTERVAL = '2s'
+/** Longer than this test may take: a TLS 1.2 session ends then, however often it is renewed. */
+const LIFETIME = '5m'
 
 t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file is loaded, no session lost`, { timeout: 240_000 }, async (t) => {
   const directory = join(t.testdir({ keys: {} }), 'keys')
   const rotate = async (killAfter?: number): Promise<NodeJS.Signals | number | null> => {
-    const child = spawn(process.execPath, [CLI, 'rotate', directory, '--rotation-interval', '1s', '--ticket-lifetime', '60s'], { env: { PATH: process.env['PATH'] } })
+    const child = spawn(process.execPath, [CLI, 'rotate', directory, '--rotation-interval', INTERVAL, '--ticket-lifetime', LIFETIME], { env: { PATH: process.env['PATH'] } })
     const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfter)
     const [status, signal] = await once(child, 'exit') as [number | null, NodeJS.Signals | null]
     clearTimeout(timer)
@@ -27,7 +30,7 @@ t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file 
   t.equal(await rotate(), 0)
   const whole = performance.now() - started
 
-  const { keys, port, log } = await serve(t, { source: { type: 'directory', path: directory }, rotationInterval: '1s', ticketLifetime: '60s' })
+  const { keys, port, log } = await serve(t, { source: { type: 'directory', path: directory }, rotationInterval: INTERVAL, ticketLifetime: LIFETIME })
   const errors: Error[] = []
   keys.on('reload-error', (error) => errors.push(error))
   const clients = PROTOCOLS.map((protocol) => protocol === 'TLSv1.3' ? new SingleUseClient({ port, protocol, timeout: 30_000 }) : new ReusingClient({ port, protocol, timeout: 30_000 }))

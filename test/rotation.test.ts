@@ -30,7 +30,7 @@ function exactRotations (t: Test, keys: TicketKeys, first: number): number {
 
 t.test('a rotation every second under load costs no session and fails no handshake', { timeout: 90_000 }, async (t) => {
   const began = Date.now()
-  const { keys, port, handshakes } = await serve(t, { rotationInterval: 1000, ticketLifetime: '60s' })
+  const { keys, port, handshakes } = await serve(t, { rotationInterval: 1000, ticketLifetime: '200s' })
   const events: Array<{ current: string | null, previous: string | null }> = []
   keys.on('rotation', (event) => events.push(event))
   const issued = { 'TLSv1.2': [] as string[], 'TLSv1.3': [] as string[] }
@@ -77,7 +77,7 @@ for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: after the event loop was blocked over a rotation the next ticket is made by the next key`, async (t) => {
     // JavaScript that runs in the middle of a full handshake, before its ticket is made.
     let inHandshake = (): void => {}
-    const { keys, port } = await serve(t, { rotationInterval: 1000, ticketLifetime: '60s' }, () => plainHttps({
+    const { keys, port } = await serve(t, { rotationInterval: 1000, ticketLifetime: '200s' }, () => plainHttps({
       SNICallback: (_name, done) => {
         inHandshake()
         done(null)

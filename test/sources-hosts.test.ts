@@ -11,7 +11,7 @@ import { randomKey, swapIn } from './helpers/keys.js'
 const INTERVAL = 1000
 const ROTATIONS = 10
 /** Longer than the test: a TLS 1.2 session ends so long after its full handshake. */
-const OPTIONS = { rotationInterval: INTERVAL, ticketLifetime: '60s', maxSessionAge: '120s' }
+const OPTIONS = { rotationInterval: INTERVAL, ticketLifetime: '200s', maxSessionAge: '400s' }
 
 /** Two clients, one each for both versions, go from host to host, a connection each, until every host has rotated often enough. */
 async function alternate (hosts: readonly Host[], meanwhile: (round: number) => void = () => {}): Promise<{ single: SingleUseClient, reusing: ReusingClient }> {

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { readTypeScript } from './typescript.js'
+import { COVERAGE_VARIABLE, readTypeScript } from './typescript.js'
 
 const TEST_DIRECTORY = fileURLToPath(new URL('..', import.meta.url))
 
@@ -50,7 +50,7 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
     ...options.execArgv ?? [], ...readTypeScript(options.coverage), script, ...options.args ?? []
   ], {
     // Without NODE_OPTIONS: the test runner's own loaders are not meant for this process.
-    env: { ...process.env, NODE_OPTIONS: undefined, ...options.coverage === false ? { NODE_V8_COVERAGE: undefined } : {}, ...options.env },
+    env: { ...process.env, NODE_OPTIONS: undefined, ...options.coverage === false ? { [COVERAGE_VARIABLE]: '0' } : {}, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']
   })
   let output = ''

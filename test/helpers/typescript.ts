@@ -8,7 +8,10 @@ const TSX = import.meta.resolve('tsx')
 /** The module that the test runner has Node.js import. */
 const RUNNERS = process.execArgv.map((argument) => /^--import=(.*\/@tapjs\/typescript\/.*)$/.exec(argument)?.[1]).find((url) => url !== undefined)
 
-const LOADER = process.env['NODE_V8_COVERAGE'] === undefined ? TSX : RUNNERS ?? TSX
+/** What the test runner tells every process of; '0': don't. */
+export const COVERAGE_VARIABLE = '_TAPJS_PROCESSINFO_COVERAGE_'
+
+const LOADER = process.env[COVERAGE_VARIABLE] === '1' ? RUNNERS ?? TSX : TSX
 
 /** For Node.js, before the script. */
 export function readTypeScript (coverage = true): string[] {
