@@ -2,6 +2,7 @@ import { isTlsServer, socketMaker } from './tls-server.js'
 import { CallbackError } from './errors.js'
 import { NAME_LENGTH } from './keys/key.js'
 import { addon, type Decision } from './native.js'
+import { Problems } from './problems.js'
 
 /** What a ticket key callback answers, as in SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
 export const TicketStatus = Object.freeze({
@@ -27,16 +28,19 @@ export interface CallbackKey {
   hmacKey: Buffer
 }
 
-/** What is asked. */
-export interface TicketKeyRequest {
-  /** `issue`: a new ticket is to be made; `resume`: a client has shown one */
-  operation: 'issue' | 'resume'
-  /** of the ticket that was shown, 16 bytes; `undefined` for `issue` */
-  keyName?: Buffer
+/** What is asked: for the key of a new ticket, or for that of a ticket which a client has shown. */
+export type TicketKeyRequest = {
   protocol: 'TLSv1.2' | 'TLSv1.3'
   /** the name that the client asked for, in lower case for `resume`; `null` if it named none */
   serverName: string | null
-}
+} & ({
+  operation: 'issue'
+  keyName?: undefined
+} | {
+  operation: 'resume'
+  /** in clear in the ticket, 16 bytes */
+  keyName: Buffer
+})
 
 /** What is answered: a status, with a key for `Accept` and `Renew`. */
 export interface TicketKeyDecision {
@@ -57,11 +61,10 @@ export interface TicketKeyCallbackOptions {
 /**
  * OpenSSL's own interface: `callback` decides, ticket by ticket, while the handshake waits (18 to 35 µs). It must not be asynchronous. Returns
  * whether it was set: `false` for a server without TLS. It takes the place of a manager on this server, and has to be set again after
- * `server.setSecureContext()`. Throws a TypeError where an argument is not a function.
+ * `server.setSecureContext()`. Throws FST_TICKET_KEYS_OPTIONS.
  */
-export function setTicketKeyCallback (server: unknown, callback: TicketKeyCallback, { onError = warn }: TicketKeyCallbackOptions = {}): boolean {
-  if (typeof callback !== 'function') throw new TypeError('the ticket key callback must be a function')
-  if (typeof onError !== 'function') throw new TypeError('onError must be a function')
+export function setTicketKeyCallback (server: unknown, callback: TicketKeyCallback, options: TicketKeyCallbackOptions = {}): boolean {
+  const onError = checkArguments(callback, options)
   if (!isTlsServer(server) || server._sharedCreds === undefined) return false
   return addon().setTicketKeyCallback(socketMaker(server._sharedCreds), (issue, keyName, tls13, serverName) => {
     try {
@@ -79,6 +82,18 @@ export function setTicketKeyCallback (server: unknown, callback: TicketKeyCallba
   })
 }
 
+/** Gives what hears of errors. */
+function checkArguments (callback: unknown, options: unknown): (error: Error) => void {
+  const problems = new Problems()
+  if (typeof callback !== 'function') problems.add('the ticket key callback', 'must be a function')
+  if (typeof options !== 'object' || options === null) problems.add('the options', 'must be an object')
+  const { onError = warn, ...others } = (options ?? {}) as Record<string, unknown>
+  if (typeof onError !== 'function') problems.add('onError', 'must be a function')
+  for (const other of Object.keys(others)) problems.add(other, 'is not an option')
+  problems.check()
+  return onError as (error: Error) => void
+}
+
 function warn (error: Error): void {
   process.emitWarning(error)
 }
@@ -89,7 +104,7 @@ function check (decision: unknown): Decision {
   if (decision instanceof Promise) {
     // What it rejects with would end the process.
     decision.catch(() => {})
-    throw new TypeError('it must return { status, key }, and not a promise: the handshake does not wait')
+    throw new TypeError('it must return { status, key }, and not a promise: it is asked in the middle of a handshake, which can\'t wait for one')
   }
   const { status, key } = decision as Partial<TicketKeyDecision>
   if (status === TicketStatus.None || status === TicketStatus.Error) return status

@@ -183,12 +183,14 @@ export class Keeper {
       return error as Error
     }
     const result = keys === null ? 'unchanged' : 'success'
+    const recovered = this.lastError !== null
+    if (recovered) this.#log.info(`source '${this.source.type}': the keys can be loaded again`)
     this.lastReload = this.#clock.now()
     this.lastError = null
     this.#retryAfter = FIRST_RETRY
     this.#refreshAt = Math.min(this.#refreshAt, this.lastReload + this.#pollInterval)
     // A poll that finds what it found before is not worth counting, nor is a source's own rotation.
-    if (counted || (result === 'success' && this.source.makesKeys !== true)) {
+    if (counted || recovered || (result === 'success' && this.source.makesKeys !== true)) {
       this.reloads[result]++
       this.#events.reload?.({ result })
     }

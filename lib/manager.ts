@@ -4,10 +4,9 @@ import { Clock } from './clock.js'
 import { ClosedError, SourceError } from './errors.js'
 import { Keeper } from './keeper.js'
 import { keyId } from './keys/key.js'
-import { isLog, processLog, type Log } from './log.js'
+import type { Log } from './log.js'
 import { addon, type NativeManager } from './native.js'
-import { checkIsObject, resolveOptions, type ResolvedOptions, type TicketKeysOptions } from './options.js'
-import { Problems } from './problems.js'
+import type { ResolvedOptions } from './options.js'
 import { Ring, SharedRing, type KeyStatus } from './ring.js'
 import { SharedSource } from './sources/shared.js'
 import { readCounters, type TicketStats } from './stats.js'
@@ -193,26 +192,7 @@ function openManager (handle: number): NativeManager {
   return native
 }
 
-/** Options of `createTicketKeys` that the plugin does not have. */
-export interface ManagerOptions extends TicketKeysOptions {
-  /** where messages go; Node.js warnings if left out */
-  log?: Log
-}
-
-/**
- * Makes a manager for servers without Fastify; `attach` them. Options not given come from the environment (`TICKET_KEYS_*`). Rejects
- * with FST_TICKET_KEYS_OPTIONS, which names every wrong option, or with what the source has to say.
- */
-export async function createTicketKeys (options: ManagerOptions = {}): Promise<TicketKeys> {
-  const problems = new Problems()
-  const { log = processLog, ...rest } = checkIsObject(options, problems)
-  if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
-  const resolved = resolveOptions(rest, problems)
-  for (const warning of resolved.warnings) log.warn(warning)
-  return await startTicketKeys(resolved, log)
-}
-
-/** @internal The same with options that were checked, and for tests with another clock. */
+/** @internal A manager with options that were checked; in tests with another clock. */
 export async function startTicketKeys (resolved: ResolvedOptions, log: Log, clock = new Clock()): Promise<TicketKeys> {
   return await new TicketKeys(resolved, clock, log).start()
 }

@@ -126,7 +126,7 @@ export function resolveOptions (given: TicketKeysOptions, problems = new Problem
     rotationInterval,
     ...metrics,
     requireTls,
-    warnings: [...environment.warnings, ...withoutEffect(inCode, source)]
+    warnings: [...environment.warnings, ...withoutEffect(inCode, source), ...inSeconds(options.ticketLifetime, ticketLifetime, check.name('ticketLifetime'))]
   }
 }
 
@@ -135,6 +135,11 @@ function withoutEffect (given: TicketKeysOptions, source: KeySource | undefined)
   const owners = ['rotationInterval', 'ticketLifetime', 'maxSessionAge', 'ticketsPerHandshake', 'tls12Tickets', 'sessionIdContext', 'bindServerName', 'resumeSniCallback']
   const names = source instanceof SharedSource ? owners.filter((name) => Object.hasOwn(given, name)) : []
   return names.length === 0 ? [] : [`${names.join(', ')} of a manager with the source 'shared' has no effect: those of the ring's owner hold`]
+}
+
+/** Other servers have this in seconds. */
+function inSeconds (given: Duration, milliseconds: number, name: string): string[] {
+  return Number.isNaN(Number(given)) || milliseconds >= 60_000 ? [] : [`${name} is less than a minute: a number without a unit is milliseconds`]
 }
 
 /** The options that were given; none, with the reason noted, where that is not an object. */

@@ -2,7 +2,7 @@ import type { Server } from 'node:net'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { isTlsServer } from './tls-server.js'
-import { NotTlsError } from './errors.js'
+import { NotTlsError, OptionsError } from './errors.js'
 import { startTicketKeys, type TicketKeys } from './manager.js'
 import { resolveOptions, type TicketKeysOptions } from './options.js'
 import { addRoutes } from './routes.js'
@@ -20,6 +20,7 @@ declare module 'fastify' {
 }
 
 const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, options) => {
+  if (fastify.hasRequestDecorator('tlsSession')) throw new OptionsError('the plugin is registered already, and manages this server')
   const resolved = resolveOptions(optionsOf(options))
   for (const warning of resolved.warnings) fastify.log.warn(warning)
   fastify.decorateRequest('tlsSession', { getter (this: FastifyRequest) { return tlsSession(this.raw.socket) } })

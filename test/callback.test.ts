@@ -239,9 +239,13 @@ t.test('it says whether the callback was set', async (t) => {
   const { server } = await plainHttps()
   t.equal(setTicketKeyCallback(server, callback), true)
   for (const wrong of [undefined, null, {}, 'callback']) {
-    t.throws(() => setTicketKeyCallback(server, wrong as never), { name: 'TypeError', message: /callback must be a function/ })
-    t.throws(() => setTicketKeyCallback(server, callback, { onError: wrong ?? 1 } as never), { name: 'TypeError', message: /onError must be a function/ })
+    t.throws(() => setTicketKeyCallback(server, wrong as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /callback must be a function/ })
+    t.throws(() => setTicketKeyCallback(server, callback, { onError: wrong ?? 1 } as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /onError must be a function/ })
   }
+  for (const wrong of [null, 5]) {
+    t.throws(() => setTicketKeyCallback(server, callback, wrong as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /the options must be an object/ })
+  }
+  t.throws(() => setTicketKeyCallback(server, 5 as never, { onErr: 1 } as never), { message: /the ticket key callback must be a function; onErr is not an option/ })
 })
 
 t.test('without onError a Node.js warning tells of what went wrong, after the handshake step', async (t) => {

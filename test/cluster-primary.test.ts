@@ -7,7 +7,7 @@ import type { TicketKeysStatus } from '../lib/manager.js'
 /** A cluster whose primary says, by what it hands down, that it or another process shares keys, and shares none. */
 const promise = (pid: string): string => `
 import cluster from 'node:cluster'
-import { createTicketKeys } from '../../lib/manager.js'
+import { createTicketKeys } from '../../lib/create.js'
 import { complaints, drive, serve } from '../helpers/cluster-program.js'
 import { LogBook } from '../helpers/managed.js'
 
@@ -34,7 +34,7 @@ t.test('a primary that has promised keys and does not answer is an error; anothe
 /** A primary that cuts the channel when it is asked for keys, and a worker that says what came of it. */
 const DESERTED = `
 import cluster from 'node:cluster'
-import { createTicketKeys } from '../../lib/manager.js'
+import { createTicketKeys } from '../../lib/create.js'
 
 if (cluster.isPrimary) {
   process.env.FASTIFY_TICKET_KEYS_PRIMARY = String(process.pid)

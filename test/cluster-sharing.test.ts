@@ -11,7 +11,7 @@ import type { TicketStats } from '../lib/stats.js'
 const program = (primary: string, worker = '{}'): string => `
 import cluster from 'node:cluster'
 import { shareTicketKeys } from '../../lib/cluster.js'
-import { createTicketKeys } from '../../lib/manager.js'
+import { createTicketKeys } from '../../lib/create.js'
 import { complaints, drive, serve } from '../helpers/cluster-program.js'
 import { LogBook } from '../helpers/managed.js'
 

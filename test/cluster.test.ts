@@ -11,7 +11,7 @@ const WORKERS = 4
 const MANAGED = `
 import cluster from 'node:cluster'
 import { shareTicketKeys } from '../../lib/cluster.js'
-import { createTicketKeys } from '../../lib/manager.js'
+import { createTicketKeys } from '../../lib/create.js'
 import { drive, serve } from '../helpers/cluster-program.js'
 
 const options = { rotationInterval: '1s', ticketLifetime: '1m' }

@@ -3,15 +3,20 @@ import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import { Counter, Registry } from 'prom-client'
 import t, { type Test } from 'tap'
-import ticketKeys from '../lib/index.js'
+import ticketKeys, { createTicketKeys } from '../lib/index.js'
+import { registerMetrics } from '../lib/metrics.js'
 import { REASONS } from '../lib/native.js'
 import type { TicketKeysOptions } from '../lib/options.js'
 import { makeApp, startApp } from './helpers/app.js'
 import { connect, PROTOCOLS } from './helpers/client.js'
+import { LogBook, manage } from './helpers/managed.js'
 import { parseMetrics, value } from './helpers/metrics.js'
+import { closeAll, plainHttps } from './helpers/server.js'
 
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
 const OPENMETRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
+
+t.teardown(closeAll)
 
 /** An app that was not asked to listen, with the plugin. */
 async function makeWith (t: Test, options: TicketKeysOptions, before?: (app: Awaited<ReturnType<typeof makeApp>>['app']) => void): ReturnType<typeof makeApp> {
@@ -22,7 +27,7 @@ async function makeWith (t: Test, options: TicketKeysOptions, before?: (app: Awa
   return made
 }
 
-/** Every series of the design that has no key's id in it. */
+/** Every series of the design, and tls_ticket_keys_stale, but for those that have a key's id in them. */
 function seriesOfDesign (source: string): string[] {
   const buckets = [1, 10, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400, 604800, '+Inf']
   return [
@@ -37,6 +42,7 @@ function seriesOfDesign (source: string): string[] {
     'tls_ticket_age_seconds_sum',
     'tls_ticket_age_seconds_count',
     ...['next', 'current', 'previous'].map((state) => `tls_ticket_keys{state="${state}"}`),
+    'tls_ticket_keys_stale',
     'tls_ticket_current_key_age_seconds',
     'tls_ticket_next_rotation_timestamp_seconds',
     'tls_ticket_key_rotations_total',
@@ -71,6 +77,37 @@ t.test('what has no value has no series: a list of keys does not say when it cha
   const page = parseMetrics((await app.inject('/metrics')).body)
   t.same(seriesOfDesign('static').filter((series) => !page.has(series)), ['tls_ticket_next_rotation_timestamp_seconds'])
   t.same(['next', 'current', 'previous'].map((state) => value(page, 'tls_ticket_keys', { state })), [0, 1, 1])
+})
+
+t.test('keys that are stale are a metric, whether they go on issuing or not', async (t) => {
+  const { keys, clock } = await manage(t, { source: { type: 'static', keys: [randomBytes(80)] }, rotationInterval: '1h' })
+  const register = new Registry()
+  registerMetrics(keys, register)
+  const seen = async (): Promise<number[]> => {
+    const page = parseMetrics(await register.metrics())
+    return [value(page, 'tls_ticket_keys_stale'), value(page, 'tls_ticket_keys', { state: 'current' })]
+  }
+  t.same(await seen(), [0, 1])
+  clock.step(2 * 3_600_000 + 1)
+  t.same(await seen(), [1, 1])
+  await keys.close()
+  t.same(await seen(), [1, 0])
+})
+
+t.test('without Fastify the metrics go into a registry that is given, and only there', async (t) => {
+  const log = new LogBook()
+  const register = new Registry()
+  const keys = await createTicketKeys({ environment: false, log, metrics: { register } })
+  t.teardown(() => keys.close())
+  const { server, port } = await plainHttps()
+  keys.attach(server)
+  await connect({ port })
+  t.equal(value(parseMetrics(await register.metrics()), 'tls_handshakes_total', { protocol: 'TLSv1.3', resumed: 'false' }), 1)
+  t.same(log.of('warn'), [])
+  await t.rejects(createTicketKeys({ environment: false, log, metrics: { register } }), /tls_ticket_issued_total has already been registered/)
+  const other = await createTicketKeys({ environment: false, log, metrics: '/metrics' })
+  await other.close()
+  t.same(log.of('warn'), ["metrics has no effect here but for metrics.register: routes are the Fastify plugin's"])
 })
 
 t.test('promtool check metrics accepts the page, before and after there was something to count', async (t) => {

@@ -103,6 +103,9 @@ t.test('durations', async (t) => {
     resolveOptions({ environment: false, ticketLifetime, maxSessionAge: '7d' }).policy.ticketLifetime)
   t.same(lifetimes, Array<number>(4).fill(604_800_000))
   t.equal(resolveOptions({ environment: false, ticketLifetime: '1.5s' }).policy.ticketLifetime, 1500)
+  const seconds = ['ticketLifetime is less than a minute: a number without a unit is milliseconds']
+  for (const ticketLifetime of [7200, '7200']) t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, seconds)
+  for (const ticketLifetime of ['7200ms', '7200s', 7_200_000]) t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, [])
 })
 
 t.test('lifetimes that contradict each other', async (t) => {
@@ -138,9 +141,9 @@ t.test('metrics', async (t) => {
 })
 
 t.test('sources', async (t) => {
-  const types = "'memory', 'static', 'secret', 'file', 'directory', 'shared' or an object with the KeySource interface"
-  for (const value of [null, 'memory', 1, true]) t.same(faultsOf(errorOf({ source: value })), [`source must be ${types}`])
-  for (const value of [{}, { type: 'Memory' }, { type: null }, { type: 'toString' }, [], { type: '__proto__' }]) t.same(faultsOf(errorOf({ source: value })), [`source.type must be ${types}`])
+  const types = "'memory', 'static', 'secret', 'file', 'directory' or 'shared'"
+  for (const value of [null, 'memory', 1, true]) t.same(faultsOf(errorOf({ source: value })), [`source must be an object whose type is ${types}, or one with a load function (KeySource)`])
+  for (const value of [{}, { type: 'Memory' }, { type: null }, { type: 'toString' }, [], { type: '__proto__' }]) t.same(faultsOf(errorOf({ source: value })), [`source.type must be ${types}, or the object needs a load function (KeySource)`])
   for (const value of [{ load: 1, type: 'own' }, { load () {} }, { load () {}, type: 1 }]) t.same(faultsOf(errorOf({ source: value })), ['source must have a type (a string) and a load function'])
   t.same(faultsOf(errorOf({ source: { type: 'memory', keys: [] } })), ["source.keys is not an option of the source 'memory'"])
   for (const type of ['file', 'directory']) {

@@ -108,11 +108,11 @@ t.test('registered twice it is an error, which leaves the first registration alo
   await app.register(ticketKeys, options)
   const { ticketKeys: first, server } = app
   const { setSecureContext } = server
-  await t.rejects(async () => await app.register(ticketKeys, options), { code: 'FST_ERR_DEC_ALREADY_PRESENT', message: /tlsSession/ })
+  await t.rejects(async () => await app.register(ticketKeys, options), { code: 'FST_TICKET_KEYS_OPTIONS', message: /registered already/ })
   t.equal(app.ticketKeys, first)
   t.equal(server.setSecureContext, setSecureContext)
   t.match(first.status(), { servers: 1, stale: false })
-  await t.rejects(async () => await app.ready(), { code: 'FST_ERR_DEC_ALREADY_PRESENT' }, 'Fastify does not start after an error of a plugin')
+  await t.rejects(async () => await app.ready(), { code: 'FST_TICKET_KEYS_OPTIONS' }, 'Fastify does not start after an error of a plugin')
   await app.close()
   t.match(first.status(), { servers: 0, stale: true })
 })

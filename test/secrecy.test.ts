@@ -318,7 +318,7 @@ t.test("buffers of a source are zeroed: keys that are taken, keys that have expi
 /** Says how keys are held, and what was warned of, in a process that nothing but its limits keeps from locking memory. */
 const HOLDER = `
   import { shareTicketKeys } from '../../lib/cluster.js'
-  import { createTicketKeys } from '../../lib/manager.js'
+  import { createTicketKeys } from '../../lib/create.js'
   import { connect } from '../helpers/client.js'
   import { LogBook } from '../helpers/managed.js'
   import { closeAll, plainHttps } from '../helpers/server.js'

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, chmodSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, renameSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { serializeKeys } from '../lib/keys/formats/index.js'
@@ -55,10 +55,29 @@ t.test('a bad file: the last good keys stay at work, the error is said once, cou
   writeKeys(path, [next, { ...good, ...ACCEPTS }], 'json')
   await until(() => keys.status().current === idOf(next), PATIENCE)
   t.equal(keys.status().lastError, null)
+  t.equal(log.of('info').filter((message) => message === "source 'file': the keys can be loaded again").length, 1)
   await client.connect()
   t.match(client, { full: 1, resumed: 2, failed: 0 })
   t.match(keys.stats().reloads, { success: 1, error: errors.length })
   t.notMatch(JSON.stringify(log.lines), good.aesKey.toString('base64').slice(0, 12), 'no key in the log')
+})
+
+t.test('a file that is gone and comes back as it was: that it is back is said, counted and told, once', async (t) => {
+  const path = join(t.testdir(), 'tickets.json')
+  const good = [randomKey()]
+  writeKeys(path, good, 'json')
+  const { keys, log } = await manage(t, { source: new FileSource(path, undefined, false, { pollInterval: 50, settling: 0 }) })
+  const results: string[] = []
+  keys.on('reload', ({ result }) => { results.push(result) })
+  renameSync(path, `${path}.away`)
+  await until(() => keys.stats().reloads.error > 0, PATIENCE)
+  renameSync(`${path}.away`, path)
+  await until(() => keys.status().lastError === null, PATIENCE)
+  const read = keys.status().lastReload as number
+  await until(() => (keys.status().lastReload as number) > read, PATIENCE)
+  t.same(results, ['unchanged'])
+  t.match(keys.stats().reloads, { success: 0, unchanged: 1 })
+  t.same(log.of('info'), ["source 'file': the keys can be loaded again"])
 })
 
 t.test('a directory is taken whole or not at all', async (t) => {

@@ -1,4 +1,5 @@
 import cluster from 'node:cluster'
+import { existsSync } from 'node:fs'
 import { weakKeys } from '../keys/check.js'
 import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
 import { MAX_KEYS } from '../keys/key.js'
@@ -27,7 +28,7 @@ export interface SourceSettings {
   tls12Tickets: boolean
 }
 
-const TYPES = "'memory', 'static', 'secret', 'file', 'directory', 'shared' or an object with the KeySource interface"
+const TYPES = "'memory', 'static', 'secret', 'file', 'directory' or 'shared'"
 
 /** The members that each type takes. */
 const MEMBERS: Record<SourceOption['type'], readonly string[]> = {
@@ -45,12 +46,12 @@ type NameOf = (option: string) => string
 /** Makes the source that an option names; `undefined`, with the reasons noted, where it is wrong. */
 export function makeSource (option: SourceOption | KeySource, settings: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
   if (typeof option !== 'object' || option === null) {
-    problems.add(name('source'), `must be ${TYPES}`)
+    problems.add(name('source'), `must be an object whose type is ${TYPES}, or one with a load function (KeySource)`)
     return undefined
   }
   if ('load' in option) return checkCustom(option, name, problems)
   if (!Object.hasOwn(MEMBERS, option.type)) {
-    problems.add(name('source.type'), `must be ${TYPES}`)
+    problems.add(name('source.type'), `must be ${TYPES}, or the object needs a load function (KeySource)`)
     return undefined
   }
   for (const member of Object.keys(option)) {
@@ -131,7 +132,7 @@ function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previo
   const copies = secrets.map((value) => typeof value === 'string' || Buffer.isBuffer(value) ? Buffer.from(value) : undefined)
   let right = true
   copies.forEach((copy, index) => {
-    const problem = secretProblem(copy, copies.slice(0, index))
+    const problem = isPath(secrets[index]) ? 'is the path of a file: what is in it is the secret' : secretProblem(copy, copies.slice(0, index))
     if (problem === undefined) return
     right = false
     problems.add(name(index === 0 ? 'source.secret' : `source.previousSecrets[${index - 1}]`), problem)
@@ -139,6 +140,11 @@ function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previo
   for (const copy of copies) copy?.fill(0)
   if (!fits(secrets.length, settings, name, problems) || !right) return undefined
   return new SecretSource(secrets as Array<string | Buffer>, settings)
+}
+
+/** A likely mistake, and one that nothing else would notice: keys that anyone can compute who knows where the secret lies. */
+function isPath (secret: unknown): boolean {
+  return typeof secret === 'string' && secret.includes('/') && existsSync(secret)
 }
 
 function secretProblem (secret: Buffer | undefined, others: Array<Buffer | undefined>): string | undefined {

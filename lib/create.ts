@@ -1,0 +1,33 @@
+import { isLog, processLog, type Log } from './log.js'
+import { startTicketKeys, type TicketKeys } from './manager.js'
+import { registerMetrics } from './metrics.js'
+import { checkIsObject, resolveOptions, type TicketKeysOptions } from './options.js'
+import { Problems } from './problems.js'
+
+/** Options of `createTicketKeys` that the plugin does not have. Of `metrics` only `register` has an effect: there are no routes without Fastify. */
+export interface ManagerOptions extends TicketKeysOptions {
+  /** where messages go; Node.js warnings if left out */
+  log?: Log
+}
+
+/**
+ * Makes a manager for servers without Fastify; `attach` them. Options not given come from the environment (`TICKET_KEYS_*`). Rejects
+ * with FST_TICKET_KEYS_OPTIONS, which names every wrong option, or with what the source has to say.
+ */
+export async function createTicketKeys (options: ManagerOptions = {}): Promise<TicketKeys> {
+  const problems = new Problems()
+  const { log = processLog, ...rest } = checkIsObject(options, problems)
+  if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
+  const resolved = resolveOptions(rest, problems)
+  const { register, ...routes } = resolved.metrics ?? {}
+  if (rest.metrics !== undefined && Object.keys(routes).length > 0) log.warn('metrics has no effect here but for metrics.register: routes are the Fastify plugin\'s')
+  for (const warning of resolved.warnings) log.warn(warning)
+  const manager = await startTicketKeys(resolved, log)
+  try {
+    if (register !== undefined) registerMetrics(manager, register)
+  } catch (error) {
+    await manager.close()
+    throw error
+  }
+  return manager
+}
