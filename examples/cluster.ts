@@ -24,9 +24,11 @@ async function startPrimary (): Promise<void> {
   // Before the first fork: every worker then has the keys before it listens.
   shareTicketKeys()
   for (let i = 0; i < WORKERS; i++) cluster.fork()
-  cluster.on('exit', (worker) => {
-    // Its sessions resume in any other worker, and in the new one.
-    if (!worker.exitedAfterDisconnect) cluster.fork()
+  const listened = new Set<number>()
+  cluster.on('listening', ({ id }) => { listened.add(id) })
+  cluster.on('exit', ({ id, exitedAfterDisconnect }) => {
+    // Its sessions resume in any other worker, and in the new one. For one that never came to listen, a new one would not either.
+    if (!exitedAfterDisconnect && listened.has(id)) cluster.fork()
   })
 
   const metrics = createServer((_request, response) => {

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 output=$(mktemp)
 PORT=0 METRICS_PORT=0 setsid npm start >"$output" 2>&1 &
 server=$!
-trap 'kill -- -"$server" 2>/dev/null || true; rm -f "$output" /tmp/ticket12.pem /tmp/ticket13.pem' EXIT
+trap 'kill -- -"$server" 2>/dev/null || true; rm -f "$output"' EXIT
 
 for _ in $(seq 300); do
   grep -q 'Stop with' "$output" && break

@@ -413,6 +413,8 @@ t.test('files are written whole or not at all', async (t) => {
   await t.rejects(replaceFile(join(dir, 'taken'), Buffer.from('x')), { code: 'EISDIR' })
   await t.rejects(writeNewFile(join(dir, 'wrong'), undefined as unknown as Buffer), TypeError)
   await t.rejects(writeNewFile(join(dir, 'directory/'), Buffer.from('x')), { code: 'ENOENT' })
+  const nowhere = join(dir, 'none', 'x')
+  await t.rejects(writeNewFile(nowhere, Buffer.from('x')), { code: 'FST_TICKET_KEYS_SOURCE', message: `ticket keys: ${nowhere} can't be written: its directory gives ENOENT` })
   t.same(readdirSync(dir).sort(), ['new', 'taken'], 'no temporary file stays')
 
   const [fresh, old] = ['fresh', 'old'].map((name) => join(dir, `.${name}.77.0123456789abcdef.tmp`)) as [string, string]

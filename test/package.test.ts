@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -16,15 +16,20 @@ function tool (name: string): string {
   return join(ROOT, 'node_modules/.bin', name)
 }
 
-t.test('the package holds what runs, its types, what builds the addon, and nothing else', async (t) => {
+t.test('the package holds what runs, its types, what builds the addon, what README links to, and nothing else', async (t) => {
   const library = sources('lib').flatMap((path) => {
     const made = path.replace('lib/', 'dist/').replace(/\.ts$/, '')
     // Nobody imports the command line.
     return made.startsWith('dist/cli/') ? [`${made}.js`] : [`${made}.js`, `${made}.d.ts`]
   })
   const native = readdirSync(join(ROOT, 'native')).filter((name) => /\.(cc|h)$/.test(name)).map((name) => `native/${name}`)
-  const texts = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'binding.gyp', 'package.json']
+  const texts = [...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`), ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'binding.gyp', 'package.json']
   t.strictSame(paths.filter((path) => !BINARY.test(path)).sort(), [...library, ...native, ...texts].sort())
+})
+
+t.test('the command can be executed as it was built', async (t) => {
+  // npx makes it so once, and not again after the next build.
+  t.equal(statSync(join(ROOT, 'dist/cli/index.js')).mode & 0o111, 0o111)
 })
 
 t.test('all that binding.gyp compiles is in the package', async (t) => {

@@ -18,7 +18,7 @@ const KEPT_MODE = 0o664
  * Makes a file, readable by its owner only, that is there whole or not at all, whatever happens in
  * between.
  *
- * @throws SourceError if there is a file of that name
+ * @throws SourceError if there is a file of that name, or none can be made in its directory
  */
 export async function writeNewFile (path: string, data: Buffer, like?: Stats): Promise<void> {
   const temporary = await writeTemporary(path, data, like)
@@ -59,7 +59,12 @@ export async function removeLeftBehind (directory: string, now = Date.now()): Pr
 /** @param like a file whose owner and mode the new one gets */
 async function writeTemporary (path: string, data: Buffer, like: Stats | undefined): Promise<string> {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(8).toString('hex')}.tmp`)
-  const handle = await open(temporary, 'wx', 0o600)
+  const handle = await open(temporary, 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
+    // Not its message, which names the temporary file.
+    const error = new SourceError(`${path} can't be written: its directory gives ${cause.code}`)
+    error.cause = cause
+    throw error
+  })
   try {
     await handle.writeFile(data)
     if (like !== undefined) {
