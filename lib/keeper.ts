@@ -3,9 +3,10 @@ import { ClosedError, RotateError } from './errors.js'
 import type { Log } from './log.js'
 import type { Ring } from './ring.js'
 import { Rotations, type Rotation } from './rotations.js'
-import { eraseKeys } from './secret.js'
+import { checkGiven, eraseGiven, errorOf } from './sources/given.js'
 import type { KeySource, SourceKeys } from './sources/source.js'
 import type { ReloadResult } from './stats.js'
+import { Turns } from './turns.js'
 
 /** The clock may be set at any time, and nothing says so: it is looked at this often at least, ms. */
 const LONGEST_WAIT = 10_000
@@ -40,7 +41,7 @@ export class Keeper {
   #wasStale = false
   #refreshAt = Infinity
   #retryAfter = FIRST_RETRY
-  #running: Promise<unknown> | null = null
+  readonly #turns = new Turns()
   #loadWaits = false
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -74,35 +75,37 @@ export class Keeper {
 
   /** Looks at the clock: counts rotations, erases what has expired, asks the source for more. Returns the time. */
   tick (loadNow = false): number {
-    const { now, back } = this.rotations.observe()
-    if (this.#closed) return now
-    this.#ring.dropExpired(now)
-    if ((loadNow || back || now >= this.#refreshAt) && this.#running === null) this.#refresh(now)
-    // Whoever was told of something may have closed this, and may do so below.
-    if (this.#closed) return now
-    this.#schedule(now)
-    this.#noticeStale(now)
-    return now
+    try {
+      const { now, back } = this.rotations.observe()
+      if (this.#closed) return now
+      this.#ring.dropExpired(now)
+      if ((loadNow || back || now >= this.#refreshAt) && !this.#turns.busy) this.#refresh(now)
+      if (!this.#closed) this.#noticeStale(now)
+      return now
+    } finally {
+      // Whoever was told of something may have closed this; and what a listener throws must not stop the clock.
+      if (!this.#closed) this.#schedule(this.#clock.now())
+    }
   }
 
   /** Loads again and counts it. Rejects with what the source threw. */
   async reload (): Promise<'success' | 'unchanged'> {
-    while (this.#running !== null) await this.#running
-    if (this.#closed) throw new ClosedError('the manager is closed')
-    return await this.#track(this.#load(true))
+    return await this.#turns.take(async () => {
+      if (this.#closed) throw new ClosedError('the manager is closed')
+      return await this.#load(true)
+    })
   }
 
   async rotate (): Promise<void> {
-    while (this.#running !== null) await this.#running
     const { source } = this
     if (source.rotate === undefined) {
       throw new RotateError(`the source '${source.type}' does not make its own keys: rotate them where they come from`)
     }
-    await this.#track((async () => {
+    await this.#turns.take(async () => {
       this.tick()
       await source.rotate?.(this.#clock.now())
       await this.#load(false)
-    })())
+    })
   }
 
   /** Why the keys are not as they should be; `null` if they are. */
@@ -120,6 +123,10 @@ export class Keeper {
     await this.source.close?.()
   }
 
+  get #where (): string {
+    return `source '${this.source.type}'`
+  }
+
   get #pollInterval (): number {
     return this.source.pollInterval ?? Infinity
   }
@@ -131,12 +138,12 @@ export class Keeper {
     try {
       // A source that answers at once is answered at once: the next handshake finds the key.
       result = this.source.load(now)
-    } catch (error) {
-      this.#failed(error as Error)
+    } catch (thrown) {
+      this.#failed(thrown)
       return
     }
-    if (result instanceof Promise) this.#track(this.#finish(result, false)).catch(() => {})
-    else this.#finishNow(result, false)
+    if ('then' in Object(result)) this.#turns.take(() => this.#finish(Promise.resolve(result), false)).catch(() => {})
+    else this.#finishNow(result as SourceKeys | null, false)
   }
 
   /** For a source that has seen something change; like a poll, it is worth counting only if there was something. */
@@ -144,12 +151,10 @@ export class Keeper {
     // A load that waits for its turn will see this change too.
     if (this.#loadWaits || this.#closed) return
     this.#loadWaits = true
-    const load = async (): Promise<void> => {
-      while (this.#running !== null) await this.#running
+    this.#turns.take(async () => {
       this.#loadWaits = false
-      if (!this.#closed) await this.#track(this.#load(false))
-    }
-    load().catch(() => {})
+      if (!this.#closed) await this.#load(false)
+    }).catch(() => {})
   }
 
   async #load (counted: boolean): Promise<'success' | 'unchanged'> {
@@ -160,9 +165,8 @@ export class Keeper {
     let keys: SourceKeys | null
     try {
       keys = await loading
-    } catch (error) {
-      this.#failed(error as Error)
-      throw error
+    } catch (thrown) {
+      throw this.#failed(thrown)
     }
     const error = this.#finishNow(keys, counted)
     if (error !== null) throw error
@@ -173,18 +177,17 @@ export class Keeper {
     const { now } = this.rotations.observe()
     if (this.#closed) {
       // While they were on their way.
-      if (keys !== null) eraseKeys(keys.keys)
+      eraseGiven(keys)
       return null
     }
     try {
       if (keys !== null) this.#apply(keys, now)
-    } catch (error) {
-      this.#failed(error as Error)
-      return error as Error
+    } catch (thrown) {
+      return this.#failed(thrown)
     }
     const result = keys === null ? 'unchanged' : 'success'
     const recovered = this.lastError !== null
-    if (recovered) this.#log.info(`source '${this.source.type}': the keys can be loaded again`)
+    if (recovered) this.#log.info(`${this.#where}: the keys can be loaded again`)
     this.lastReload = this.#clock.now()
     this.lastError = null
     this.#retryAfter = FIRST_RETRY
@@ -199,7 +202,8 @@ export class Keeper {
   }
 
   #apply (keys: SourceKeys, now: number): void {
-    this.#ring.replace(keys, now, `source '${this.source.type}'`)
+    checkGiven(keys, this.#where)
+    this.#ring.replace(keys, now, this.#where)
     this.#loadedAt = now
     this.#timed = keys.timed
     const { refreshAt = Infinity } = keys
@@ -207,8 +211,9 @@ export class Keeper {
     for (const warning of keys.warnings ?? []) this.#log.warn(warning)
   }
 
-  #failed (error: Error): void {
-    if (this.#closed) return
+  #failed (thrown: unknown): Error {
+    const error = errorOf(thrown, this.#where)
+    if (this.#closed) return error
     // Every try is counted; what went wrong is said once.
     if (this.lastError !== error.message) this.#log.error(`${error.message}; the last good keys stay`)
     this.lastError = error.message
@@ -218,6 +223,7 @@ export class Keeper {
     this.#retryAfter = Math.min(this.#retryAfter * 2, LAST_RETRY)
     this.#schedule(now)
     this.#events.reloadError?.(error)
+    return error
   }
 
   #noticeStale (now: number): void {
@@ -227,12 +233,6 @@ export class Keeper {
       this.#events.stale?.({ reason })
     }
     this.#wasStale = reason !== null
-  }
-
-  async #track<Result> (work: Promise<Result>): Promise<Result> {
-    const running = work.catch(() => {}).finally(() => { if (this.#running === running) this.#running = null })
-    this.#running = running
-    return await work
   }
 
   #schedule (now: number): void {

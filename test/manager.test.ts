@@ -9,7 +9,7 @@ import { connect, PROTOCOLS, ReusingClient, SingleUseClient, type ConnectOptions
 import { idOf, issuerAt, randomKey } from './helpers/keys.js'
 import { full, Ledger, resumed } from './helpers/ledger.js'
 import { manage, serve, type Managed } from './helpers/managed.js'
-import { until } from './helpers/process.js'
+import { runModule, until } from './helpers/process.js'
 import { closeAll, plainHttps, type PlainServer } from './helpers/server.js'
 
 t.teardown(closeAll)
@@ -195,6 +195,18 @@ t.test('a rotation that nobody looks at is noticed by itself', async (t) => {
   t.equal(keys.status().current, event.current)
   // After issuing for a second and accepting for another, the first key is erased.
   await until(() => !keys.status().keys.some(({ id }) => id === current), 20_000)
+})
+
+t.test('a listener that throws is the application\'s to hear of, and stops no timer', async (t) => {
+  const running = runModule(`
+    import { createTicketKeys } from '../../lib/create.js'
+    process.on('uncaughtException', ({ message }) => { process.send(message) })
+    const keys = await createTicketKeys({ environment: false, rotationInterval: 1000, ticketLifetime: '1m' })
+    keys.on('rotation', () => { throw new Error('listener') })
+    setInterval(() => {}, 1000)
+  `)
+  t.teardown(running.stop)
+  for (let rotation = 0; rotation < 3; rotation++) t.equal(await running.next(), 'listener')
 })
 
 t.test('a manager without a log speaks through Node.js warnings', async (t) => {

@@ -264,6 +264,51 @@ t.test('what is not a key source is refused', async (t) => {
   }
 })
 
+t.test('what a source gives is looked at: the first thing that is wrong is named, no bytes stay, and the last good keys do', async (t) => {
+  const wrong: Array<[given: unknown, problem: string]> = [
+    [undefined, 'neither keys nor null'],
+    [5, 'neither keys nor null'],
+    [{}, 'keys that are no array'],
+    [{ keys: new Set(), timed: true }, 'keys that are no array'],
+    [{ keys: [null], timed: true }, 'keys[0] that is no object'],
+    [{ keys: [randomKey(), 'key'], timed: true }, 'keys[1] that is no object'],
+    [{ keys: [{ ...randomKey(), name: 'x'.repeat(16) }], timed: true }, 'keys[0] whose name is no Buffer'],
+    [{ keys: [{ ...randomKey(), aesKey: new Uint8Array(32) }], timed: true }, 'keys[0] whose aesKey or hmacKey is no Buffer'],
+    [{ keys: [{ ...randomKey(), notBefore: NaN }], timed: true }, 'keys[0] whose notBefore, issueUntil or acceptUntil is no number of milliseconds'],
+    [{ keys: [{ ...randomKey(), issueUntil: '5' }], timed: true }, 'keys[0] whose notBefore, issueUntil or acceptUntil is no number of milliseconds'],
+    [{ keys: [{ ...randomKey(), acceptUntil: undefined }], timed: true }, 'keys[0] whose notBefore, issueUntil or acceptUntil is no number of milliseconds'],
+    [{ keys: [{ ...randomKey(), notBefore: 2, issueUntil: 1 }], timed: true }, 'keys[0] whose notBefore, issueUntil and acceptUntil are not in that order'],
+    [{ keys: [{ ...randomKey(), acceptUntil: -1 }], timed: true }, 'keys[0] whose notBefore, issueUntil and acceptUntil are not in that order'],
+    [{ keys: [randomKey()] }, 'a timed that is neither true nor false'],
+    [{ keys: [randomKey()], timed: true, refreshAt: NaN }, 'a refreshAt that is no number of milliseconds'],
+    [{ keys: [randomKey()], timed: true, warnings: 'one' }, 'warnings that are no array of strings'],
+    [{ keys: [randomKey()], timed: true, warnings: [1] }, 'warnings that are no array of strings']
+  ]
+  const source = new Script(oneKey)
+  const { keys } = await manage(t, { source })
+  const { current } = keys.status()
+  for (const [given, problem] of wrong) {
+    source.answer = () => given as SourceKeys
+    await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: `ticket keys: source 'script' gave ${problem}` })
+    const left = (given as { keys?: unknown } | undefined)?.keys
+    if (!Array.isArray(left)) continue
+    const halves = left.flatMap((key: Record<string, unknown> | null) => [key?.['aesKey'], key?.['hmacKey']]).filter((half) => Buffer.isBuffer(half))
+    t.ok(halves.every((half) => half.every((byte) => byte === 0)), 'erased')
+  }
+  t.equal(keys.status().current, current)
+  t.equal(keys.stats().reloads.error, wrong.length)
+})
+
+t.test('what a source throws need not be an Error', async (t) => {
+  const source = new Script(oneKey)
+  const { keys, log } = await manage(t, { source })
+  for (const thrown of ['text', undefined]) {
+    source.answer = () => { throw thrown }
+    await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: "ticket keys: source 'script' threw what is no Error" })
+  }
+  t.same(log.of('error'), ["ticket keys: source 'script' threw what is no Error; the last good keys stay"])
+})
+
 t.test('static keys with times keep to them, the others to their place', async (t) => {
   const now = Date.now()
   const [placed, next, old] = [randomKey(), randomKey(), randomKey()]
