@@ -25,7 +25,7 @@ tests:
     input_series:
       - { series: 'tls_ticket_keys_stale{job="a", instance="good"}', values: '0x60' }
       - { series: 'tls_ticket_keys_stale{job="a", instance="bad"}', values: '0x5 1x60' }
-      - { series: 'tls_ticket_key_reloads_total{job="a", instance="good", source="file", result="error"}', values: '0 1 2x60' }
+      - { series: 'tls_ticket_key_reloads_total{job="a", instance="good", source="file", result="error"}', values: '0x10 1 2 3 4 5 6x60' }
       - { series: 'tls_ticket_key_reloads_total{job="a", instance="bad", source="file", result="error"}', values: '0+1x60' }
       - { series: 'tls_ticket_resumed_total{job="a", protocol="TLSv1.3"}', values: '0+100x60' }
       - { series: 'tls_ticket_rejected_total{job="a", protocol="TLSv1.3", reason="unknown_key"}', values: '0+1x60' }
