@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 versions=("$@")
-[ ${#versions[@]} -gt 0 ] || versions=(22 24 26)
+[ ${#versions[@]} -gt 0 ] || versions=(20.19.0 22 24 26)
 
 # No handshake, no addon of their own, or other programs that are the same on every version.
 excluded='^test/(cli-.*|docs.*|environment|formats|helpers|package|package-types|package-from-source|probe.*|sources-.*)\.test\.ts$'

@@ -12,6 +12,7 @@ import type { Protocol } from './helpers/client.js'
 import { sendHello } from './helpers/hello.js'
 import type { Hello, Reply } from './helpers/hello.js'
 import { serve } from './helpers/managed.js'
+import { EXTENDED_MASTER_SECRET_ALERT } from './helpers/openssl.js'
 import { openTicket, sealTicket } from './helpers/open-ticket.js'
 import { closeAll, plainHttps } from './helpers/server.js'
 
@@ -24,7 +25,6 @@ const HELLOS: Record<Protocol, number> = { 'TLSv1.2': 6000, 'TLSv1.3': 1080 }
 const SLICES = 6
 const AT_ONCE = 24
 const DECODE_ERROR = 50
-const HANDSHAKE_FAILURE = 40
 
 /** What the hellos of helpers/hello.ts offer. */
 const CIPHERS: Record<Protocol, string> = { 'TLSv1.2': 'ECDHE-ECDSA-AES128-GCM-SHA256', 'TLSv1.3': 'TLS_AES_128_GCM_SHA256' }
@@ -133,7 +133,7 @@ function attack (protocol: Protocol, material: Material): Attack {
       ? { hello: { ...offer(Buffer.alloc(0)), serverName: NAME }, reasons: [], reply: { alert: DECODE_ERROR } }
       : { hello: { ...offer(Buffer.alloc(0)), serverName: NAME }, reasons: [], reply: {} }
     case 5: if (!tls13) {
-      return { hello: { ...offer(good), serverName: NAME, extendedMasterSecret: false }, reasons: ['mismatch'], reply: { alert: HANDSHAKE_FAILURE } }
+      return { hello: { ...offer(good), serverName: NAME, extendedMasterSecret: false }, reasons: ['mismatch'], reply: { alert: EXTENDED_MASTER_SECRET_ALERT.code } }
     }
   }
   if (!tls13) {
