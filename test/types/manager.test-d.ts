@@ -79,6 +79,7 @@ const set = setTicketKeyCallback(server, ({ operation, keyName, serverName, prot
   exactly<Buffer | undefined>()(keyName)
   exactly<string | null>()(serverName)
   exactly<'TLSv1.2' | 'TLSv1.3'>()(protocol)
+  if (operation === 'resume') exactly<Buffer>()(keyName)
   return keyName === undefined ? { status: TicketStatus.None } : { status: TicketStatus.Renew, key: { name: keyName, aesKey: bytes, hmacKey: bytes } }
 }, { onError: (error) => { exactly<Error>()(error) } })
 exactly<boolean>()(set)
