@@ -7,6 +7,7 @@ import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import type { TlsOptions } from 'node:tls'
 import t from 'tap'
 import type { ProbeOptions } from '../lib/cli/probe/cases.js'
+import { bindTo } from '../lib/cli/probe/bound.js'
 import { handshake } from '../lib/cli/probe/handshake.js'
 import { probe } from '../lib/cli/probe/probe.js'
 import { progressPrinter } from '../lib/cli/probe/progress.js'
@@ -191,6 +192,18 @@ t.test('a session that is no session is refused, one without a ticket has none',
   for (const hex of ['', '30', '300caa', '3080', '30850000000001', '3003aa0404']) {
     t.throws(() => readTicket(Buffer.from(hex, 'hex')), { name: 'RangeError' }, hex)
   }
+})
+
+t.test('sessions that newer versions of Node.js bind to a server can be read, and offered to another', async (t) => {
+  const session = Buffer.from('300ca90402020258aa0404020a0b', 'hex')
+  const boundTo = (name: string): Buffer =>
+    Buffer.concat([Buffer.from('\0nodejs:tls:session:1\0'), Buffer.from([name.length >> 8, name.length & 0xff]), Buffer.from(name), session])
+  for (const name of ['a.test', '127.0.0.1', 'a'.repeat(300)]) {
+    t.strictSame(readTicket(boundTo(name)), { bytes: Buffer.from('0a0b', 'hex'), lifetimeHint: 600 })
+    t.strictSame(bindTo(name, boundTo('b.test')), boundTo(name))
+    t.strictSame(bindTo(name, session), session, 'older versions bind none')
+  }
+  t.throws(() => readTicket(boundTo('a.test').subarray(0, 22)), { name: 'RangeError' }, 'cut short')
 })
 
 t.test('targets and server names', async (t) => {

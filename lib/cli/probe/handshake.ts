@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { connect } from 'node:tls'
 import type { SecureContext, TLSSocket } from 'node:tls'
+import { bindTo } from './bound.js'
 import { readTicket } from './session.js'
 import type { Ticket } from './session.js'
 import type { Protocol } from './report.js'
@@ -113,7 +114,7 @@ function open (client: Client, held?: HeldTicket): TLSSocket {
     rejectUnauthorized: client.verify,
     ...(client.verifyName ? {} : { checkServerIdentity: () => undefined }),
     ...(client.alpn.length > 0 ? { ALPNProtocols: client.alpn } : {}),
-    ...(held === undefined ? {} : { session: held.session })
+    ...(held === undefined ? {} : { session: bindTo(client.servername ?? client.address, held.session) })
   })
 }
 

@@ -1,3 +1,5 @@
+import { unbound } from './bound.js'
+
 // What Node.js calls a session is OpenSSL's i2d_SSL_SESSION: a DER SEQUENCE of version, protocol, cipher, session id and master key,
 // then optional fields, each in an explicit context tag. Integers that are 0 are left out (ssl/ssl_asn1.c).
 const SEQUENCE = 0x30
@@ -25,7 +27,7 @@ interface Element {
  * Throws a `RangeError` if these bytes are not a session.
  */
 export function readTicket (session: Buffer): Ticket | undefined {
-  const sequence = element(session, 0)
+  const sequence = element(unbound(session), 0)
   if (sequence.tag !== SEQUENCE) throw new RangeError('not a TLS session: no DER sequence')
   let bytes: Buffer | undefined
   let lifetimeHint = 0
