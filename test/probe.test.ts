@@ -1,12 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { createServer as createHttpsServer } from 'node:https'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import type { TlsOptions } from 'node:tls'
 import t from 'tap'
-import type { ProbeOptions } from '../lib/cli/probe/cases.js'
 import { bindTo } from '../lib/cli/probe/bound.js'
 import { handshake } from '../lib/cli/probe/handshake.js'
 import { probe } from '../lib/cli/probe/probe.js'
@@ -17,7 +14,7 @@ import { renderReport } from '../lib/cli/probe/table.js'
 import { parseServerName, parseTarget } from '../lib/cli/probe/targets.js'
 import { serverCert } from './helpers/certs.js'
 import { serve } from './helpers/managed.js'
-import { runModule } from './helpers/process.js'
+import { probeLocal } from './helpers/probe.js'
 import { freePort, haproxy, nginx } from './helpers/real-servers.js'
 import { closeAll, listen, plainHttps } from './helpers/server.js'
 
@@ -25,10 +22,6 @@ t.afterEach(closeAll)
 
 const { key, cert, ca } = await serverCert()
 const shared: TlsOptions = { ticketKeys: randomBytes(48), sessionIdContext: 'one service' }
-
-async function probeLocal (ports: number[], options: ProbeOptions = {}): Promise<Report> {
-  return await probe(ports.map((port) => `127.0.0.1:${port}`), { ca: ca.cert, connections: 9, ...options })
-}
 
 /** The main findings about the one result of a protocol. */
 function found (report: Report, protocol: Protocol): object | undefined {
@@ -235,45 +228,4 @@ t.test('progress: a line drawn over on a terminal, lines for each step elsewhere
     if (isTTY) t.equal(text, '\r\x1b[K0 % of 18 connections: 127.0.\r\x1b[K')
     else t.match(text, /^0 % of 18 connections: .*each ticket once\n16 % .*\n(.*\n){4}$/)
   }
-})
-
-/** Runs the command line with these arguments after `probe`. */
-async function run (args: string[]): Promise<{ code: number | null, stdout: string, output: string }> {
-  const module = runModule("await import('../../lib/cli/index.js')", { args: ['probe', ...args] })
-  let stdout = ''
-  module.child.stdout?.on('data', (text: string) => { stdout += text })
-  const { code } = await module.exit
-  return { code, stdout, output: module.output() }
-}
-
-t.test('the command: table and JSON on standard output, exit status for scripts', async (t) => {
-  const { port } = await plainHttps(shared)
-  const file = join(t.testdir({ 'ca.pem': ca.cert, 'not.pem': 'x' }), 'ca.pem')
-  const target = `127.0.0.1:${port}`
-  const table = await run([target, '--ca', file, '--tls', '1.2', '-n', '3'])
-  t.match(table, { code: 0, stdout: /^ADDRESS .*\n.* yes\n\nAll returning connections resume\.\n$/ })
-  const json = await run([target, '--ca', file, '-n', '6', '--json', '--progress', '--servername', 'a.test', '--timeout', '5s', '--alpn', 'http/1.1'])
-  t.match(JSON.parse(json.stdout), { ok: false, connections: 6, results: [{ servername: 'a.test', ok: true }, { usedOnce: { share: 4 / 6 } }] })
-  t.match(json, { code: 1, output: /^0 % of 36 connections: / })
-  const wrong = [[], ['a:b'], [target, '--nonsense'], [target, '-n', '1'], [target, '--tls', '1.1'], [target, '--timeout', '5x'], [target, '-s', 'a,'],
-    [target, '--ca', file.replace('ca.pem', 'not.pem')]]
-  for (const args of wrong) t.match(await run(args), { code: 2, stdout: /^$/, output: /^error: / }, args[1] ?? args[0] ?? 'none')
-  t.match(await run(['--help']), { code: 0, stdout: /Exit status: 0 if all returning connections resume/ })
-})
-
-t.test('the examples in docs/probe.md', async (t) => {
-  const text = readFileSync(new URL('../docs/probe.md', import.meta.url), 'utf8')
-  const [first, second] = [await plainHttps(shared), await plainHttps(shared)]
-  const file = join(t.testdir({ 'ca.pem': ca.cert }), 'ca.pem')
-  const examples = [...text.matchAll(/^fastify-ticket-keys probe (.+)$/gm)].map((match) => match[1] ?? '')
-  t.equal(examples.length, 5)
-  for (const example of examples) {
-    const { code, stdout } = await run(example.replace('8443', `${first.port}`).replace('8444', `${second.port}`).replace('ca.pem', file).split(' '))
-    t.match({ code, stdout }, { code: 1, stdout: /resumed handshakes give no new ticket|no connection: .*certificate/ }, example)
-  }
-  const report = await probeLocal([first.port, second.port], { together: true })
-  const lines = renderReport(report).split('\n').map((line) => line.replace(/ +/g, ' '))
-  const plain = text.replace(/ +/g, ' ')
-  for (const head of ['ADDRESS ', 'FROM ', 'Tickets ']) t.ok(plain.includes(`\n${lines.find((line) => line.startsWith(head))}\n`), head)
-  t.strictSame(Object.keys(JSON.parse(/```json\n(.*?)```/s.exec(text)?.[1] ?? '{}')), Object.keys(report.results[0] ?? {}))
 })
