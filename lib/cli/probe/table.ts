@@ -1,6 +1,6 @@
 import type { Crossing, ProbeResult, Report, Tally } from './report.js'
 import { place } from './targets.js'
-import { allResumed, groupBy } from './verdict.js'
+import { allResumed, groupBy, sum } from './verdict.js'
 
 const UNITS: Array<[string, number]> = [['d', 86_400], ['h', 3600], ['m', 60]]
 
@@ -20,13 +20,12 @@ function renderResults (results: ProbeResult[]): string {
 
 function resultRow (result: ProbeResult): string[] {
   const row = [place(result), result.servername ?? '-', result.protocol]
-  if (result.status === 'unreachable' || result.status === 'unsupported') {
+  if (result.ticketsPerFullHandshake === null) { // not one handshake
     return [...row, '-', result.status, '-', '-', '-', '-', yesNo(result.ok)]
   }
   return [
     ...row,
-    // A server that was probed has done a full handshake: the first.
-    round(result.ticketsPerFullHandshake as number),
+    round(result.ticketsPerFullHandshake),
     share(result.usedOnce),
     share(result.newest),
     share(result.same),
@@ -40,9 +39,8 @@ function renderSharing (crossings: Crossing[]): string {
   const sources = groupBy(crossings, ({ from, protocol }) => [from.address, from.servername, protocol].join())
   const rows = [...sources.values()].flatMap((group) => {
     // Of many addresses only those that don't share are worth a line each.
-    const [one] = group as [Crossing, ...Crossing[]]
     return group.length > 1 && allResumed(group)
-      ? [sharingRow({ ...one, shown: sum(group, 'shown'), resumed: sum(group, 'resumed') }, `all ${group.length} others`)]
+      ? [sharingRow({ ...group[0], ...sum(group) }, `all ${group.length} others`)]
       : group.map((crossing) => sharingRow(crossing, crossing.to.address))
   })
   return `Tickets shown to another address\n${renderTable(['FROM', 'SHOWN TO', 'SERVER NAME', 'PROTOCOL', 'RESUMED'], rows)}`
@@ -64,21 +62,16 @@ function ratio ({ shown, resumed }: Crossing): string {
   return `${resumed} of ${shown}`
 }
 
-function sum (crossings: Crossing[], field: 'shown' | 'resumed'): number {
-  return crossings.reduce((total, crossing) => total + crossing[field], 0)
-}
-
 function renderVerdict ({ ok, problems, acrossAddresses }: Report): string {
   if (!ok) return ['Problems', ...problems.map((problem) => `  ${problem}`)].join('\n')
   const sharing = acrossAddresses.length > 0 ? ', and the addresses share their keys' : ''
   return `All returning connections resume${sharing}.`
 }
 
-/** Every row has a cell for each of the head's. */
-function renderTable (head: string[], body: string[][]): string {
-  const rows = [head, ...body]
-  const widths = head.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)))
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd()).join('\n')
+function renderTable (rows: string[][]): string {
+  // None for the last column, whose cells end their lines.
+  const widths = rows.reduce<number[]>((widest, row) => row.slice(0, -1).map((cell, column) => Math.max(cell.length, widest[column] ?? 0)), [])
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n')
 }
 
 function share ({ connections, resumed, share }: Tally): string {

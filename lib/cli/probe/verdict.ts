@@ -1,6 +1,8 @@
 import type { Crossing, ProbeResult, Tally } from './report.js'
 import { place } from './targets.js'
 
+type Group<T> = [T, ...T[]]
+
 interface Count {
   shown: number
   resumed: number
@@ -38,17 +40,18 @@ function reason (result: ProbeResult): string {
   return `only ${counted(usedOnce)} connections resumed with each ticket used once${why}`
 }
 
-function sharingProblems (crossings: Crossing[]): string[] {
-  const directions = [...groupBy(crossings, ({ from }) => from.address).values()].filter((direction) => !allResumed(direction))
+function sharingProblems (crossings: Group<Crossing>): string[] {
+  const [{ from, to }] = crossings
   const { shown, resumed } = sum(crossings)
-  const [pair] = crossings as [Crossing, ...Crossing[]]
-  if (resumed === 0) {
-    return [`${pair.from.address} and ${pair.to.address} do not share keys: none of ${shown} tickets resumed at the other address ` +
-      `(different ticket keys, or session id contexts)${failure(crossings)}`]
+  // Tickets that were not taken or shown, since connections failed, say nothing about keys.
+  if (shown > 0 && resumed === 0 && crossings.every(({ error }) => error === null)) {
+    return [`${from.address} and ${to.address} do not share keys: none of ${shown} tickets resumed at the other address ` +
+      '(different ticket keys, or session id contexts)']
   }
-  return directions.map((direction) => {
+  const directions = [...groupBy(crossings, ({ from }) => from.address).values()]
+  return directions.filter((direction) => !allResumed(direction)).map((direction) => {
+    const [{ from, to }] = direction
     const { shown, resumed } = sum(direction)
-    const [{ from, to }] = direction as [Crossing, ...Crossing[]]
     return `tickets of ${from.address} shown to ${to.address}: ${resumed} of ${shown} resumed${failure(direction)}`
   })
 }
@@ -58,19 +61,24 @@ export function allResumed (crossings: Crossing[]): boolean {
   return crossings.every(({ shown, resumed }) => shown > 0 && resumed === shown)
 }
 
-/** Items by key, in order of first appearance. `Map.groupBy` is not in Node.js 20. */
-export function groupBy<T> (items: T[], key: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>()
-  for (const item of items) groups.set(key(item), [...groups.get(key(item)) ?? [], item])
+/** Items by key, in order of first appearance, at least one for each. `Map.groupBy` is not in Node.js 20. */
+export function groupBy<T> (items: T[], key: (item: T) => string): Map<string, Group<T>> {
+  const groups = new Map<string, Group<T>>()
+  for (const item of items) {
+    const group = groups.get(key(item))
+    if (group === undefined) groups.set(key(item), [item])
+    else group.push(item)
+  }
   return groups
 }
 
-function sum (crossings: Crossing[]): Count {
+/** Over several crossings. */
+export function sum (crossings: Crossing[]): Count {
   return crossings.reduce(({ shown, resumed }, next) => ({ shown: shown + next.shown, resumed: resumed + next.resumed }), { shown: 0, resumed: 0 })
 }
 
 function failure (crossings: Crossing[]): string {
-  const error = crossings.find((crossing) => crossing.error !== null)?.error
+  const [error] = crossings.flatMap(({ error }) => error ?? [])
   return error === undefined ? '' : `; ${error}`
 }
 
