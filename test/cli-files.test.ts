@@ -8,9 +8,9 @@ import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { processNamespace, withLock } from '../lib/cli/files/lock.js'
+import { hostId, withLock } from '../lib/cli/files/lock.js'
 import { readKeyPath, type KeyPath } from '../lib/cli/files/read.js'
-import { makeKey, rotateTimed, stateOf, stepList } from '../lib/cli/files/timetable.js'
+import { compareTimes, makeKey, rotateTimed, stateOf, stepList } from '../lib/cli/files/timetable.js'
 import { main } from '../lib/cli/main.js'
 import { FormatError, WeakKeyError } from '../lib/errors.js'
 import { KEY_FORMATS, parseKeys, serializeKeys, type KeyFormat } from '../lib/keys/formats/index.js'
@@ -254,6 +254,11 @@ t.test('a timetable is kept three intervals and 30 s ahead, without gaps', async
   t.equal(added[0]?.aesKey.length, 16)
 })
 
+t.test('times sort, endless ones too', async (t) => {
+  t.strictSame([Infinity, 5, -Infinity, 5, 3, -Infinity, Infinity].sort(compareTimes), [-Infinity, -Infinity, 3, 5, 5, Infinity, Infinity])
+  t.strictSame([Infinity, -Infinity, 5].map((time) => compareTimes(time, time)), [0, 0, 0])
+})
+
 t.test('rotation gives keys without end an end', async (t) => {
   const now = Date.now()
   const [accepts, issues, will] = [makeKey(32, ACCEPTS), makeKey(32, ISSUES), makeKey(32, WILL_ISSUE)]
@@ -401,6 +406,18 @@ t.test('the lock is taken from the dead only', async (t) => {
     for (const name of readdirSync(dir)) unlinkSync(join(dir, name))
     await lock.check()
   }), { code: 'FST_TICKET_KEYS_SOURCE', message: /lost the lock/ })
+})
+
+t.test('containers that share a host\'s name are told apart by their process namespaces, where there are any', async (t) => {
+  const dir = t.testdir()
+  for (const [name, namespace] of [['one', 'pid:[1]'], ['same', 'pid:[1]'], ['other', 'pid:[2]']] as const) symlinkSync(namespace, join(dir, name))
+  const [one, same, other, none] = ['one', 'same', 'other', 'none'].map((name) => hostId(join(dir, name)))
+  t.equal(one, same)
+  t.equal(new Set([one, other, none]).size, 3)
+  for (const id of [one, other, none]) t.match(id, /^[0-9a-f]{16}$/)
+  t.equal(none, hostId(join(dir, 'missing too')), 'elsewhere the name alone counts')
+  const own = await withLock(dir, async () => readdirSync(dir).find((name) => name.startsWith('.lock')))
+  t.equal(own?.split('.')[3], hostId('/proc/self/ns/pid'))
 })
 
 t.test('files are written whole or not at all', async (t) => {

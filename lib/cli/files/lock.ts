@@ -57,12 +57,16 @@ export async function withLock<T> (directory: string, work: (lock: Lock) => Prom
 const NAME = /^\.lock\.(\d+)\.([0-9a-f]{16})\.[0-9a-f]{16}$/
 
 /** Where the process numbers of this process mean something: containers can share a host's name, but not its processes. */
-const HOST = createHash('sha256').update(hostname()).update(processNamespace()).digest('hex').slice(0, 16)
+const HOST = hostId('/proc/self/ns/pid')
 
-/** Tells the process numbers of one container from another's; empty where the system has no such thing. @param link for tests */
-export function processNamespace (link = '/proc/self/ns/pid'): string {
+/** A name for this host, made of what the link to its process namespace says, where there are such links. */
+export function hostId (namespaceLink: string): string {
+  return createHash('sha256').update(hostname()).update(readLink(namespaceLink)).digest('hex').slice(0, 16)
+}
+
+function readLink (path: string): string {
   try {
-    return readlinkSync(link)
+    return readlinkSync(path)
   } catch {
     return ''
   }

@@ -39,7 +39,8 @@ export interface Case {
 }
 
 const LONGEST_TIMER = 2 ** 31 - 1 // ms; setTimeout makes more than this no wait at all
-const PROTOCOLS: Protocol[] = ['TLSv1.2', 'TLSv1.3']
+/** All that are probed. */
+export const PROTOCOLS: Protocol[] = ['TLSv1.2', 'TLSv1.3']
 
 /** Everything there is to measure. Throws a `TypeError` for targets and names that can't be read, and what OpenSSL throws for a wrong `ca`. */
 export async function makeCases (targets: readonly string[], options: ProbeOptions): Promise<Case[]> {
@@ -69,13 +70,9 @@ export async function makeCases (targets: readonly string[], options: ProbeOptio
 }
 
 async function addressesOf (target: Target, lookup?: Lookup): Promise<{ endpoints: Endpoint[], error?: Error }> {
-  try {
-    const endpoints = await resolveTarget(target, lookup)
-    if (endpoints.length > 0) return { endpoints }
-    throw new Error(`${target.host} has no address`)
-  } catch (error) {
-    return { endpoints: [{ ...target, address: target.host }], error: error as Error }
-  }
+  return await resolveTarget(target, lookup).then(
+    (endpoints) => ({ endpoints }),
+    (error: Error) => ({ endpoints: [{ ...target, address: target.host }], error }))
 }
 
 /**

@@ -3,19 +3,19 @@ import { readFileSync } from 'node:fs'
 import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
 import { DURATION_FORM, parseDuration } from '../../duration.js'
+import { PROTOCOLS } from './cases.js'
 import type { ProbeOptions } from './cases.js'
 import { probe } from './probe.js'
 import { progressPrinter } from './progress.js'
-import type { Protocol } from './report.js'
 import { renderReport } from './table.js'
 import { parseServerName, parseTarget } from './targets.js'
 
 const NOT_OK = 1
-const VERSIONS = { 1.2: ['TLSv1.2'], 1.3: ['TLSv1.3'], both: ['TLSv1.2', 'TLSv1.3'] } satisfies Record<string, Protocol[]>
+const BOTH = 'both'
 
 interface Flags {
   connections: number
-  tls: keyof typeof VERSIONS
+  tls: string
   servername?: string[]
   together?: true
   ca?: Buffer
@@ -56,7 +56,7 @@ export function registerProbe (program: Command): void {
     .option('-n, --connections <n>', 'connections per test; three tests for each address, name and protocol', wholeNumber, 30)
     .option('-s, --servername <names>', 'server names to send, separated by commas; each address is probed under each', serverNames)
     .option('--together', 'all servers given are one service and should accept each other\'s tickets')
-    .addOption(new Option('--tls <version>', 'TLS version').choices(Object.keys(VERSIONS)).default('both'))
+    .addOption(new Option('--tls <version>', 'TLS version').choices(['1.2', '1.3', BOTH]).default(BOTH))
     .option('--ca <file>', 'PEM certificates to trust, in place of the usual ones', readCertificates)
     .option('--insecure', 'don\'t verify certificates')
     .option('--alpn <protocols>', 'protocols to offer, separated by commas (default: http/1.1)', list)
@@ -71,7 +71,7 @@ export function registerProbe (program: Command): void {
 async function run (targets: string[], flags: Flags): Promise<void> {
   const options: ProbeOptions = {
     connections: flags.connections,
-    protocols: VERSIONS[flags.tls],
+    protocols: PROTOCOLS.filter((protocol) => flags.tls === BOTH || protocol === `TLSv${flags.tls}`),
     together: flags.together ?? false,
     insecure: flags.insecure ?? false,
     http: flags.http,

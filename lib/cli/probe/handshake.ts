@@ -1,10 +1,10 @@
-import { isIPv6 } from 'node:net'
 import { connect } from 'node:tls'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { bindTo } from './bound.js'
 import { readTicket } from './session.js'
 import type { Ticket } from './session.js'
 import type { Protocol } from './report.js'
+import { place } from './targets.js'
 
 // Without a request nothing follows the tickets, so that only silence tells that all have come: this long, or two handshakes' time.
 const QUIET = 100
@@ -64,10 +64,9 @@ export function handshake (client: Client, held?: HeldTicket): Promise<Handshake
       clearTimeout(quiet)
       quiet = setTimeout(leave, quietTime)
     }
-    const hold = (session: Buffer | undefined): void => {
-      const ticket = session && readTicket(session)
-      if (session === undefined || ticket === undefined) return
-      if ([held, ...tickets].some((other) => other?.bytes.equals(ticket.bytes))) return
+    const hold = (session: Buffer): void => {
+      const ticket = readTicket(session)
+      if (ticket === undefined || [held, ...tickets].some((other) => other?.bytes.equals(ticket.bytes))) return
       tickets.push({ ...ticket, session })
     }
     const limit = setTimeout(() => {
@@ -84,14 +83,16 @@ export function handshake (client: Client, held?: HeldTicket): Promise<Handshake
       finished = { resumed: socket.isSessionReused() }
       if (client.protocol === 'TLSv1.2') {
         // The ticket comes inside the handshake (RFC 5077 section 3.3). A resumed one's makes no 'session' event, but is in getSession().
-        hold(socket.getSession())
+        const session = socket.getSession()
+        if (session !== undefined) hold(session)
         leave()
         return
       }
       const request = client.http && speaksHttp1(socket)
       const elapsed = performance.now() - started
       quietTime = request ? Math.max(QUIET_AFTER_REQUEST, 4 * elapsed) : Math.max(QUIET, 2 * elapsed)
-      if (request) socket.write(`HEAD / HTTP/1.1\r\nHost: ${authority(client)}\r\nUser-Agent: fastify-ticket-keys\r\nConnection: close\r\n\r\n`)
+      const authority = place({ address: client.servername ?? client.address, port: client.port })
+      if (request) socket.write(`HEAD / HTTP/1.1\r\nHost: ${authority}\r\nUser-Agent: fastify-ticket-keys\r\nConnection: close\r\n\r\n`)
       wait()
     })
     socket.on('data', () => { if (finished !== undefined) wait() })
@@ -120,15 +121,11 @@ function open (client: Client, held?: HeldTicket): TLSSocket {
 
 // A TLS 1.3 server can refuse after the client thinks that all is well, as for want of a client certificate (RFC 8446 section 4.4.2.4).
 // A reset, on the other hand, only shows how the server closes.
-function isAlert ({ code }: NodeJS.ErrnoException): boolean {
-  return code?.startsWith('ERR_SSL_') === true
+function isAlert (error: NodeJS.ErrnoException): boolean {
+  return error.code?.startsWith('ERR_SSL_') ?? false
 }
 
 function speaksHttp1 (socket: TLSSocket): boolean {
   const chosen = socket.alpnProtocol
   return typeof chosen !== 'string' || chosen === '' || chosen.startsWith('http/1.')
-}
-
-function authority ({ servername, address, port }: Client): string {
-  return `${servername ?? (isIPv6(address) ? `[${address}]` : address)}:${port}`
 }

@@ -34,12 +34,12 @@ function sumUp (protocol: Protocol, once: Attempt[], last: Attempt[], one: Attem
   const renewed = resumed.flatMap(({ tickets }) => tickets)[0]
   const status = statusOf(once, last, one)
   const tallies = { usedOnce: tally(once), newest: tally(last), same: tally(one) }
-  const failure = all.findLast(({ error }) => error !== undefined)?.error
+  const failed = all.flatMap(({ error }) => error ?? []).at(-1)
   // A TLS 1.2 server renews a ticket only when its key is old, and need not at all: there, clients that resume use theirs again.
   const judged = protocol === 'TLSv1.3' ? tallies.usedOnce : tallies.newest
   return {
     status,
-    error: failure === undefined ? null : describe(failure),
+    error: failed === undefined ? null : describe(failed),
     ticketsPerFullHandshake: average(full.map(({ tickets }) => tickets.length)),
     ticketsPerResumption: average(resumed.map(({ tickets }) => tickets.length)),
     renewal: renewalOf(resumed.filter(({ tickets }) => tickets.length > 0).length, resumed.length),

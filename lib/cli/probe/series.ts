@@ -45,13 +45,9 @@ export function same (): Wallet {
 export async function series (shake: Shake, connections: number, wallet: Wallet): Promise<Attempt[]> {
   const attempts: Attempt[] = []
   while (attempts.length < connections && !gaveUp(attempts)) {
-    try {
-      const handshake = await shake(wallet.take())
-      wallet.put(handshake.tickets)
-      attempts.push({ handshake })
-    } catch (error) {
-      attempts.push({ error: error as Error })
-    }
+    const attempt: Attempt = await shake(wallet.take()).then((handshake) => ({ handshake }), (error: Error) => ({ error }))
+    wallet.put(attempt.handshake?.tickets ?? [])
+    attempts.push(attempt)
   }
   return attempts
 }

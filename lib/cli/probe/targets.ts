@@ -43,6 +43,7 @@ export function parseServerName (text: string): string {
 /** All addresses of a target, each once; an IP address is its own. Rejects if a name has none. */
 export async function resolveTarget (target: Target, find: Lookup = systemLookup): Promise<Endpoint[]> {
   const addresses = isIP(target.host) === 0 ? await find(target.host) : [target.host]
+  if (addresses.length === 0) throw new Error(`${target.host} has no address`)
   return [...new Set(addresses)].map((address) => ({ ...target, address }))
 }
 
