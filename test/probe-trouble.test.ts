@@ -5,6 +5,7 @@ import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import type { TlsOptions } from 'node:tls'
 import t from 'tap'
 import { handshake } from '../lib/cli/probe/handshake.js'
+import type { Client } from '../lib/cli/probe/handshake.js'
 import type { Protocol } from '../lib/cli/probe/report.js'
 import { renderReport } from '../lib/cli/probe/table.js'
 import { serverCert } from './helpers/certs.js'
@@ -16,6 +17,17 @@ t.afterEach(closeAll)
 
 const { key, cert, ca } = await serverCert()
 const shared: TlsOptions = { ticketKeys: randomBytes(48), sessionIdContext: 'one service' }
+const CLIENT: Omit<Client, 'port'> = {
+  address: '127.0.0.1',
+  servername: null,
+  protocol: 'TLSv1.3',
+  context: createSecureContext({ ca: ca.cert }),
+  verify: true,
+  verifyName: true,
+  alpn: [],
+  http: true,
+  timeout: 5000
+}
 const CUT = 'Client network socket disconnected before secure TLS connection was established'
 
 /** Cuts the connections of a server that `which` names, counted from 1, before any TLS. */
@@ -93,14 +105,22 @@ t.test('keys that rotate all the while: every connection but the first resumes, 
   t.match(renderReport(report), /TLSv1\.2 .* sometimes +2h, then not said +yes\n.*TLSv1\.3 .* always +2h +yes\n/)
 })
 
+t.test('a probe that is held up itself does not take that for the silence of the server', async (t) => {
+  const { server, port } = await plainHttps({ ...shared, sessionTimeout: 1234 })
+  // The server is in this process: the client has finished its handshake, and its tickets are on the way.
+  server.on('secureConnection', () => {
+    const end = performance.now() + 700
+    while (performance.now() < end);
+  })
+  const { tickets } = await handshake({ ...CLIENT, port, http: false })
+  t.strictSame(tickets.map(({ lifetimeHint }) => lifetimeHint), [1234, 1234])
+})
+
 t.test('a server that never stops sending is left when the time for a connection is over', async (t) => {
   const port = await listen(createTlsServer({ key, cert }, (socket) => {
     const timer = setInterval(() => { socket.write('more') }, 50)
     socket.on('error', () => {}).on('close', () => { clearInterval(timer) }).resume()
   }))
-  const context = createSecureContext({ ca: ca.cert })
-  const outcome = await handshake({
-    address: '127.0.0.1', port, servername: null, protocol: 'TLSv1.3', context, verify: true, verifyName: true, alpn: [], http: true, timeout: 800
-  })
+  const outcome = await handshake({ ...CLIENT, port, timeout: 800 })
   t.match(outcome, { resumed: false, tickets: { length: 2 } })
 })
