@@ -16,8 +16,8 @@ import { FormatError, WeakKeyError } from '../lib/errors.js'
 import { KEY_FORMATS, parseKeys, serializeKeys, type KeyFormat } from '../lib/keys/formats/index.js'
 import { ACCEPTS, ISSUES, WILL_ISSUE, type TicketKey } from '../lib/keys/key.js'
 import { removeLeftBehind, replaceFile, writeNewFile } from '../lib/keys/write-file.js'
-import { runModule } from './helpers/process.js'
-import { readTypeScript } from './helpers/typescript.js'
+import { runModule, until } from './helpers/process.js'
+import { READ_TYPESCRIPT } from './helpers/typescript.js'
 
 const CLI = fileURLToPath(new URL('../lib/cli/index.ts', import.meta.url))
 const HOUR = 3_600_000
@@ -393,6 +393,7 @@ t.test('the lock is taken from the dead only', async (t) => {
   writeFileSync(elsewhere, '')
   let done = false
   const waiting = withLock(dir, async () => { done = true })
+  await until(() => readdirSync(dir).length === 1)
   await sleep(150)
   t.notOk(done, 'another host may be alive')
   t.same(readdirSync(dir).map((name) => join(dir, name)), [elsewhere], 'the dead are gone')
