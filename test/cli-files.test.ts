@@ -17,7 +17,7 @@ import { KEY_FORMATS, parseKeys, serializeKeys, type KeyFormat } from '../lib/ke
 import { ACCEPTS, ISSUES, WILL_ISSUE, type TicketKey } from '../lib/keys/key.js'
 import { removeLeftBehind, replaceFile, writeNewFile } from '../lib/keys/write-file.js'
 import { runModule, until } from './helpers/process.js'
-import { READ_TYPESCRIPT } from './helpers/typescript.js'
+import { readTypeScript } from './helpers/typescript.js'
 
 const CLI = fileURLToPath(new URL('../lib/cli/index.ts', import.meta.url))
 const HOUR = 3_600_000
@@ -364,12 +364,6 @@ t.test('rotate, directory: a file for each key', async (t) => {
   await cli('generate', '--format', 'lighttpd', '--out', join(steks, 'a.key'))
   t.match((await cli('rotate', steks, '--format', 'lighttpd')).stdout.toString(), /1 added/)
   t.match(readdirSync(steks)[0], /\.key$/)
-})
-
-t.test('process numbers are told apart by their namespace, where there is one', (t) => {
-  t.match(processNamespace(), process.platform === 'linux' ? /^pid:\[\d+\]$/ : /^$/)
-  t.equal(processNamespace('/proc/self/ns/none'), '')
-  t.end()
 })
 
 t.test('the lock is taken from the dead only', async (t) => {

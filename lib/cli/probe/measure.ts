@@ -48,7 +48,7 @@ function sumUp (protocol: Protocol, once: Attempt[], last: Attempt[], one: Attem
     ticketBytes: issued?.bytes.length ?? null,
     ...tallies,
     sameTicketTwice: acceptedTwice(one),
-    ok: status === 'probed' && failure === undefined && judged.resumed === judged.connections - 1
+    ok: status === 'probed' && failed === undefined && judged.resumed === judged.connections - 1
   }
 }
 

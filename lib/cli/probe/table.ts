@@ -15,7 +15,7 @@ export function renderReport (report: Report): string {
 
 function renderResults (results: ProbeResult[]): string {
   const head = ['ADDRESS', 'SERVER NAME', 'PROTOCOL', 'TICKETS', 'USED ONCE', 'NEWEST', 'SAME', 'RENEWED', 'LIFETIME', 'OK']
-  return renderTable(head, results.map(resultRow))
+  return renderTable([head, ...results.map(resultRow)])
 }
 
 function resultRow (result: ProbeResult): string[] {
@@ -43,7 +43,7 @@ function renderSharing (crossings: Crossing[]): string {
       ? [sharingRow({ ...group[0], ...sum(group) }, `all ${group.length} others`)]
       : group.map((crossing) => sharingRow(crossing, crossing.to.address))
   })
-  return `Tickets shown to another address\n${renderTable(['FROM', 'SHOWN TO', 'SERVER NAME', 'PROTOCOL', 'RESUMED'], rows)}`
+  return `Tickets shown to another address\n${renderTable([['FROM', 'SHOWN TO', 'SERVER NAME', 'PROTOCOL', 'RESUMED'], ...rows])}`
 }
 
 function sharingRow (crossing: Crossing, to: string): string[] {
@@ -55,7 +55,7 @@ function renderNames (crossings: Crossing[]): string {
     const { from, to, protocol } = crossing
     return [from.address, from.servername ?? '-', to.servername ?? '-', protocol, ratio(crossing)]
   })
-  return `Tickets shown under another server name\n${renderTable(['ADDRESS', 'ISSUED FOR', 'SHOWN FOR', 'PROTOCOL', 'RESUMED'], rows)}`
+  return `Tickets shown under another server name\n${renderTable([['ADDRESS', 'ISSUED FOR', 'SHOWN FOR', 'PROTOCOL', 'RESUMED'], ...rows])}`
 }
 
 function ratio ({ shown, resumed }: Crossing): string {
