@@ -26,7 +26,8 @@
         'native/ticket_policy.cc'
       ],
       'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],
-      'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'OPENSSL_API_COMPAT=30000', 'OPENSSL_NO_DEPRECATED'],
+      # SWALLOW: a thread may be ended in the middle of JavaScript that we call, which must not end the process.
+      'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS', 'OPENSSL_API_COMPAT=30000', 'OPENSSL_NO_DEPRECATED'],
       'cflags': ['-Wall', '-Wextra', '-fvisibility=hidden', '-ffunction-sections', '-fdata-sections'],
       'cflags_cc': ['-std=c++17', '-fvisibility-inlines-hidden'],
       # For size: node-addon-api is all inline, and -O3 makes the binary two and a half times as large. Handshakes spend their time in OpenSSL.
