@@ -1,4 +1,5 @@
 import { SourceError } from '../errors.js'
+import { NAME_LENGTH } from '../keys/key.js'
 import { erase } from '../secret.js'
 import type { SourceKeys } from './source.js'
 
@@ -7,8 +8,8 @@ import type { SourceKeys } from './source.js'
  */
 
 /**
- * Throws FST_TICKET_KEYS_SOURCE, which names the first thing that is wrong, once all bytes are erased. Lengths and weak keys are left to
- * the ring.
+ * Throws FST_TICKET_KEYS_SOURCE, which names the first thing that is wrong, once all bytes are erased. Weak keys and the lengths of their
+ * bytes are left to the ring, which does not look at keys that have expired, nor at those without bytes: their names go to the addon as they are.
  *
  * @param where the source, for messages
  */
@@ -52,10 +53,11 @@ function problemOf (given: unknown): string | undefined {
 function keyProblem (key: unknown): string | undefined {
   if (typeof key !== 'object' || key === null) return 'that is no object'
   const { name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil } = key as Record<string, unknown>
-  if (!Buffer.isBuffer(name)) return 'whose name is no Buffer'
+  if (!Buffer.isBuffer(name) || name.length !== NAME_LENGTH) return `whose name is no Buffer of ${NAME_LENGTH} bytes`
   for (const half of [aesKey, hmacKey]) {
     if (half !== undefined && !Buffer.isBuffer(half)) return 'whose aesKey or hmacKey is no Buffer'
   }
+  if ((aesKey === undefined) !== (hmacKey === undefined)) return 'that has one of aesKey and hmacKey, and not the other'
   if (!isTime(notBefore) || !isTime(issueUntil) || !isTime(acceptUntil)) return 'whose notBefore, issueUntil or acceptUntil is no number of milliseconds'
   if (notBefore > issueUntil || issueUntil > acceptUntil) return 'whose notBefore, issueUntil and acceptUntil are not in that order'
   return undefined
