@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js'
 import { keyId } from './keys/key.js'
+import type { HeldKey } from './native.js'
 import type { Ring } from './ring.js'
 
 /** The current key changed; ids are the first 8 hex digits of names. */
@@ -16,7 +17,7 @@ export class Rotations {
   readonly #clock: Clock
   readonly #onRotation: (rotation: Rotation) => void
   #seen: number
-  #current: string | null = null
+  #current: HeldKey | undefined
   #since: number
 
   constructor (ring: Ring, clock: Clock, onRotation: (rotation: Rotation) => void) {
@@ -28,7 +29,7 @@ export class Rotations {
 
   /** The first key is no rotation. */
   start (now: number): void {
-    this.#current = this.#idAt(now)
+    this.#current = this.#ring.current(now)
     this.#seen = this.#since = now
   }
 
@@ -37,14 +38,15 @@ export class Rotations {
     const now = this.#clock.now()
     const before = this.#seen
     this.#seen = now
-    const current = this.#idAt(now)
-    if (current !== this.#current) {
+    const current = this.#ring.current(now)
+    // By the whole name: ids of names that are text begin alike.
+    if (!isSame(current, this.#current)) {
       // The clock went back, or the ring is another: one change, whatever lies between.
-      if (current !== null) this.count += Math.max(1, now > before ? this.#ring.rotationsBetween(before, now) : 0)
+      if (current !== undefined) this.count += Math.max(1, now > before ? this.#ring.rotationsBetween(before, now) : 0)
       const previous = this.#current
       this.#current = current
       this.#since = now
-      if (current !== null) this.#onRotation({ current, previous })
+      if (current !== undefined) this.#onRotation({ current: keyId(current.name), previous: previous === undefined ? null : keyId(previous.name) })
     }
     return { now, back: now < before - 1000 }
   }
@@ -56,9 +58,8 @@ export class Rotations {
     const begun = Number.isFinite(current.notBefore) ? current.notBefore : 0
     return Math.max(0, now - Math.max(begun, this.#since))
   }
+}
 
-  #idAt (now: number): string | null {
-    const current = this.#ring.current(now)
-    return current === undefined ? null : keyId(current.name)
-  }
+function isSame (a: HeldKey | undefined, b: HeldKey | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : a.name.equals(b.name)
 }

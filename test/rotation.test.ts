@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { Clock } from '../lib/clock.js'
 import type { TicketKeys } from '../lib/manager.js'
 import { connect, PROTOCOLS, ReusingClient, SingleUseClient, ticketKeyName, type Exchange } from './helpers/client.js'
-import { serve } from './helpers/managed.js'
+import { randomKey } from './helpers/keys.js'
+import { manage, serve } from './helpers/managed.js'
 import { closeAll, plainHttps } from './helpers/server.js'
 
 t.teardown(closeAll)
@@ -112,3 +114,19 @@ for (const protocol of PROTOCOLS) {
     exactRotations(t, keys, timetable[1]?.notBefore as number)
   })
 }
+
+t.test('keys whose names begin alike, as those that are text, are told from each other', async (t) => {
+  const clock = new Clock()
+  const now = clock.now()
+  const list = [0, 1, 2].map((number) => ({ ...randomKey(), name: Buffer.from(`ticket-key-0000${number}`), notBefore: number === 0 ? 0 : now + number * 60_000 }))
+  const { keys } = await manage(t, { source: { type: 'static', keys: list } }, clock)
+  const events: unknown[] = []
+  keys.on('rotation', (event) => events.push(event))
+  for (const rotations of [1, 2]) {
+    clock.step(60_000)
+    t.equal(keys.stats().rotations, rotations)
+    t.ok(keys.currentKeyAge() as number < 30_000)
+  }
+  const id = Buffer.from('tick').toString('hex')
+  t.same(events, [{ current: id, previous: id }, { current: id, previous: id }])
+})
