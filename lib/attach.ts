@@ -22,6 +22,7 @@ export class Attachment {
   readonly #restore: Array<() => void> = []
   /** the server's own context, and the native ones of `addContext` that the addon knows with it */
   #own: SecureContext | undefined
+  #detached = false
   readonly #added = new Set<unknown>()
 
   /** Throws FST_TICKET_KEYS_NOT_TLS where there is no TLS context, leaving the server as it was. */
@@ -44,19 +45,22 @@ export class Attachment {
     this.#after('addContext', () => this.#takeOver(false))
     this.#after('setTicketKeys', () => this.#log.warn('setTicketKeys has no effect: this server has managed ticket keys'))
     // Node.js calls setTicketKeys by this when a cluster worker listens: nobody's mistake.
-    Object.defineProperty(server, '_setServerData', { value () {}, configurable: true, writable: true })
-    this.#restore.push(() => Reflect.deleteProperty(server, '_setServerData'))
+    const ignore = (): void => {}
+    Object.defineProperty(server, '_setServerData', { value: ignore, configurable: true, writable: true })
+    // It is another manager's by now, if one has taken the server over.
+    this.#restore.push(() => Reflect.get(server, '_setServerData') === ignore && Reflect.deleteProperty(server, '_setServerData'))
   }
 
   /** Gives the server its own methods back. Its context stays with the manager's ring, which is empty when that is closed. */
   detach (): void {
+    this.#detached = true
     for (const restore of this.#restore) restore()
     if (newest.get(this.server) === this) newest.delete(this.server)
   }
 
-  /** Gives the context to another manager's ring, for good. */
+  /** Once detached, gives the context to another manager's ring, for good; unless one has taken it over since. */
   moveTo (native: NativeManager): void {
-    this.#attachTo(native)
+    if (!newest.has(this.server)) this.#attachTo(native)
   }
 
   #after (method: Patched, then: () => void): void {
@@ -64,9 +68,11 @@ export class Attachment {
     const original = server[method] as (...args: unknown[]) => unknown
     // There if somebody has wrapped the method before us.
     const own = Object.getOwnPropertyDescriptor(server, method)
+    // Whoever has wrapped ours since goes on calling it when we are gone.
+    const afterwards = (): void => { if (!this.#detached) then() }
     const patched = function (this: Server, ...args: unknown[]): unknown {
       const result = original.apply(this, args)
-      then()
+      afterwards()
       return result
     }
     Object.defineProperty(server, method, { value: patched, configurable: true, writable: true })
@@ -105,6 +111,8 @@ export class Attachment {
     if (protocol !== 'TLSv1.3' && protocol !== 'TLSv1.2') return
     const resumed = socket.isSessionReused()
     const byTicket = this.#native.handshakeDone(protocol === 'TLSv1.3', resumed, this.#ticket)
+    // The manager that has taken the server over knows what the ticket said.
+    if ((newest.get(this.server) ?? this) !== this) return
     if (resumed) noteResumption(socket, byTicket ? this.#ticket : null)
     else noteFullHandshake(socket, this.#clock.now())
   }

@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import { createSecureContext, type Server } from 'node:tls'
 import t, { type Test } from 'tap'
 import { addon } from '../lib/native.js'
+import { tlsSession } from '../lib/session.js'
 import type { TlsServerInternals } from '../lib/tls-server.js'
 import { serverCert } from './helpers/certs.js'
 import { connect, connectH2, flipBit, PROTOCOLS, relay, type ConnectOptions, type Exchange, type Protocol } from './helpers/client.js'
@@ -155,7 +156,7 @@ t.test('two servers under one manager resume each other\'s tickets, under two ma
 t.test('close() gives a server back as it was, with what others did to it', async (t) => {
   const { key, cert } = await serverCert()
   const { keys } = await manage(t)
-  const { server } = await plainHttps()
+  const { server, port } = await plainHttps()
   const listeners = server.listeners('secureConnection')
   const calls: string[] = []
   const wrapped = function (this: Server, ...args: Parameters<Server['addContext']>): void {
@@ -178,7 +179,36 @@ t.test('close() gives a server back as it was, with what others did to it', asyn
   server.addContext('a.test', { key, cert })
   server.setSecureContext({ key, cert })
   t.same(calls, ['before', 'after'], 'a method that was wrapped since still is')
+  const options = { port, protocol: 'TLSv1.3' } as const
+  const { session } = await connect(options)
+  t.ok((await connect({ ...options, session: session as Buffer })).reused, "and its new context has Node.js's own keys")
 })
+
+for (const source of ['memory', 'shared'] as const) {
+  t.test(`a server goes from a manager (${source}) to another: it has the other's keys, whoever closes`, async (t) => {
+    const { server, port } = await plainHttps()
+    const { key, cert } = await serverCert()
+    const { keys: owner } = await manage(t)
+    const { keys: before } = await manage(t, { source: source === 'shared' ? { type: source, handle: owner.handle } : { type: source } })
+    const { keys: after } = await manage(t)
+    before.attach(server)
+    after.attach(server)
+    const taken = Object.getOwnPropertyDescriptor(server, '_setServerData')
+    const sessions: unknown[] = []
+    server.on('secureConnection', (socket) => { sessions.push(tlsSession(socket)) })
+    const check = async (protocol: Protocol): Promise<void> => {
+      const { session } = await connect({ port, protocol })
+      t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+      t.match(sessions.at(-1), { resumed: true, keyId: after.status().current, authenticatedAt: Number })
+    }
+    for (const protocol of PROTOCOLS) await check(protocol)
+    await before.close()
+    t.same(Object.getOwnPropertyDescriptor(server, '_setServerData'), taken)
+    for (const protocol of PROTOCOLS) await check(protocol)
+    server.setSecureContext({ key, cert })
+    for (const protocol of PROTOCOLS) await check(protocol)
+  })
+}
 
 t.test('what no longer acts is warned of', async (t) => {
   const cases: Array<{ plain: () => Promise<PlainServer<Server>>, warnings: RegExp[] }> = [
