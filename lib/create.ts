@@ -26,7 +26,7 @@ export async function createTicketKeys (options: ManagerOptions = {}): Promise<T
   try {
     if (register !== undefined) registerMetrics(manager, register)
   } catch (error) {
-    await manager.close()
+    await manager.close().catch(() => {})
     throw error
   }
   return manager

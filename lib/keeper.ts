@@ -103,6 +103,8 @@ export class Keeper {
     }
     await this.#turns.take(async () => {
       this.tick()
+      // While it waited for its turn, or by somebody who was told of something.
+      if (this.#closed) throw new ClosedError('the manager is closed')
       await source.rotate?.(this.#clock.now())
       await this.#load(false)
     })

@@ -54,6 +54,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   /** false where another thread's manager has the ring, and keeps it */
   readonly #ownsRing: boolean
   #closed = false
+  #closing: Promise<void> | undefined
 
   /** @internal `createTicketKeys` makes managers. */
   constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Log) {
@@ -78,7 +79,8 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     try {
       await this.#keeper.start()
     } catch (error) {
-      await this.close()
+      // What went wrong first is what matters.
+      await this.close().catch(() => {})
       throw error
     }
     if (!this.#native.memoryLocked) this.#log.warn(NOT_LOCKED)
@@ -96,7 +98,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
    * FST_TICKET_KEYS_NOT_TLS, FST_TICKET_KEYS_CLOSED.
    */
   attach (server: unknown): this {
-    if (this.#closed) throw new ClosedError('the manager is closed')
+    this.#checkOpen()
     if (!this.#attachments.has(server)) {
       this.#attachments.set(server, new Attachment(server, this.#native, this.#clock, this.#log))
     }
@@ -157,8 +159,14 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
    * stay, and the owner's servers and other threads' go on.
    */
   async close (): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
+    if (!this.#closed) {
+      this.#closed = true
+      this.#closing = this.#letGo()
+    }
+    await this.#closing
+  }
+
+  async #letGo (): Promise<void> {
     this.#unfollow()
     this.#native.onNoCurrentKey(null)
     for (const attachment of this.#attachments.values()) attachment.detach()

@@ -37,7 +37,7 @@ const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, option
     // Last, so that what is refused above leaves the server as it was.
     manager.attach(fastify.server)
   } catch (error) {
-    await manager.close()
+    await manager.close().catch(() => {})
     throw error
   }
   fastify.addHook('onClose', async () => { await manager.close() })

@@ -168,6 +168,36 @@ t.test('a load that fails after the manager was closed is nobody\'s business', a
   t.same(log.of('error'), [])
 })
 
+t.test('a rotation that waited for its turn while the manager was closed does not touch the source', async (t) => {
+  const source = new Script(() => oneKey())
+  let rotated = 0
+  const { keys } = await manage(t, { source: Object.assign(source, { rotate: () => { rotated++ } }) })
+  let answer = (): void => {}
+  source.answer = async () => await new Promise((resolve) => { answer = () => { resolve(null) } })
+  const reload = keys.reload()
+  const rotation = keys.rotate().catch((error: unknown) => error)
+  await immediate()
+  await keys.close()
+  answer()
+  await reload
+  t.match(await rotation, { code: 'FST_TICKET_KEYS_CLOSED' })
+  t.same([rotated, source.loads], [0, 2])
+})
+
+t.test('every close() ends when the source has let go; what went wrong before is told rather than what it throws', async (t) => {
+  let letGo = (): void => {}
+  const slow = Object.assign(new Script(() => oneKey()), { close: async () => { await new Promise<void>((resolve) => { letGo = resolve }) } })
+  const { keys } = await manage(t, { source: slow })
+  let ended = 0
+  const closings = [1, 2].map(async () => { await keys.close(); ended++ })
+  await immediate()
+  t.equal(ended, 0)
+  letGo()
+  await Promise.all(closings)
+  const broken = Object.assign(new Script(() => { throw new Error('down') }), { close: () => { throw new Error('not closed') } })
+  await t.rejects(manage(t, { source: broken }), { message: 'down' })
+})
+
 for (const how of ['at once', 'later'] as const) {
   t.test(`a source that fails ${how} when its time has come is tried again after 1, 2, 4 … 60 s, and says so once`, async (t) => {
     const clock = new StoppedClock()
