@@ -206,9 +206,7 @@ void ManagerBinding::ReadCounters(const Napi::CallbackInfo& info) {
   manager_->counters.Read(info[0].As<Napi::Float64Array>().Data());
 }
 
-void ManagerBinding::RevokeSessions(const Napi::CallbackInfo&) {
-  manager_->set_revoked_until(manager_->Now());
-}
+void ManagerBinding::RevokeSessions(const Napi::CallbackInfo&) { manager_->RevokeSessions(); }
 
 void ManagerBinding::SetClockOffset(const Napi::CallbackInfo& info) {
   manager_->set_clock_offset(info[0].As<Napi::Number>().DoubleValue());

@@ -112,6 +112,7 @@ int OnGenerate(SSL* ssl, void* arg) {
   if (SSL_SESSION_set1_ticket_appdata(session, record, data.Write(record)) != 1) return 1;
   SSL_SESSION_set_timeout(session,
                           static_cast<long>(lifetime));  // NOLINT(runtime/int): OpenSSL's type
+  manager->SawSession(data.authenticated_at);
   handshake->withhold = false;
   return 1;
 }
@@ -198,6 +199,7 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   // OpenSSL looks at the session's time once more, by another reading of the clock: what is counted
   // as accepted must not be refused there in silence. A new ticket gets a timeout of its own.
   SSL_SESSION_set_timeout(session, kNoTimeout);
+  manager->SawSession(data.authenticated_at);
   handshake->accepted = true;
   handshake->issued_at = static_cast<double>(data.issued_at);
   handshake->authenticated_at = static_cast<double>(data.authenticated_at);

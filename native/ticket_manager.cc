@@ -1,5 +1,6 @@
 #include "ticket_manager.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <thread>
@@ -52,6 +53,18 @@ double TicketManager::Now() const {
   using std::chrono::duration;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return duration<double, std::milli>(now).count() + clock_offset_.load(std::memory_order_relaxed);
+}
+
+void TicketManager::SawSession(uint64_t authenticated_at) {
+  uint64_t newest = newest_session_.load(std::memory_order_relaxed);
+  while (newest < authenticated_at &&
+         !newest_session_.compare_exchange_weak(newest, authenticated_at)) {
+  }
+}
+
+void TicketManager::RevokeSessions() {
+  const auto newest = static_cast<double>(newest_session_.load());
+  revoked_until_.store(std::max({Now(), newest, revoked_until()}), std::memory_order_relaxed);
 }
 
 bool TicketManager::SetRing(const std::vector<KeyInput>& keys, const std::vector<KeyName>& expired,

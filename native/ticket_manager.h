@@ -49,7 +49,11 @@ class TicketManager final {
 
   // Sessions authenticated at this moment or before no longer resume.
   double revoked_until() const { return revoked_until_.load(std::memory_order_relaxed); }
-  void set_revoked_until(double moment) { revoked_until_.store(moment, std::memory_order_relaxed); }
+  // Notes a session that was made or resumed here.
+  void SawSession(uint64_t authenticated_at);
+  // Revokes the sessions until now, and those seen that are from later, as after the clock was set
+  // back or from a host whose clock is ahead.
+  void RevokeSessions();
 
   // Replaces the ring; false, with `missing` set, where a key without bytes is not in the present
   // one.
@@ -97,6 +101,7 @@ class TicketManager final {
   uint32_t handle_ = 0;
   std::atomic<double> clock_offset_{0};
   std::atomic<double> revoked_until_{-1};
+  std::atomic<uint64_t> newest_session_{0};
   // A reader counts itself before it loads the ring; a writer swaps the ring before it reads the
   // count. Both are sequentially consistent, so a count of 0 after the swap means that nobody holds
   // what was there before.

@@ -212,6 +212,18 @@ for (const protocol of PROTOCOLS) {
     await refused(t, server, 'session_revoked', { protocol, session: chained.session as Buffer })
   })
 
+  t.test(`${protocol}: session_revoked: the same where the clock was set back since`, async (t) => {
+    const server = await start(t, {})
+    const session = await issue(server, protocol)
+    for (let i = 0; i < 2; i++) {
+      server.clock.step(-5000)
+      server.keys.revokeSessions()
+    }
+    await server.ledger.step('before the clock is there again', full(protocol, 'session_revoked'), () => connect({ port: server.port, protocol, session }))
+    server.clock.step(HOUR)
+    await refused(t, server, 'session_revoked', { protocol, session })
+  })
+
   t.test(`${protocol}: server_name: a ticket resumes only under the name that it was issued for`, async (t) => {
     const server = await start(t, {})
     const { ledger, port } = server
