@@ -129,6 +129,7 @@ t.test('wrong usage ends with status 2, failures with 1, each in a line', async 
     fails(t, 1, /ENOENT/, 'rotate', join(dir, 'missing')),
     fails(t, 1, /raw.key \(48 bytes\).*could be nginx48 or node48/, 'inspect', join(dir, 'raw.key')),
     fails(t, 1, /too many for a key file/, 'inspect', join(dir, 'big.key')),
+    fails(t, 1, /too many for a key file/, 'inspect', '/dev/zero'),
     fails(t, 1, /holds no key file/, 'inspect', join(dir, 'empty')),
     fails(t, 1, /holds no key file; make one/, 'rotate', '--format', 'nginx80', join(dir, 'empty'))
   ])

@@ -1,4 +1,4 @@
-import { readFileSync, statSync, type Stats } from 'node:fs'
+import { closeSync, openSync, readSync, statSync, type Stats } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FormatError, SourceError } from '../../errors.js'
@@ -35,12 +35,30 @@ export async function readKeyPath (path: string, format: KeyFormat | undefined):
 function readKeyFile (path: string, format: KeyFormat | undefined): KeyFile {
   const stats = statSync(path)
   if (stats.size > MAX_SIZE) throw new FormatError(`${path}: ${stats.size} bytes are too many for a key file`)
-  // Not the asynchronous one, which reads through buffers that can't be erased.
-  const data = readFileSync(path)
+  const data = readBounded(path)
   try {
+    if (data.length > MAX_SIZE) throw new FormatError(`${path}: more than ${MAX_SIZE} bytes are too many for a key file`)
     return { ...parseKeys(data, format, path), path, stats }
   } finally {
     data.fill(0)
+  }
+}
+
+/** At most one byte more than fits, of pipes and devices too, which have no size. Not asynchronously: that reads through buffers that can't be erased. */
+function readBounded (path: string): Buffer {
+  const data = Buffer.alloc(MAX_SIZE + 1)
+  const file = openSync(path, 'r')
+  try {
+    let length = 0
+    for (let bytesRead = -1; bytesRead !== 0 && length < data.length; length += bytesRead) {
+      bytesRead = readSync(file, data, length, data.length - length, null)
+    }
+    return data.subarray(0, length)
+  } catch (error) {
+    data.fill(0)
+    throw error
+  } finally {
+    closeSync(file)
   }
 }
 
