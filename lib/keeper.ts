@@ -1,5 +1,5 @@
 import type { Clock } from './clock.js'
-import { ClosedError, RotateError } from './errors.js'
+import { ClosedError, RotateError, SourceError } from './errors.js'
 import type { Log } from './log.js'
 import type { Ring } from './ring.js'
 import { Rotations, type Rotation } from './rotations.js'
@@ -66,6 +66,7 @@ export class Keeper {
     const keys = await this.source.load(now)
     this.#loadedAt = now
     if (keys !== null) this.#apply(keys, this.#clock.now())
+    else if (this.#ring.keys.length === 0) throw new SourceError(`${this.#where} gave no keys, and there are none before`)
     this.lastReload = now
     this.#refreshAt = Math.min(this.#refreshAt, now + this.#pollInterval)
     this.rotations.start(now)

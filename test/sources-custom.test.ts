@@ -115,6 +115,7 @@ t.test('no keys are an error: the manager does not start, or keeps those it has'
   const empty = new Script(() => ({ keys: [], timed: true }))
   await t.rejects(manage(t, { source: empty }), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: "source 'script': holds no key" })
   t.equal(empty.closed, 1, 'it is closed')
+  await t.rejects(manage(t, { source: new Script(() => null) }), { code: 'FST_TICKET_KEYS_SOURCE', message: "ticket keys: source 'script' gave no keys, and there are none before" })
   const key = randomKey()
   const source = new Script(() => ({ keys: [{ ...key }], timed: false }))
   const { keys, log } = await manage(t, { source })
@@ -287,6 +288,7 @@ t.test('what is not a key source is refused', async (t) => {
     [{ type: 'secret', secret: 'x'.repeat(31) + 'y', previousSecrets: ['y', 1] }, 'source.previousSecrets[0] must have at least 32 bytes, a line end at its end not counted; source.previousSecrets[1] must be'],
     [{ type: 'secret', secret: import.meta.filename }, 'source.secret is the path of a file: what is in it is the secret'],
     [{ type: 'static', keys: [] }, 'source.keys must be an array of'],
+    [{ type: 'static', keys: new Array(1) }, 'source.keys[0] must be a Buffer, or an object with'],
     [{ type: 'static', keys: [Buffer.alloc(79)] }, 'source.keys[0] must have 80 bytes'],
     [{ type: 'static', keys: [{ ...randomKey(), issueUntil: 5, acceptUntil: 4 }] }, 'source.keys[0] must have notBefore, issueUntil, acceptUntil in that order']
   ]

@@ -96,7 +96,8 @@ function makeStatic (keys: unknown, name: NameOf, problems: Problems): KeySource
   }
   const right: StaticKey[] = []
   const places: string[] = []
-  keys.forEach((key: unknown, index) => {
+  // Holes too, which an array's own forEach passes over.
+  Array.from(keys as unknown[]).forEach((key, index) => {
     const place = `${where}[${index}]`
     const problem = staticKeyProblem(key)
     if (problem !== undefined) return problems.add(place, problem)
