@@ -191,6 +191,8 @@ function openManager (handle: number): NativeManager {
   let native: NativeManager
   try {
     native = new (addon().Manager)(handle)
+    // The addon has 32 bits for it.
+    if (native.handle !== handle) throw new RangeError('not a handle')
   } catch (cause) {
     const error = new SourceError(`no manager in this process has the handle ${handle}: it is in another process, or gone`)
     error.cause = cause

@@ -64,6 +64,8 @@ t.test('a server in the primary has the shared keys by their handle', async (t) 
   const keys = await createTicketKeys({ environment: false, source: { type: 'shared', handle: shared.handle } })
   t.teardown(async () => { await keys.close() })
   t.equal(keys.status().current, shared.status().current)
+  const far = { environment: false as const, source: { type: 'shared' as const, handle: shared.handle + 2 ** 32 } }
+  await t.rejects(createTicketKeys(far), { code: 'FST_TICKET_KEYS_SOURCE', message: /no manager in this process has the handle/ })
   const { server, port } = await plainHttps()
   keys.attach(server)
   const { session } = await connect({ port })
