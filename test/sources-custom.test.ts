@@ -1,10 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import { Counter, Registry } from 'prom-client'
 import t from 'tap'
 import { Clock } from '../lib/clock.js'
+import { createTicketKeys } from '../lib/create.js'
 import { startTicketKeys, type TicketKeys, type TicketKeysEvents } from '../lib/manager.js'
 import { resolveOptions } from '../lib/options.js'
+import { plugin } from '../lib/plugin.js'
 import type { KeySource, SourceKey, SourceKeys } from '../lib/sources/source.js'
+import { serverCert } from './helpers/certs.js'
 import { idOf, randomKey } from './helpers/keys.js'
 import { LogBook, manage } from './helpers/managed.js'
 import { until } from './helpers/process.js'
@@ -197,6 +202,16 @@ t.test('every close() ends when the source has let go; what went wrong before is
   await Promise.all(closings)
   const broken = Object.assign(new Script(() => { throw new Error('down') }), { close: () => { throw new Error('not closed') } })
   await t.rejects(manage(t, { source: broken }), { message: 'down' })
+  const stuck = (): KeySource => Object.assign(new Script(oneKey), { close: () => { throw new Error('not closed') } })
+  const register = new Registry()
+  const taken = new Counter({ name: 'tls_ticket_issued_total', help: 'taken', registers: [register] })
+  t.ok(taken)
+  await t.rejects(createTicketKeys({ environment: false, source: stuck(), metrics: { register } }), { message: /already been registered/ })
+  const { key, cert } = await serverCert()
+  const app = Fastify({ https: { key, cert } })
+  app.get('/metrics', async () => 'mine')
+  await t.rejects(async () => await app.register(plugin, { environment: false, source: stuck(), metrics: '/metrics' }), { code: 'FST_ERR_DUPLICATED_ROUTE' })
+  await app.close().catch(() => {})
 })
 
 for (const how of ['at once', 'later'] as const) {
