@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { Clock } from '../lib/clock.js'
 import { createTicketKeys } from '../lib/index.js'
 import type { TicketKeysOptions } from '../lib/options.js'
+import { tlsSession } from '../lib/session.js'
 import { serverCert } from './helpers/certs.js'
 import { connect, PROTOCOLS, ReusingClient, SingleUseClient, type ConnectOptions, type Exchange, type Protocol } from './helpers/client.js'
 import { idOf, issuerAt, randomKey } from './helpers/keys.js'
@@ -151,6 +152,18 @@ t.test('a second manager takes the tickets of a server, and says so', async (t) 
   const third = await manage(t)
   third.keys.attach(first.server)
   t.same(third.log.of('warn'), [])
+})
+
+t.test('when the manager that has taken a server over is closed, the one before goes on counting, and says what a connection is', async (t) => {
+  const { keys, port, server } = await serve(t)
+  const { keys: newer } = await manage(t)
+  newer.attach(server)
+  await newer.close()
+  const seen: unknown[] = []
+  server.on('secureConnection', (socket) => { seen.push(tlsSession(socket)) })
+  await connect({ port })
+  t.match(seen, [{ resumed: false, keyId: null, authenticatedAt: Number }])
+  t.same(keys.stats().handshakes['TLSv1.3'], { full: 1, resumed: 0 })
 })
 
 t.test('a source that does not make its own keys is not rotated by hand', async (t) => {

@@ -44,19 +44,26 @@ function readKeyFile (path: string, format: KeyFormat | undefined): KeyFile {
   }
 }
 
-/** At most one byte more than fits, of pipes and devices too, which have no size. Not asynchronously: that reads through buffers that can't be erased. */
+/** At most one byte more than fits, of pipes and devices too, which have no size. */
 function readBounded (path: string): Buffer {
   const data = Buffer.alloc(MAX_SIZE + 1)
+  try {
+    return data.subarray(0, readInto(data, path))
+  } catch (error) {
+    data.fill(0)
+    throw error
+  }
+}
+
+/** Not asynchronously: that reads through buffers that can't be erased. Returns how many bytes there were. */
+function readInto (data: Buffer, path: string): number {
   const file = openSync(path, 'r')
   try {
     let length = 0
     for (let bytesRead = -1; bytesRead !== 0 && length < data.length; length += bytesRead) {
       bytesRead = readSync(file, data, length, data.length - length, null)
     }
-    return data.subarray(0, length)
-  } catch (error) {
-    data.fill(0)
-    throw error
+    return length
   } finally {
     closeSync(file)
   }
