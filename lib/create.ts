@@ -1,8 +1,8 @@
-import { isLog, processLog, type Log } from './log.js'
-import { startTicketKeys, type TicketKeys } from './manager.js'
-import { registerMetrics } from './metrics.js'
-import { checkIsObject, resolveOptions, type TicketKeysOptions } from './options.js'
-import { Problems } from './problems.js'
+import { isLog, processLog, type Log } from './util/log.js'
+import { startTicketKeys, type TicketKeys } from './manager/ticket-keys.js'
+import { registerMetrics } from './metrics/register.js'
+import { checkIsObject, resolveOptions, type TicketKeysOptions } from './config/options.js'
+import { Problems } from './util/option-errors.js'
 
 /** Options of `createTicketKeys` that the plugin does not have. Of `metrics` only `register` has an effect: there are no routes without Fastify. */
 export interface ManagerOptions extends TicketKeysOptions {

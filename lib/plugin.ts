@@ -1,12 +1,12 @@
 import type { Server } from 'node:net'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { isTlsServer } from './tls-server.js'
-import { NotTlsError, OptionsError } from './errors.js'
-import { startTicketKeys, type TicketKeys } from './manager.js'
-import { resolveOptions, type TicketKeysOptions } from './options.js'
-import { addRoutes } from './routes.js'
-import { tlsSession, type TlsSession } from './session.js'
+import { isTlsServer } from './tls/server-internals.js'
+import { NotTlsError, OptionsError } from './util/errors.js'
+import { startTicketKeys, type TicketKeys } from './manager/ticket-keys.js'
+import { resolveOptions, type TicketKeysOptions } from './config/options.js'
+import { addRoutes } from './metrics/routes.js'
+import { tlsSession, type TlsSession } from './tls/tls-session.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -13,7 +13,7 @@ for source in native/fuzz/*.cc; do
   corpus=test/corpus/$target
   mkdir -p "$work/$target" "$corpus"
   clang++ -std=c++17 -Wall -Wextra -Werror -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-    -isystem "$node_headers" "$source" native/ticket_data.cc native/client_hello.cc -o "$work/$target.fuzz"
+    -Inative -isystem "$node_headers" "$source" native/tls/ticket_data.cc native/tls/client_hello.cc -o "$work/$target.fuzz"
   # What it finds goes to the first directory; a crash is written to the working directory.
   if ! "$work/$target.fuzz" "$work/$target" "$corpus" -max_total_time="$seconds" -max_len=700 -print_final_stats=1 >"$work/$target.log" 2>&1; then
     cat "$work/$target.log"

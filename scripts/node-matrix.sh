@@ -7,14 +7,14 @@ versions=("$@")
 [ ${#versions[@]} -gt 0 ] || versions=(20.19.0 22 24 26)
 
 # No handshake, no addon of their own, or other programs that are the same on every version.
-excluded='^test/(cli-.*|docs.*|environment|formats|helpers|package|package-types|package-from-source|sources-.*)\.test\.ts$'
-mapfile -t tests < <(printf '%s\n' test/*.test.ts | grep -Ev "$excluded")
+excluded='^test/(cli/(files|rotate-live)|docs/.*|config/environment|keys/formats|helpers/.*|package/(package|types|from-source)|sources/.*)\.test\.ts$'
+mapfile -t tests < <(printf '%s\n' test/*/*.test.ts | grep -Ev "$excluded")
 
 # One binary everywhere: what is installed (prebuilds) is what is built here (build) without its symbols.
 built=build/Release/fastify_ticket_keys.node
 prebuilt=$(node --import tsx -e "
-  import { isMusl } from './lib/libc.js'
-  import { addonPaths } from './lib/native.js'
+  import { isMusl } from './lib/native/libc.js'
+  import { addonPaths } from './lib/native/binding.js'
   console.log(addonPaths({ ...process, musl: isMusl() })[1])")
 stripped=$(mktemp)
 log=$(mktemp)

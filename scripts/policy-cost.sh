@@ -7,9 +7,9 @@ handshakes=30
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-sources=$(ls native/*.cc | grep -vE '/(addon|attach|js_callback|manager_binding)\.cc$')
+sources=$(ls native/tls/*.cc native/keys/*.cc)
 # shellcheck disable=SC2086
-g++ -std=c++17 -Wall -Wextra -Werror -Os -g native/bench/policy_cost.cc $sources -lssl -lcrypto -o "$work/policy_cost"
+g++ -std=c++17 -Wall -Wextra -Werror -Os -g -Inative native/bench/policy_cost.cc $sources -lssl -lcrypto -o "$work/policy_cost"
 
 # Instructions of a resumed handshake.
 count () {

@@ -14,10 +14,10 @@ npx node-gyp configure -- -Dsanitize=address,undefined >gyp.log 2>&1 && npx node
 nm -D build/Release/fastify_ticket_keys.node | grep __asan_init >/dev/null || { echo 'the addon was built without AddressSanitizer' >&2; exit 1; }
 
 # Leaks: what only V8's own heap points to would count as one. scripts/valgrind.sh looks for them.
-# A small quarantine of freed memory, so that test/hostile.test.ts can see it stay flat.
+# A small quarantine of freed memory, so that test/tls/malformed-tickets.test.ts can see it stay flat.
 export ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:exitcode=99:quarantine_size_mb=8
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:exitcode=99
 sanitized () { LD_PRELOAD=$(gcc -print-file-name=libasan.so) TAP_TIMEOUT=300 timeout 300 node --import tsx "$@"; }
 sanitized --expose-gc test/native/handshakes.ts "$rounds"
-sanitized test/hostile.test.ts
-echo "AddressSanitizer and UBSan found nothing in $rounds rounds and test/hostile.test.ts"
+sanitized test/tls/malformed-tickets.test.ts
+echo "AddressSanitizer and UBSan found nothing in $rounds rounds and test/tls/malformed-tickets.test.ts"

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { OptionsError } from '../errors.js'
+import { OptionsError } from '../util/errors.js'
 import type { Output } from './files/output.js'
 import { registerFiles } from './files/register.js'
 import { registerProbe } from './probe/command.js'

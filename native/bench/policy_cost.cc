@@ -18,9 +18,9 @@
 #include <memory>
 #include <string>
 
-#include "../attached_context.h"
-#include "../handshake.h"
-#include "../ticket_callbacks.h"
+#include "tls/attached_context.h"
+#include "tls/ssl_state.h"
+#include "tls/ticket_callbacks.h"
 
 // Found by name, for callgrind.
 extern "C" __attribute__((noinline)) int ServerStep(SSL* ssl) { return SSL_do_handshake(ssl); }

@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 
-#include "../client_hello.h"
+#include "tls/client_hello.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t length) {
   const uint16_t group = ticket_keys::ReadFirstShareGroup(input, length);

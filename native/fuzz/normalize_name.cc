@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "../ticket_data.h"
+#include "tls/ticket_data.h"
 
 using ticket_keys::NormalizeServerName;
 using ticket_keys::ServerName;

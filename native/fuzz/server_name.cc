@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 
-#include "../client_hello.h"
+#include "tls/client_hello.h"
 
 using ticket_keys::ServerName;
 

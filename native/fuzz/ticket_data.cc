@@ -1,7 +1,7 @@
 // The record in a ticket: what is read is written again byte for byte, and anything else is
 // refused.
 
-#include "../ticket_data.h"
+#include "tls/ticket_data.h"
 
 #include <cstdlib>
 #include <cstring>

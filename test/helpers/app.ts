@@ -5,7 +5,7 @@ import Fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyHttp2SecureOptions, FastifyHttpsOptions, FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { plugin } from '../../lib/plugin.js'
-import type { TicketKeysOptions } from '../../lib/options.js'
+import type { TicketKeysOptions } from '../../lib/config/options.js'
 import { serverCert } from './certs.js'
 import { watch, type Handshake } from './server.js'
 

@@ -5,7 +5,7 @@ import { createServer } from 'node:https'
 import type { Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { tlsSession } from '../../lib/session.js'
+import { tlsSession } from '../../lib/tls/tls-session.js'
 import type { LogBook } from './managed.js'
 
 /*

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
-import type { TicketKeysStatus } from '../../lib/manager.js'
+import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
 import { serverCert } from './certs.js'
 import { SingleUseClient } from './client.js'
 import { issuerAt } from './keys.js'
@@ -40,7 +40,7 @@ export async function runTypeScript (t: Test, code: string, root: string, env: R
     .replaceAll("'fastify-ticket-keys'", "'../../lib/index.js'").replaceAll("'./custom-source.js'", "'../../examples/custom-source.js'")
   const running = runModule(`
     import { createServer as docsServer } from 'node:https'
-    import { listen as docsListen } from '../helpers/server.js'
+    import { listen as docsListen } from './server.js'
     const server = docsServer({ key: process.env.DOCS_KEY, cert: process.env.DOCS_CERT }, (request, response) => { response.end() })
     ${moved}
     process.on('message', () => { process.send(keys.status()) })

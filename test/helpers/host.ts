@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
-import type { TicketKeysOptions } from '../../lib/options.js'
-import type { TicketStats } from '../../lib/stats.js'
+import type { TicketKeysOptions } from '../../lib/config/options.js'
+import type { TicketStats } from '../../lib/manager/stats.js'
 import { serverCert } from './certs.js'
 import { runModule } from './process.js'
 
@@ -22,10 +22,10 @@ export interface Host {
 
 const HOST = `
   import { createServer } from 'node:https'
-  import { Clock } from '../../lib/clock.js'
-  import { startTicketKeys } from '../../lib/manager.js'
-  import { resolveOptions } from '../../lib/options.js'
-  import { listen } from '../helpers/server.js'
+  import { Clock } from '../../lib/util/clock.js'
+  import { startTicketKeys } from '../../lib/manager/ticket-keys.js'
+  import { resolveOptions } from '../../lib/config/options.js'
+  import { listen } from './server.js'
 
   const { options, offset, key, cert } = JSON.parse(process.env.HOST)
   const clock = new Clock()

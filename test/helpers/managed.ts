@@ -1,9 +1,9 @@
 import type { Server } from 'node:net'
 import type { Test } from 'tap'
-import { Clock } from '../../lib/clock.js'
-import type { Log } from '../../lib/log.js'
-import { startTicketKeys, type TicketKeys } from '../../lib/manager.js'
-import { resolveOptions, type TicketKeysOptions } from '../../lib/options.js'
+import { Clock } from '../../lib/util/clock.js'
+import type { Log } from '../../lib/util/log.js'
+import { startTicketKeys, type TicketKeys } from '../../lib/manager/ticket-keys.js'
+import { resolveOptions, type TicketKeysOptions } from '../../lib/config/options.js'
 import { plainHttps, type PlainServer } from './server.js'
 
 /** A logger that keeps what it was told. */

@@ -1,13 +1,13 @@
 import { startCluster } from './cluster.js'
 import type { TestCluster } from './cluster.js'
-import type { TicketKeysStatus } from '../../lib/manager.js'
-import type { SourceOption } from '../../lib/sources/index.js'
-import type { TicketStats } from '../../lib/stats.js'
+import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
+import type { SourceOption } from '../../lib/sources/make-source.js'
+import type { TicketStats } from '../../lib/manager/stats.js'
 import type { Serving } from './thread-program.js'
 import type { RunOptions } from './process.js'
 
 const MODULE = `
-import { run } from '../helpers/thread-program.js'
+import { run } from './thread-program.js'
 await run(import.meta.url)
 `
 

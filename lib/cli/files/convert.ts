@@ -1,4 +1,4 @@
-import { SourceError } from '../../errors.js'
+import { SourceError } from '../../util/errors.js'
 import { HAPROXY_MIN_KEYS, isTimed, serializeKeys, type KeyFormat } from '../../keys/formats/index.js'
 import type { KeyState, TicketKey } from '../../keys/key.js'
 import { checkTarget, writeKeys, type Output, type Target } from './output.js'

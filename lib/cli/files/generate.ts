@@ -1,4 +1,4 @@
-import { OptionsError } from '../../errors.js'
+import { OptionsError } from '../../util/errors.js'
 import { HAPROXY_MIN_KEYS, isTimed, listTimes, serializeKeys, type KeyFormat } from '../../keys/formats/index.js'
 import { MAX_KEYS, type TicketKey } from '../../keys/key.js'
 import { checkTarget, writeKeys, type Output, type Target } from './output.js'

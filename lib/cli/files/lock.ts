@@ -4,8 +4,8 @@ import { open, readdir, stat, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SourceError } from '../../errors.js'
-import { ignoreMissing } from '../../keys/write-file.js'
+import { SourceError } from '../../util/errors.js'
+import { ignoreMissing } from './atomic-write.js'
 
 /** ms after which nobody who holds the lock can still be at work, which takes some ms. */
 const STALE = 60_000

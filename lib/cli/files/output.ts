@@ -1,7 +1,7 @@
 import type { Buffer } from 'node:buffer'
 import type { Writable } from 'node:stream'
-import { OptionsError } from '../../errors.js'
-import { writeNewFile } from '../../keys/write-file.js'
+import { OptionsError } from '../../util/errors.js'
+import { writeNewFile } from './atomic-write.js'
 
 /** Where a command puts the keys it made. */
 export interface Target {

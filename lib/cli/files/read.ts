@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync, statSync, type Stats } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FormatError, SourceError } from '../../errors.js'
+import { FormatError, SourceError } from '../../util/errors.js'
 import { joinKeySets, parseKeys, type KeyFormat } from '../../keys/formats/index.js'
 import type { KeySet } from '../../keys/key.js'
 

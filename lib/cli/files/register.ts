@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { DURATION_FORM, parseDuration } from '../../duration.js'
+import { DURATION_FORM, parseDuration } from '../../util/duration.js'
 import { KEY_FORMATS } from '../../keys/formats/index.js'
 import { convert, type ConvertOptions } from './convert.js'
 import { generate, type GenerateOptions } from './generate.js'

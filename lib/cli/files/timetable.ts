@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { OptionsError } from '../../errors.js'
+import { OptionsError } from '../../util/errors.js'
 import { HAPROXY_MIN_KEYS, type KeyFormat } from '../../keys/formats/index.js'
 import { ACCEPTS, MAX_KEYS, NAME_LENGTH, type KeyState, type KeyTimes, type TicketKey } from '../../keys/key.js'
 import { currentKey, stateOf as stateBeside } from '../../keys/timetable.js'

@@ -1,6 +1,6 @@
 import { connect } from 'node:tls'
 import type { SecureContext, TLSSocket } from 'node:tls'
-import { bindTo } from './bound.js'
+import { bindTo } from './session-binding.js'
 import { readTicket } from './session.js'
 import type { Ticket } from './session.js'
 import type { Protocol } from './report.js'

@@ -1,5 +1,5 @@
-import { describe, gaveUp, newest, same, series, usedOnce } from './series.js'
-import type { Attempt, Shake } from './series.js'
+import { describe, gaveUp, newest, same, series, usedOnce } from './ticket-store.js'
+import type { Attempt, Shake } from './ticket-store.js'
 import type { Protocol, ProbeResult, Tally } from './report.js'
 
 // What OpenSSL makes of the alert protocol_version (RFC 8446 section 6.2).

@@ -1,6 +1,6 @@
 import { addressPairs, makeCases, namePairs, where } from './cases.js'
 import type { Case, ProbeOptions } from './cases.js'
-import { CONNECTIONS_PER_CROSSING, cross } from './crossing.js'
+import { CONNECTIONS_PER_CROSSING, cross } from './cross-check.js'
 import { handshake } from './handshake.js'
 import { measure, unreachable } from './measure.js'
 import { Meter } from './progress.js'

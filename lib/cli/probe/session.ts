@@ -1,4 +1,4 @@
-import { unbound } from './bound.js'
+import { unbound } from './session-binding.js'
 
 // What Node.js calls a session is OpenSSL's i2d_SSL_SESSION: a DER SEQUENCE of version, protocol, cipher, session id and master key,
 // then optional fields, each in an explicit context tag. Integers that are 0 are left out (ssl/ssl_asn1.c).

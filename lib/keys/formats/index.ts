@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
-import { FormatError } from '../../errors.js'
-import { checkKeys } from '../check.js'
+import { FormatError } from '../../util/errors.js'
+import { checkKeys } from '../validate.js'
 import { MAX_KEYS, type KeySet, type TicketKey } from '../key.js'
 import { nginx48, nginx80, node48 } from './binary.js'
 import { listTimes, type Alloc, type Codec, type KeyFormat, type PlacedKey } from './format.js'

@@ -1,0 +1,39 @@
+import { handshake } from './handshake.js'
+import type { Client, HeldTicket } from './handshake.js'
+import type { Crossing } from './report.js'
+import { describe } from './ticket-store.js'
+import { place } from './targets.js'
+
+/** Tickets shown for each pair. More than one, since an address may stand for several servers. */
+export const TICKETS_SHOWN = 3
+
+/** Connections that a crossing makes at most. */
+export const CONNECTIONS_PER_CROSSING = 2 * TICKETS_SHOWN
+
+/** Takes tickets at `from` by full handshakes, and shows each of them once at `to`. A connection that fails is part of the result. */
+export async function cross (from: Client, to: Client, onConnection: () => void): Promise<Crossing> {
+  let error: string | null = null
+  const attempt = async (client: Client, held?: HeldTicket): ReturnType<typeof handshake> => {
+    onConnection()
+    // Only resumption is asked about: a full handshake here would be refused where `to` has no certificate for the name of `from`.
+    return await handshake({ ...client, verifyName: false }, held).catch((reason: Error) => {
+      error = describe(reason)
+      return { resumed: false, tickets: [] }
+    })
+  }
+
+  const tickets: HeldTicket[] = []
+  for (let made = 0; made < TICKETS_SHOWN && tickets.length < TICKETS_SHOWN; made++) {
+    tickets.push(...(await attempt(from)).tickets)
+  }
+  const shown = tickets.slice(0, TICKETS_SHOWN)
+  let resumed = 0
+  for (const ticket of shown) {
+    if ((await attempt(to, ticket)).resumed) resumed++
+  }
+  return { from: placeOf(from), to: placeOf(to), protocol: from.protocol, shown: shown.length, resumed, error }
+}
+
+function placeOf (client: Client): Crossing['from'] {
+  return { address: place(client), servername: client.servername }
+}

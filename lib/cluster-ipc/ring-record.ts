@@ -1,0 +1,62 @@
+import { NAME_LENGTH } from '../keys/key.js'
+import type { NativeManager } from '../native/types.js'
+import { allocateSecret, erase } from '../native/secret-memory.js'
+import type { SourceKey } from '../sources/key-source.js'
+
+/** What else goes with the keys. */
+export interface RingTimes {
+  /** when the primary will have new ones, ms since 1970 */
+  refreshAt: number
+  /** the primary's ticketLifetime, ms */
+  ticketLifetime: number
+}
+
+const HALF = 32
+/** refreshAt, ticketLifetime, number of keys */
+const HEADER_LENGTH = 8 + 8 + 2
+/** name, three times, bytes in each half, AES half, HMAC half */
+const ENTRY_LENGTH = NAME_LENGTH + 3 * 8 + 1 + 2 * HALF
+
+/** The keys of a native ring as bytes, in locked memory; erase it. */
+export function writeRing (native: NativeManager, { refreshAt, ticketLifetime }: RingTimes): Buffer {
+  const halves = allocateSecret(2 * HALF * native.keyTimes().length)
+  try {
+    const keys = native.exportKeys(halves)
+    const record = allocateSecret(HEADER_LENGTH + ENTRY_LENGTH * keys.length)
+    let at = record.writeDoubleBE(refreshAt, 0)
+    at = record.writeDoubleBE(ticketLifetime, at)
+    at = record.writeUInt16BE(keys.length, at)
+    keys.forEach(({ name, notBefore, issueUntil, acceptUntil, half }, index) => {
+      at += name.copy(record, at)
+      for (const time of [notBefore, issueUntil, acceptUntil]) at = record.writeDoubleBE(time, at)
+      at = record.writeUInt8(half, at)
+      at += halves.copy(record, at, 2 * HALF * index, 2 * HALF * (index + 1))
+    })
+    return record
+  } finally {
+    erase(halves)
+  }
+}
+
+/** Reads what `writeRing` wrote. @param alloc gives memory for the keys' bytes */
+export function readRing (record: Buffer, alloc: (bytes: number) => Buffer): RingTimes & { keys: SourceKey[] } {
+  const copy = (from: number, bytes: number): Buffer => {
+    const half = alloc(bytes)
+    record.copy(half, 0, from, from + bytes)
+    return half
+  }
+  const keys = Array.from({ length: record.readUInt16BE(16) }, (_, index) => {
+    const start = HEADER_LENGTH + ENTRY_LENGTH * index
+    const times = start + NAME_LENGTH
+    const half = record.readUInt8(times + 24)
+    return {
+      name: Buffer.from(record.subarray(start, times)),
+      notBefore: record.readDoubleBE(times),
+      issueUntil: record.readDoubleBE(times + 8),
+      acceptUntil: record.readDoubleBE(times + 16),
+      aesKey: copy(times + 25, half),
+      hmacKey: copy(times + 25 + HALF, half)
+    }
+  })
+  return { refreshAt: record.readDoubleBE(0), ticketLifetime: record.readDoubleBE(8), keys }
+}

@@ -1,0 +1,43 @@
+import { addon } from '../native/binding.js'
+import { PROTOCOLS, REASONS, type Protocol, type RejectReason } from '../native/types.js'
+
+/** Results of loading keys from the source. */
+export const RELOAD_RESULTS = ['success', 'unchanged', 'error'] as const
+export type ReloadResult = typeof RELOAD_RESULTS[number]
+
+/** A count for each TLS version that has tickets. */
+export type ByProtocol = Record<Protocol, number>
+
+/** Everything counted since the manager was made; for the whole process where threads share it. */
+export interface TicketStats {
+  issued: ByProtocol
+  renewed: ByProtocol
+  resumed: ByProtocol
+  rejected: Record<Protocol, Record<RejectReason, number>>
+  handshakes: Record<Protocol, { full: number, resumed: number }>
+  /** ages of tickets that resumed, seconds; each bucket counts those up to `le` and above the one before */
+  age: { buckets: Array<{ le: number, count: number }>, sum: number, count: number }
+  rotations: number
+  reloads: Record<ReloadResult, number>
+}
+
+/** The counters of the addon, in the order of native/keys/counters.h. */
+export function readCounters (read: (out: Float64Array) => void): Omit<TicketStats, 'rotations' | 'reloads'> {
+  const { counterCount, ageBounds } = addon()
+  const counts = new Float64Array(counterCount)
+  read(counts)
+  let next = 0
+  const take = (): number => counts[next++] as number
+  const byProtocol = <Value>(value: () => Value): Record<Protocol, Value> =>
+    Object.fromEntries(PROTOCOLS.map((protocol) => [protocol, value()])) as Record<Protocol, Value>
+
+  const issued = byProtocol(take)
+  const renewed = byProtocol(take)
+  const resumed = byProtocol(take)
+  const rejected = byProtocol(() =>
+    Object.fromEntries(REASONS.map((reason) => [reason, take()])) as Record<RejectReason, number>)
+  const handshakes = byProtocol(() => ({ full: take(), resumed: take() }))
+  const buckets = [...ageBounds, Infinity].map((le) => ({ le, count: take() }))
+  const count = buckets.reduce((sum, bucket) => sum + bucket.count, 0)
+  return { issued, renewed, resumed, rejected, handshakes, age: { buckets, sum: take() / 1000, count } }
+}

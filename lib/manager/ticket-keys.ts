@@ -1,0 +1,209 @@
+import { EventEmitter } from 'node:events'
+import { Attachment } from '../tls/attachment.js'
+import { Clock } from '../util/clock.js'
+import { ClosedError, SourceError } from '../util/errors.js'
+import { Keeper } from './key-refresher.js'
+import { keyId } from '../keys/key.js'
+import type { Log } from '../util/log.js'
+import { addon } from '../native/binding.js'
+import type { NativeManager } from '../native/types.js'
+import type { ResolvedOptions } from '../config/options.js'
+import { Ring, SharedRing, type KeyStatus } from './key-ring.js'
+import { SharedSource } from '../sources/other-thread.js'
+import { readCounters, type TicketStats } from './stats.js'
+
+/** How the keys are, for people and health checks. Times are ms since 1970. */
+export interface TicketKeysStatus {
+  source: string
+  /** no key could issue now, or the keys of a list without times are older than they should be */
+  stale: boolean
+  /** why, where `stale` is true */
+  staleReason: string | null
+  /** id of the issuing key */
+  current: string | null
+  nextRotation: number | null
+  keys: KeyStatus[]
+  lastReload: number | null
+  /** message of the last load that failed, until one succeeds */
+  lastError: string | null
+  /** false where the system did not lock the keys' memory against swapping */
+  memoryLocked: boolean
+  servers: number
+}
+
+/** Events of the manager and their arguments; none carries key material. */
+export interface TicketKeysEvents {
+  rotation: [{ current: string | null, previous: string | null }]
+  reload: [{ result: 'success' | 'unchanged' }]
+  'reload-error': [Error]
+  stale: [{ reason: string }]
+}
+
+/** @internal For the log. */
+export const NOT_LOCKED = 'ticket keys could not be locked in memory and may be swapped to disk: raise RLIMIT_MEMLOCK'
+
+/** One source, one ring, any number of servers. Made by `createTicketKeys` or the Fastify plugin. */
+export class TicketKeys extends EventEmitter<TicketKeysEvents> {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #native: NativeManager
+  readonly #ring: Ring
+  readonly #keeper: Keeper
+  readonly #attachments = new Map<unknown, Attachment>()
+  readonly #unfollow: () => void
+  readonly #policy: ResolvedOptions['policy']
+  /** false where another thread's manager has the ring, and keeps it */
+  readonly #ownsRing: boolean
+  #closed = false
+  #closing: Promise<void> | undefined
+
+  /** @internal `createTicketKeys` makes managers. */
+  constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Log) {
+    super()
+    this.#clock = clock
+    this.#log = log
+    this.#policy = policy
+    this.#ownsRing = !(source instanceof SharedSource)
+    this.#native = source instanceof SharedSource ? openManager(source.handle) : new (addon().Manager)(policy)
+    this.#unfollow = this.#ownsRing ? clock.follow((offset) => this.#native.setClockOffset(offset)) : () => {}
+    this.#ring = this.#ownsRing ? new Ring(this.#native) : new SharedRing(this.#native)
+    this.#keeper = new Keeper(source, this.#ring, clock, log, rotationInterval * 2, {
+      rotation: (event) => { this.emit('rotation', event) },
+      reload: (event) => { this.emit('reload', event) },
+      reloadError: (error) => { this.emit('reload-error', error) },
+      stale: (event) => { this.emit('stale', event) }
+    })
+  }
+
+  /** @internal Loads the first keys; rejects, with everything let go of, where there are none. */
+  async start (): Promise<this> {
+    try {
+      await this.#keeper.start()
+    } catch (error) {
+      // What went wrong first is what matters.
+      await this.close().catch(() => {})
+      throw error
+    }
+    if (!this.#native.memoryLocked) this.#log.warn(NOT_LOCKED)
+    if (this.#ownsRing) this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
+    return this
+  }
+
+  /** Names this manager in other threads of the process. */
+  get handle (): number {
+    return this.#native.handle
+  }
+
+  /**
+   * Takes over the session tickets of an `https`, `http2` or `tls` server; for one that it has already, it does nothing. Throws
+   * FST_TICKET_KEYS_NOT_TLS, FST_TICKET_KEYS_CLOSED.
+   */
+  attach (server: unknown): this {
+    this.#checkOpen()
+    if (!this.#attachments.has(server)) {
+      this.#attachments.set(server, new Attachment(server, this.#native, this.#clock, this.#log))
+    }
+    return this
+  }
+
+  status (): TicketKeysStatus {
+    const now = this.#keeper.tick()
+    const current = this.#ring.current(now)
+    const staleReason = this.#keeper.staleReason(now)
+    return {
+      source: this.#keeper.source.type,
+      stale: staleReason !== null,
+      staleReason,
+      current: current === undefined ? null : keyId(current.name),
+      nextRotation: this.#ring.nextRotation(now) ?? null,
+      keys: this.#ring.status(now),
+      lastReload: this.#keeper.lastReload,
+      lastError: this.#keeper.lastError,
+      memoryLocked: this.#native.memoryLocked,
+      servers: this.#attachments.size
+    }
+  }
+
+  stats (): TicketStats {
+    this.#keeper.tick()
+    return {
+      ...readCounters((out) => this.#native.readCounters(out)),
+      rotations: this.#keeper.rotations.count,
+      reloads: { ...this.#keeper.reloads }
+    }
+  }
+
+  /** ms for which the current key has been the issuing one here; `null` without one. */
+  currentKeyAge (): number | null {
+    return this.#keeper.rotations.currentKeyAge(this.#clock.now())
+  }
+
+  /** Makes the next key the issuing one, now. Rejects with FST_TICKET_KEYS_ROTATE where the source does not make its own keys. */
+  async rotate (): Promise<void> {
+    this.#checkOpen()
+    await this.#keeper.rotate()
+  }
+
+  /** Loads the keys again, now. Rejects with what the source threw; the keys then stay as they were. */
+  async reload (): Promise<'success' | 'unchanged'> {
+    this.#checkOpen()
+    return await this.#keeper.reload()
+  }
+
+  /** Every session that was authenticated until now is refused from here on, by this process: `session_revoked`. */
+  revokeSessions (): void {
+    this.#native.revokeSessions()
+  }
+
+  /**
+   * Erases the keys and lets go of the servers, which from here on do full handshakes and issue no tickets. With the source `shared` the keys
+   * stay, and the owner's servers and other threads' go on.
+   */
+  async close (): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true
+      this.#closing = this.#letGo()
+    }
+    await this.#closing
+  }
+
+  async #letGo (): Promise<void> {
+    this.#unfollow()
+    this.#native.onNoCurrentKey(null)
+    for (const attachment of this.#attachments.values()) attachment.detach()
+    if (!this.#ownsRing) this.#leaveRing()
+    this.#attachments.clear()
+    this.#ring.clear()
+    await this.#keeper.close()
+  }
+
+  /** Its servers' contexts go to a ring without keys. */
+  #leaveRing (): void {
+    const nobody = new (addon().Manager)(this.#policy)
+    for (const attachment of this.#attachments.values()) attachment.moveTo(nobody)
+  }
+
+  #checkOpen (): void {
+    if (this.#closed) throw new ClosedError('the manager is closed')
+  }
+}
+
+function openManager (handle: number): NativeManager {
+  let native: NativeManager
+  try {
+    native = new (addon().Manager)(handle)
+    // The addon has 32 bits for it.
+    if (native.handle !== handle) throw new RangeError('not a handle')
+  } catch (cause) {
+    const error = new SourceError(`no manager in this process has the handle ${handle}: it is in another process, or gone`)
+    error.cause = cause
+    throw error
+  }
+  if (native.keyTimes().length === 0) throw new SourceError(`the manager with the handle ${handle} has no keys: it is closed`)
+  return native
+}
+
+/** @internal A manager with options that were checked; in tests with another clock. */
+export async function startTicketKeys (resolved: ResolvedOptions, log: Log, clock = new Clock()): Promise<TicketKeys> {
+  return await new TicketKeys(resolved, clock, log).start()
+}

@@ -1,0 +1,91 @@
+import type { TLSSocket } from 'node:tls'
+import type { KeyTimes } from '../keys/key.js'
+
+/** The order of the addon's counters (native/keys/counters.h). */
+export const PROTOCOLS = ['TLSv1.2', 'TLSv1.3'] as const
+export const REASONS = [
+  'unknown_key', 'expired_key', 'bad_ticket', 'mismatch', 'context', 'session_expired', 'session_too_old',
+  'session_revoked', 'server_name', 'client_certificate', 'callback_error'
+] as const
+
+export type Protocol = typeof PROTOCOLS[number]
+export type RejectReason = typeof REASONS[number]
+
+/** What the addon needs of the options; checked before. Durations in ms. */
+export interface NativeOptions {
+  ticketLifetime: number
+  maxSessionAge: number
+  tls12Tickets: boolean
+  bindServerName: boolean
+  resumeSniCallback: boolean
+  ticketsPerHandshake: number
+  /** 1 to 32 bytes */
+  sessionIdContext: Buffer
+}
+
+/** A key for the ring; without bytes, the ring keeps those that it holds under the name. */
+export interface RingKey extends KeyTimes {
+  /** 16 bytes */
+  name: Buffer
+  /** 16 or 32 bytes; zeroed by `setRing` */
+  aesKey?: Buffer
+  /** as long as `aesKey`; zeroed by `setRing` */
+  hmacKey?: Buffer
+}
+
+/** A key of the ring as it is shown: never its bytes, which `exportKeys` puts into the buffer it is given. */
+export interface HeldKey extends KeyTimes {
+  name: Buffer
+}
+
+/** Makes a server-side socket over a context that is to be found, and returns it. */
+export type SocketMaker = () => TLSSocket
+
+/** The native half of a manager: ring, policy and counters, shared by all threads that open its handle. */
+export interface NativeManager {
+  /** names this manager in other threads of the process, while any thread has it open */
+  readonly handle: number
+  /** false where the system did not lock the ring's pages against swapping (RLIMIT_MEMLOCK) */
+  readonly memoryLocked: boolean
+  /** Replaces the ring. `expired` are names whose tickets are refused as expired. Throws, changing nothing, where a key has no bytes. */
+  setRing (keys: RingKey[], expired: Buffer[]): void
+  keyTimes (): HeldKey[]
+  /** As `keyTimes`, with each key's AES half at 64 × its index in `out` and its HMAC half 32 bytes on. */
+  exportKeys (out: Buffer): Array<HeldKey & { half: 16 | 32 }>
+  /**
+   * Takes over a context's tickets; null where it can't be found. `added` make sockets on the contexts given to `addContext` since it was
+   * attached before. `trustByName`: the client policy is not the same under every server name.
+   */
+  attach (makeSocket: SocketMaker, clientPolicy: Buffer, added: SocketMaker[], trustByName: boolean): { noTicket: boolean } | null
+  /** Counts a finished handshake, inside its 'secureConnection'. True if it resumed from a ticket: `ticket` then has key id, time of issue, time of authentication. */
+  handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): boolean
+  readCounters (out: Float64Array): void
+  revokeSessions (): void
+  setClockOffset (milliseconds: number): void
+  /** Calls back, soon, when a ticket could not be issued for want of a key; once until the next `setRing`. */
+  onNoCurrentKey (listener: (() => void) | null): void
+  /** Erases rings that were replaced while a handshake looked at them; true when none is left. */
+  reclaim (): boolean
+}
+
+/** What lib/tls/ticket-key-callback.ts answers to the addon: a bare status, or a key and a status. */
+export type Decision = number | [name: Buffer, aesKey: Buffer, hmacKey: Buffer, status: number]
+
+/** Exports of the addon. */
+export interface Addon {
+  Manager: new (options: NativeOptions | number) => NativeManager
+  setTicketKeyCallback (
+    makeSocket: SocketMaker,
+    decide: (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null) => Decision
+  ): boolean
+  /** What a context takes client certificates by, 32 bytes; null where it can't be found. `makeRootSocket` is over one without a `ca`. */
+  trustDigest (makeSocket: SocketMaker, makeRootSocket: SocketMaker): Buffer | null
+  /** Memory that is locked, left out of core dumps and zeroed in forked children; cleansed when collected. */
+  allocateSecret (bytes: number): Buffer
+  cleanse (buffer: Buffer): void
+  /** HKDF-SHA256 (RFC 5869) into `out`; false where OpenSSL refused. */
+  hkdf (secret: Buffer, salt: Buffer, info: Buffer, out: Buffer): boolean
+  /** upper bounds of the age histogram, seconds */
+  ageBounds: number[]
+  counterCount: number
+}

@@ -1,0 +1,131 @@
+import { SourceError } from '../util/errors.js'
+import { PRIMARY_VARIABLE, type KeysMessage } from '../cluster-ipc/messages.js'
+import { primaryChannel, type Answer, type PrimaryChannel } from '../cluster-ipc/worker-channel.js'
+import { readRing } from '../cluster-ipc/ring-record.js'
+import { erase, SecretArena } from '../native/secret-memory.js'
+import type { MemorySource } from './memory.js'
+import type { KeySource, SourceKeys } from './key-source.js'
+
+/** How long a primary that shares may take to answer, ms: less than the 10 s that Fastify gives a plugin. */
+const ANSWER_WAIT = 8000
+/** How long to wait for one that did not share when it forked this worker, ms: where none ever does, no answer comes. */
+const UNKNOWN_WAIT = 500
+/** How late the primary's new keys may be before this worker asks for them, ms. */
+const PUSH_DELAY = 2000
+
+const ALONE = 'this cluster worker has session ticket keys of its own, so that sessions from other workers do not resume here: ' +
+  "call shareTicketKeys (fastify-ticket-keys/cluster) in the primary, or use the source 'secret', 'file' or 'directory'"
+
+/**
+ * The source 'memory' in a cluster worker: the primary's keys, where the primary shares; else keys of its own, until it does. The keys that
+ * it has go on when the primary is gone, to their end.
+ */
+export class ClusterSource implements KeySource {
+  readonly #own: MemorySource
+  readonly #ticketLifetime: number
+  readonly #channel: PrimaryChannel
+  #stopListening: (() => void) | undefined
+  #changed: (() => void) | undefined
+  #state: 'new' | 'alone' | 'shared' = 'new'
+  #latest: KeysMessage | undefined
+  #taken: string | undefined
+  readonly #arena = new SecretArena()
+  #asking = 0
+  #lifetimeCompared = false
+
+  /** @param own makes keys where the primary shares none @param ticketLifetime ms */
+  constructor (own: MemorySource, ticketLifetime: number, channel = primaryChannel()) {
+    this.#own = own
+    this.#ticketLifetime = ticketLifetime
+    this.#channel = channel
+  }
+
+  get type (): 'memory' | 'cluster' {
+    return this.#state === 'shared' ? 'cluster' : 'memory'
+  }
+
+  get makesKeys (): boolean {
+    return this.#state !== 'shared'
+  }
+
+  load (now: number): SourceKeys | null | Promise<SourceKeys | null> {
+    if (this.#hasNews()) return this.#take()
+    if (this.#state === 'alone') return this.#own.load(now)
+    return this.#loadFromPrimary(now)
+  }
+
+  watch (changed: () => void): void {
+    this.#changed = changed
+  }
+
+  async rotate (now: number): Promise<void> {
+    if (this.#state === 'alone') this.#own.rotate(now)
+    else checkAnswer(await this.#ask(true, ANSWER_WAIT))
+  }
+
+  close (): void {
+    this.#stopListening?.()
+    this.#changed = undefined
+  }
+
+  async #loadFromPrimary (now: number): Promise<SourceKeys | null> {
+    this.#stopListening ??= this.#channel.listen({
+      keys: (message) => this.#receive(message),
+      // What comes is taken as if the primary had sent it unasked.
+      offer: () => { this.#channel.ask(false, ANSWER_WAIT).catch(() => {}) }
+    })
+    const promised = this.#state === 'shared' || process.env[PRIMARY_VARIABLE] === String(process.ppid)
+    const answer = await this.#ask(false, promised ? ANSWER_WAIT : UNKNOWN_WAIT).catch((error: Error) => error)
+    if (this.#hasNews()) return this.#take()
+    if (this.#state === 'new' && (answer === 'not-shared' || !promised)) {
+      this.#state = 'alone'
+      return { ...this.#own.load(now), warnings: [ALONE] }
+    }
+    checkAnswer(answer)
+    return null
+  }
+
+  async #ask (rotate: boolean, wait: number): Promise<Answer> {
+    this.#asking++
+    try {
+      return await this.#channel.ask(rotate, wait)
+    } finally {
+      this.#asking--
+    }
+  }
+
+  #receive (message: KeysMessage): void {
+    this.#latest = message
+    // Whoever asked loads what came.
+    if (this.#asking === 0 && this.#hasNews()) this.#changed?.()
+  }
+
+  #hasNews (): boolean {
+    return this.#latest !== undefined && this.#latest.revision !== this.#taken
+  }
+
+  #take (): SourceKeys {
+    const message = this.#latest as KeysMessage
+    // Where it can't be opened, the next load asks for another.
+    this.#latest = undefined
+    const record = this.#channel.open(message)
+    this.#arena.clear()
+    const { keys, refreshAt, ticketLifetime } = readRing(record, this.#arena.allocate)
+    erase(record)
+    this.#taken = message.revision
+    const warnings = []
+    if (this.#state === 'alone') warnings.push('the cluster primary shares its session ticket keys from now on, and this worker has them')
+    if (!this.#lifetimeCompared && ticketLifetime < this.#ticketLifetime) {
+      warnings.push('ticketLifetime is longer here than for shareTicketKeys in the cluster primary: tickets end with their keys')
+    }
+    this.#lifetimeCompared = true
+    this.#state = 'shared'
+    return { keys, timed: true, refreshAt: refreshAt + PUSH_DELAY, warnings }
+  }
+}
+
+function checkAnswer (answer: Answer | Error): void {
+  if (answer instanceof Error) throw answer
+  if (answer === 'silence') throw new SourceError(`the cluster primary, which has the ticket keys, did not answer within ${ANSWER_WAIT / 1000} s`)
+  if (answer === 'not-shared') throw new SourceError('the cluster primary no longer shares its ticket keys')
+}

@@ -1,0 +1,172 @@
+import cluster from 'node:cluster'
+import { existsSync } from 'node:fs'
+import { weakKeys } from '../keys/validate.js'
+import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
+import { MAX_KEYS } from '../keys/key.js'
+import type { Problems } from '../util/option-errors.js'
+import { ClusterSource } from './cluster-worker.js'
+import { DirectorySource, FileSource } from './watched-files.js'
+import { keysHeld, MemorySource } from './memory.js'
+import { MIN_SECRET, SecretSource, withoutLineEnd } from './secret.js'
+import { SharedSource } from './other-thread.js'
+import type { KeySource } from './key-source.js'
+import { partsOf, StaticSource, timesOf, type StaticKey } from './static.js'
+
+/** The sources that come with the package, as options. */
+export type SourceOption =
+  | { type: 'memory' }
+  | { type: 'static', keys: readonly StaticKey[] }
+  | { type: 'secret', secret: string | Buffer, previousSecrets?: ReadonlyArray<string | Buffer> }
+  | { type: 'file' | 'directory', path: string, format?: KeyFormat }
+  | { type: 'shared', handle: number }
+
+/** What sources need of the other options. Durations in ms. */
+export interface SourceSettings {
+  rotationInterval: number
+  ticketLifetime: number
+  strictPermissions: boolean
+  tls12Tickets: boolean
+}
+
+const TYPES = "'memory', 'static', 'secret', 'file', 'directory' or 'shared'"
+
+/** The members that each type takes. */
+const MEMBERS: Record<SourceOption['type'], readonly string[]> = {
+  memory: [],
+  static: ['keys'],
+  secret: ['secret', 'previousSecrets'],
+  file: ['path', 'format'],
+  directory: ['path', 'format'],
+  shared: ['handle']
+}
+
+/** What the user called an option or a part of it, such as `source.path`: its name in code, or its variable. */
+type NameOf = (option: string) => string
+
+/** Makes the source that an option names; `undefined`, with the reasons noted, where it is wrong. */
+export function makeSource (option: SourceOption | KeySource, settings: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
+  if (typeof option !== 'object' || option === null) {
+    problems.add(name('source'), `must be an object whose type is ${TYPES}, or one with a load function (KeySource)`)
+    return undefined
+  }
+  if ('load' in option) return checkCustom(option, name, problems)
+  if (!Object.hasOwn(MEMBERS, option.type)) {
+    problems.add(name('source.type'), `must be ${TYPES}, or the object needs a load function (KeySource)`)
+    return undefined
+  }
+  for (const member of Object.keys(option)) {
+    if (member !== 'type' && !MEMBERS[option.type].includes(member)) problems.add(name(`source.${member}`), `is not an option of the source '${option.type}'`)
+  }
+  switch (option.type) {
+    case 'memory': return fits(1, settings, name, problems) ? makeMemory(settings) : undefined
+    case 'static': return makeStatic(option.keys, name, problems)
+    case 'secret': return makeSecret(option, settings, name, problems)
+    case 'shared': return makeShared(option.handle, name, problems)
+    default: return makeFiles(option, settings, name, problems)
+  }
+}
+
+function checkCustom (source: KeySource, name: NameOf, problems: Problems): KeySource | undefined {
+  const { type, load, pollInterval } = source as Partial<Record<keyof KeySource, unknown>>
+  const right = typeof type === 'string' && typeof load === 'function'
+  if (!right) problems.add(name('source'), 'must have a type (a string) and a load function')
+  if (pollInterval === undefined || (typeof pollInterval === 'number' && pollInterval > 0)) return right ? source : undefined
+  problems.add(name('source.pollInterval'), 'must be milliseconds, more than 0')
+  return undefined
+}
+
+/** @param timetables one for each secret */
+function fits (timetables: number, { rotationInterval, ticketLifetime }: SourceSettings, name: NameOf, problems: Problems): boolean {
+  if (Number.isNaN(rotationInterval) || Number.isNaN(ticketLifetime)) return false
+  if (keysHeld(rotationInterval, ticketLifetime) * timetables <= MAX_KEYS) return true
+  problems.add(name('rotationInterval'), `is too short for ${name('ticketLifetime')}: more than ${MAX_KEYS} keys would have to be held`)
+  return false
+}
+
+function makeMemory ({ rotationInterval, ticketLifetime }: SourceSettings): KeySource {
+  const source = new MemorySource(rotationInterval, ticketLifetime)
+  return cluster.isWorker ? new ClusterSource(source, ticketLifetime) : source
+}
+
+function makeStatic (keys: unknown, name: NameOf, problems: Problems): KeySource | undefined {
+  const where = name('source.keys')
+  if (!Array.isArray(keys) || keys.length === 0 || keys.length > MAX_KEYS) {
+    problems.add(where, `must be an array of 1 to ${MAX_KEYS} keys`)
+    return undefined
+  }
+  const right: StaticKey[] = []
+  const places: string[] = []
+  // Holes too, which an array's own forEach passes over.
+  Array.from(keys as unknown[]).forEach((key, index) => {
+    const place = `${where}[${index}]`
+    const problem = staticKeyProblem(key)
+    if (problem !== undefined) return problems.add(place, problem)
+    right.push(key as StaticKey)
+    places.push(place)
+  })
+  const weak = weakKeys(right.map(partsOf), (index) => places[index] as string)
+  for (const { index, problem } of weak) problems.addWeakKey(places[index] as string, problem)
+  return right.length < keys.length || weak.length > 0 ? undefined : new StaticSource(right)
+}
+
+function staticKeyProblem (key: unknown): string | undefined {
+  if (Buffer.isBuffer(key)) return key.length === 80 || key.length === 48 ? undefined : 'must have 80 bytes (nginx80 layout) or 48 (Node.js layout)'
+  if (typeof key !== 'object' || key === null) return 'must be a Buffer, or an object with name, aesKey and hmacKey'
+  const { name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil } = key as Record<string, unknown>
+  if (!Buffer.isBuffer(name) || name.length !== 16) return 'must have a name of 16 bytes'
+  if (!Buffer.isBuffer(aesKey) || !Buffer.isBuffer(hmacKey) || aesKey.length !== hmacKey.length ||
+    (aesKey.length !== 16 && aesKey.length !== 32)) return 'must have an aesKey and an hmacKey of 32 bytes each, or 16 each'
+  for (const time of [notBefore, issueUntil, acceptUntil]) {
+    if (time !== undefined && (typeof time !== 'number' || Number.isNaN(time))) return 'must have times in milliseconds since 1970'
+  }
+  const times = timesOf(key as StaticKey)
+  if (times !== undefined && (times.notBefore > times.issueUntil || times.issueUntil > times.acceptUntil)) return 'must have notBefore, issueUntil, acceptUntil in that order'
+  return undefined
+}
+
+function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previousSecrets?: unknown }, settings: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
+  if (!Array.isArray(previousSecrets)) {
+    problems.add(name('source.previousSecrets'), 'must be an array')
+    return undefined
+  }
+  const secrets: unknown[] = [secret, ...previousSecrets]
+  const copies = secrets.map((value) => typeof value === 'string' || Buffer.isBuffer(value) ? Buffer.from(value) : undefined)
+  let right = true
+  copies.forEach((copy, index) => {
+    const problem = isPath(secrets[index]) ? 'is the path of a file: what is in it is the secret' : secretProblem(copy, copies.slice(0, index))
+    if (problem === undefined) return
+    right = false
+    problems.add(name(index === 0 ? 'source.secret' : `source.previousSecrets[${index - 1}]`), problem)
+  })
+  for (const copy of copies) copy?.fill(0)
+  if (!fits(secrets.length, settings, name, problems) || !right) return undefined
+  return new SecretSource(secrets as Array<string | Buffer>, settings)
+}
+
+/** A likely mistake, and one that nothing else would notice: keys that anyone can compute who knows where the secret lies. */
+function isPath (secret: unknown): boolean {
+  return typeof secret === 'string' && secret.includes('/') && existsSync(secret)
+}
+
+function secretProblem (secret: Buffer | undefined, others: Array<Buffer | undefined>): string | undefined {
+  if (secret === undefined) return 'must be a string or a Buffer'
+  const content = withoutLineEnd(secret)
+  if (content.length < MIN_SECRET) return `must have at least ${MIN_SECRET} bytes, a line end at its end not counted`
+  if (content.every((byte) => byte === content[0])) return 'must not be one byte repeated'
+  if (others.some((other) => other !== undefined && withoutLineEnd(other).equals(content))) return 'must be another secret than those before it'
+  return undefined
+}
+
+function makeShared (handle: unknown, name: NameOf, problems: Problems): KeySource | undefined {
+  if (Number.isInteger(handle)) return new SharedSource(handle as number)
+  problems.add(name('source.handle'), 'must be the handle of a manager in this process')
+  return undefined
+}
+
+function makeFiles ({ type, path, format }: { type: 'file' | 'directory', path: unknown, format?: unknown }, { strictPermissions }: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
+  const known = format === undefined || (KEY_FORMATS as readonly unknown[]).includes(format)
+  if (!known) problems.add(name('source.format'), `must be one of ${KEY_FORMATS.join(', ')}`)
+  if (typeof path !== 'string' || path === '') problems.add(name('source.path'), 'must be a path')
+  else if (known) return new (type === 'file' ? FileSource : DirectorySource)(path, format as KeyFormat | undefined, strictPermissions)
+  return undefined
+}

@@ -1,0 +1,192 @@
+#include "binding/js_callback.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/tls1.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "binding/context_capture.h"
+#include "keys/key_ring.h"
+#include "tls/client_hello.h"
+#include "tls/ticket_crypto.h"
+
+namespace ticket_keys {
+namespace {
+
+int context_index = -1;
+int ssl_index = -1;
+
+// The functions of one environment (a thread's JavaScript). An SSL_CTX is freed inside garbage
+// collection, where no JavaScript handle may be touched: what it leaves is deleted at the next
+// call, or with the environment.
+struct Environment final {
+  std::vector<std::unique_ptr<Napi::FunctionReference>> dropped;
+  bool alive = true;
+};
+
+struct JsCallback final {
+  JsCallback(std::unique_ptr<Napi::FunctionReference> function, std::shared_ptr<Environment> of)
+      : decide(std::move(function)), environment(std::move(of)) {}
+  ~JsCallback() {
+    if (environment->alive) {
+      environment->dropped.push_back(std::move(decide));
+    } else {
+      // Its environment took the function with it; the reference must not be touched any more.
+      decide->SuppressDestruct();
+    }
+  }
+  JsCallback(const JsCallback&) = delete;
+  JsCallback& operator=(const JsCallback&) = delete;
+
+  std::unique_ptr<Napi::FunctionReference> decide;
+  const std::shared_ptr<Environment> environment;
+};
+
+// Held by the SSL_CTX, and by each SSL from its first ticket on: SNI changes the context that an
+// SSL has.
+using Holder = std::shared_ptr<JsCallback>;
+
+void OnFree(void*, void* holder, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int)
+  delete static_cast<Holder*>(holder);
+}
+
+int OnDuplicate(CRYPTO_EX_DATA*, const CRYPTO_EX_DATA*, void** from, int, long,
+                void*) {  // NOLINT(runtime/int)
+  *from = nullptr;
+  return 1;
+}
+
+void OnEnvironmentEnd(void* data) {
+  const std::unique_ptr<std::shared_ptr<Environment>> environment(
+      static_cast<std::shared_ptr<Environment>*>(data));
+  (*environment)->alive = false;
+  (*environment)->dropped.clear();
+}
+
+std::shared_ptr<Environment> EnvironmentOf(const Napi::Env& env) {
+  thread_local std::weak_ptr<Environment> present;
+  std::shared_ptr<Environment> environment = present.lock();
+  if (environment == nullptr || !environment->alive) {
+    environment = std::make_shared<Environment>();
+    present = environment;
+    napi_add_env_cleanup_hook(env, OnEnvironmentEnd, new std::shared_ptr<Environment>(environment));
+  }
+  environment->dropped.clear();
+  return environment;
+}
+
+Napi::Value ServerNameOf(const Napi::Env& env, SSL* ssl, bool issue) {
+  if (issue) {
+    const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    return name == nullptr ? env.Null() : Napi::String::New(env, name);
+  }
+  const uint8_t* extension;
+  size_t length;
+  ServerName name;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &length) != 1 ||
+      !ReadServerName(extension, length, &name)) {
+    return env.Null();
+  }
+  return Napi::String::New(env, name.bytes.data(), name.length);
+}
+
+struct Decision final {
+  int status = 0;
+  bool has_key = false;
+  Napi::Buffer<uint8_t> name, aes_key, hmac_key;
+};
+
+Decision Decide(const JsCallback& callback, SSL* ssl, const uint8_t* key_name) {
+  const Napi::Env env = callback.decide->Env();
+  const bool issue = key_name == nullptr;
+  const Napi::Value asked =
+      issue ? env.Null() : Napi::Value(Napi::Buffer<uint8_t>::Copy(env, key_name, kNameLength));
+  // A plain call: napi_make_callback would run microtasks in the middle of the handshake.
+  const Napi::Value answer = callback.decide->Call(
+      {Napi::Boolean::New(env, issue), asked,
+       Napi::Boolean::New(env, SSL_version(ssl) == TLS1_3_VERSION), ServerNameOf(env, ssl, issue)});
+  Decision decision;
+  if (env.IsExceptionPending()) {
+    // lib/tls/ticket-key-callback.ts catches what the user's function throws; this is the stack's
+    // end or the thread's.
+    env.GetAndClearPendingException();
+  } else if (answer.IsNumber()) {
+    decision.status = answer.As<Napi::Number>().Int32Value();
+  } else if (answer.IsArray()) {
+    const auto parts = answer.As<Napi::Array>();
+    decision.name = parts.Get(0u).As<Napi::Buffer<uint8_t>>();
+    decision.aes_key = parts.Get(1u).As<Napi::Buffer<uint8_t>>();
+    decision.hmac_key = parts.Get(2u).As<Napi::Buffer<uint8_t>>();
+    decision.status = parts.Get(3u).As<Napi::Number>().Int32Value();
+    decision.has_key = true;
+  }
+  return decision;
+}
+
+const JsCallback* CallbackOf(SSL* ssl, const SSL_CTX* ssl_ctx) {
+  auto* held = static_cast<Holder*>(SSL_get_ex_data(ssl, ssl_index));
+  if (held != nullptr) return held->get();
+  const auto* holder = static_cast<Holder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index));
+  if (holder == nullptr) return nullptr;
+  auto copy = std::make_unique<Holder>(*holder);
+  if (SSL_set_ex_data(ssl, ssl_index, copy.get()) != 1) return nullptr;
+  return copy.release()->get();
+}
+
+// Runs before a ticket's key is asked for, with the context that the connection began with.
+int OnGenerate(SSL* ssl, void* ssl_ctx) {
+  CallbackOf(ssl, static_cast<const SSL_CTX*>(ssl_ctx));
+  return 1;
+}
+
+int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+                EVP_MAC_CTX* mac, int encrypt) {
+  const JsCallback* callback = CallbackOf(ssl, SSL_get_SSL_CTX(ssl));
+  if (callback == nullptr || !callback->environment->alive) return 0;
+  const Napi::HandleScope scope(callback->decide->Env());
+  const Decision decision = Decide(*callback, ssl, encrypt == 1 ? nullptr : name);
+  if (!decision.has_key) return decision.status;
+  const Direction direction = encrypt == 1 ? Direction::kEncrypt : Direction::kDecrypt;
+  if (!KeyTicket(direction, decision.aes_key.Data(), decision.aes_key.Length(),
+                 decision.hmac_key.Data(), decision.hmac_key.Length(), iv, cipher, mac)) {
+    return 0;
+  }
+  if (encrypt == 1) std::copy_n(decision.name.Data(), kNameLength, name);
+  return decision.status;
+}
+
+}  // namespace
+
+bool InitializeJsCallbacks() {
+  static const bool made = [] {
+    context_index =
+        CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, nullptr, nullptr, OnDuplicate, OnFree);
+    ssl_index =
+        CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nullptr, nullptr, OnDuplicate, OnFree);
+    return context_index >= 0 && ssl_index >= 0;
+  }();
+  return made;
+}
+
+Napi::Value SetTicketKeyCallback(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  SSL_CTX* ssl_ctx = CaptureContext(info[0].As<Napi::Function>());
+  if (ssl_ctx == nullptr) return Napi::Boolean::New(env, false);
+  auto holder = std::make_unique<Holder>(std::make_shared<JsCallback>(
+      std::make_unique<Napi::FunctionReference>(Napi::Persistent(info[1].As<Napi::Function>())),
+      EnvironmentOf(env)));
+  const std::unique_ptr<Holder> old(
+      static_cast<Holder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index)));
+  // Setting ex_data at an index that was set before allocates nothing and does not fail.
+  if (SSL_CTX_set_ex_data(ssl_ctx, context_index, holder.get()) != 1)
+    return Napi::Boolean::New(env, false);
+  holder.release();
+  SSL_CTX_set_session_ticket_cb(ssl_ctx, OnGenerate, nullptr, ssl_ctx);
+  return Napi::Boolean::New(env, SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl_ctx, OnTicketKey) == 1);
+}
+
+}  // namespace ticket_keys

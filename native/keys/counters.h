@@ -1,0 +1,74 @@
+#ifndef NATIVE_KEYS_COUNTERS_H_
+#define NATIVE_KEYS_COUNTERS_H_
+
+#include <openssl/ssl.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace ticket_keys {
+
+// The order is that of the labels in lib/native/types.ts.
+enum class Protocol : size_t { kTls12, kTls13, kCount };
+
+// The order is the one in which reasons are looked for: the first that applies is counted.
+enum class Reason : size_t {
+  kUnknownKey,
+  kExpiredKey,
+  kBadTicket,
+  kMismatch,
+  kContext,
+  kSessionExpired,
+  kSessionTooOld,
+  kSessionRevoked,
+  kServerName,
+  kClientCertificate,
+  kCallbackError,
+  kCount
+};
+
+constexpr size_t kProtocols = static_cast<size_t>(Protocol::kCount);
+constexpr size_t kReasons = static_cast<size_t>(Reason::kCount);
+
+// Upper bounds of the age histogram, in seconds; lib/native/types.ts reads them from here.
+constexpr std::array<double, 12> kAgeBounds = {1,    10,   60,    300,   900,   1800,
+                                               3600, 7200, 14400, 28800, 86400, 604800};
+
+using Counter = std::atomic<uint64_t>;
+
+// Counts since the manager was made. One server's threads may all write: relaxed atomics, no lock.
+class Counters final {
+ public:
+  void Issued(Protocol protocol) { Increment(issued_[Index(protocol)]); }
+  void Renewed(Protocol protocol) { Increment(renewed_[Index(protocol)]); }
+  void Rejected(Protocol protocol, Reason reason) {
+    Increment(rejected_[Index(protocol)][static_cast<size_t>(reason)]);
+  }
+  void Handshake(Protocol protocol, bool resumed) {
+    Increment(handshakes_[Index(protocol)][resumed ? 1 : 0]);
+  }
+  void Resumed(Protocol protocol, double age_ms);
+
+  // Every count, in the order of the fields below; the age sum is in milliseconds.
+  static constexpr size_t kSize = kProtocols * (3 + kReasons + 2) + kAgeBounds.size() + 1 + 1;
+  void Read(double* out) const;
+
+ private:
+  static size_t Index(Protocol protocol) { return static_cast<size_t>(protocol); }
+  static void Increment(Counter& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+
+  Counter issued_[kProtocols] = {};
+  Counter renewed_[kProtocols] = {};
+  Counter resumed_[kProtocols] = {};
+  Counter rejected_[kProtocols][kReasons] = {};
+  Counter handshakes_[kProtocols][2] = {};
+  // One more than the bounds: ages past the last.
+  Counter ages_[kAgeBounds.size() + 1] = {};
+  Counter age_sum_ms_ = {0};
+};
+
+}  // namespace ticket_keys
+
+#endif  // NATIVE_KEYS_COUNTERS_H_

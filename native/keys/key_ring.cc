@@ -1,0 +1,100 @@
+#include "keys/key_ring.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ticket_keys {
+namespace {
+
+constexpr uint16_t kEmpty = 0xFFFF;
+
+size_t Hash(const uint8_t* name) {
+  // Names are the operator's, not an attacker's, but may be text that differs in one digit: mix all
+  // bytes.
+  uint64_t halves[2];
+  std::memcpy(halves, name, sizeof(halves));
+  uint64_t hash = (halves[0] ^ (halves[1] * 0x9E3779B97F4A7C15ULL)) * 0xD6E8FEB86659FD93ULL;
+  return static_cast<size_t>(hash >> 32);
+}
+
+}  // namespace
+
+KeyRing::KeyRing(size_t keys, size_t secret_bytes) : secrets_(secret_bytes) {
+  // Pointers to elements are kept: no growth later.
+  keys_.reserve(keys);
+  size_t slots = 4;
+  while (slots < keys * 2) slots *= 2;
+  table_.assign(slots, kEmpty);
+}
+
+void KeyRing::Add(const RingKey& key) {
+  size_t slot = Hash(key.name.data()) & (table_.size() - 1);
+  while (table_[slot] != kEmpty) slot = (slot + 1) & (table_.size() - 1);
+  table_[slot] = static_cast<uint16_t>(keys_.size());
+  keys_.push_back(key);
+}
+
+std::unique_ptr<KeyRing> KeyRing::Build(const std::vector<KeyInput>& inputs,
+                                        const std::vector<KeyName>& expired,
+                                        const KeyRing* previous, KeyName* missing) {
+  size_t secret_bytes = 0;
+  std::vector<KeyInput> keys = inputs;
+  for (KeyInput& key : keys) {
+    if (key.aes_key == nullptr) {
+      const RingKey* held = previous == nullptr ? nullptr : previous->Find(key.name.data());
+      if (held == nullptr || held->half == 0) {
+        *missing = key.name;
+        return nullptr;
+      }
+      key.aes_key = held->aes_key;
+      key.hmac_key = held->hmac_key;
+      key.half = held->half;
+    }
+    secret_bytes += 2 * key.half;
+  }
+  std::unique_ptr<KeyRing> ring(new KeyRing(keys.size() + expired.size(), secret_bytes));
+  uint8_t* free = ring->secrets_.data();
+  for (const KeyInput& key : keys) {
+    uint8_t* aes_key = free;
+    uint8_t* hmac_key = free + key.half;
+    std::memcpy(aes_key, key.aes_key, key.half);
+    std::memcpy(hmac_key, key.hmac_key, key.half);
+    free += 2 * key.half;
+    ring->Add(
+        {key.name, key.not_before, key.issue_until, key.accept_until, key.half, aes_key, hmac_key});
+    if (key.issue_until > key.not_before) ring->issuers_.push_back(&ring->keys_.back());
+  }
+  for (const KeyName& name : expired) {
+    if (ring->Find(name.data()) == nullptr) ring->Add({name, 0, 0, 0, 0, nullptr, nullptr});
+  }
+  std::stable_sort(
+      ring->issuers_.begin(), ring->issuers_.end(),
+      [](const RingKey* a, const RingKey* b) { return a->not_before < b->not_before; });
+  return ring;
+}
+
+const RingKey* KeyRing::Find(const uint8_t* name) const {
+  for (size_t slot = Hash(name) & (table_.size() - 1); table_[slot] != kEmpty;
+       slot = (slot + 1) & (table_.size() - 1)) {
+    const RingKey& key = keys_[table_[slot]];
+    if (std::memcmp(key.name.data(), name, kNameLength) == 0) {
+      return key.half != 0 && secrets_.wiped() ? nullptr : &key;
+    }
+  }
+  return nullptr;
+}
+
+const RingKey* KeyRing::Current(double now) const {
+  if (secrets_.wiped()) return nullptr;
+  auto begun =
+      std::upper_bound(issuers_.begin(), issuers_.end(), now,
+                       [](double moment, const RingKey* key) { return moment < key->not_before; });
+  while (begun != issuers_.begin()) {
+    const RingKey* key = *--begun;
+    // A key that no longer accepts its own tickets must not issue them either.
+    if (now < key->issue_until && now < key->accept_until) return key;
+  }
+  return nullptr;
+}
+
+}  // namespace ticket_keys

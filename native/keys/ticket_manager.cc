@@ -1,0 +1,117 @@
+#include "keys/ticket_manager.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <thread>
+#include <utility>
+
+namespace ticket_keys {
+namespace {
+
+// How often a writer looks for a moment without readers before it leaves the old ring to the next
+// call. A reader is done in microseconds.
+constexpr int kReclaimTries = 1000;
+
+struct Registry {
+  std::mutex mutex;
+  uint32_t last = 0;
+  std::map<uint32_t, std::weak_ptr<TicketManager>> managers;
+};
+
+Registry& registry() {
+  // Never destroyed: threads may still end while the process exits.
+  static Registry* const instance = new Registry;
+  return *instance;
+}
+
+}  // namespace
+
+TicketManager::TicketManager(TicketOptions given) : options(std::move(given)) {}
+
+TicketManager::~TicketManager() {
+  delete ring_.load();
+  std::lock_guard<std::mutex> lock(registry().mutex);
+  registry().managers.erase(handle_);
+}
+
+std::shared_ptr<TicketManager> TicketManager::Make(TicketOptions options) {
+  auto manager = std::make_shared<TicketManager>(std::move(options));
+  std::lock_guard<std::mutex> lock(registry().mutex);
+  manager->handle_ = ++registry().last;
+  registry().managers[manager->handle_] = manager;
+  return manager;
+}
+
+std::shared_ptr<TicketManager> TicketManager::Find(uint32_t handle) {
+  std::lock_guard<std::mutex> lock(registry().mutex);
+  auto found = registry().managers.find(handle);
+  return found == registry().managers.end() ? nullptr : found->second.lock();
+}
+
+double TicketManager::Now() const {
+  using std::chrono::duration;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return duration<double, std::milli>(now).count() + clock_offset_.load(std::memory_order_relaxed);
+}
+
+void TicketManager::SawSession(uint64_t authenticated_at) {
+  uint64_t newest = newest_session_.load(std::memory_order_relaxed);
+  while (newest < authenticated_at &&
+         !newest_session_.compare_exchange_weak(newest, authenticated_at)) {
+  }
+}
+
+void TicketManager::RevokeSessions() {
+  const auto newest = static_cast<double>(newest_session_.load());
+  revoked_until_.store(std::max({Now(), newest, revoked_until()}), std::memory_order_relaxed);
+}
+
+bool TicketManager::SetRing(const std::vector<KeyInput>& keys, const std::vector<KeyName>& expired,
+                            KeyName* missing) {
+  std::lock_guard<std::mutex> lock(writer_);
+  std::unique_ptr<KeyRing> ring = KeyRing::Build(keys, expired, ring_.load(), missing);
+  if (ring == nullptr) return false;
+  const KeyRing* old = ring_.exchange(ring.release());
+  if (old != nullptr) retired_.emplace_back(old);
+  ReclaimLocked();
+  return true;
+}
+
+void TicketManager::ReadRing(const std::function<void(const KeyRing*)>& read) {
+  std::lock_guard<std::mutex> lock(writer_);
+  read(ring_.load());
+}
+
+bool TicketManager::Reclaim() {
+  std::lock_guard<std::mutex> lock(writer_);
+  return ReclaimLocked();
+}
+
+bool TicketManager::ReclaimLocked() {
+  for (int i = 0; i < kReclaimTries && !retired_.empty(); i++) {
+    if (readers_.load() == 0) retired_.clear();
+    if (!retired_.empty()) std::this_thread::yield();
+  }
+  return retired_.empty();
+}
+
+void TicketManager::SetWake(Wake wake, void* data) {
+  std::lock_guard<std::mutex> lock(wake_mutex_);
+  wake_ = wake;
+  wake_data_ = data;
+}
+
+void TicketManager::NoCurrentKey() {
+  if (woken_.exchange(true)) return;
+  // In a handshake: never wait. Whoever holds the mutex is about to change who is woken; ask again
+  // next time.
+  std::unique_lock<std::mutex> lock(wake_mutex_, std::try_to_lock);
+  if (lock.owns_lock() && wake_ != nullptr) {
+    wake_(wake_data_);
+  } else {
+    woken_.store(false);
+  }
+}
+
+}  // namespace ticket_keys

@@ -1,0 +1,126 @@
+#include "tls/ssl_state.h"
+
+#include <utility>
+
+namespace ticket_keys {
+namespace {
+
+int handshake_index = -1;
+int context_index = -1;
+int epoch_index = -1;
+
+thread_local bool capturing = false;
+thread_local SSL* captured = nullptr;
+thread_local Handshake* finishing = nullptr;
+
+using ContextHolder = std::shared_ptr<AttachedContext>;
+
+void OnNewSsl(void* ssl, void*, CRYPTO_EX_DATA*, int, long,
+              void*) {  // NOLINT(runtime/int): OpenSSL's type
+  if (capturing) captured = static_cast<SSL*>(ssl);
+}
+
+void OnNewSslEpoch(void*, void*, CRYPTO_EX_DATA* data, int index, long,
+                   void*) {  // NOLINT(runtime/int)
+  const uintptr_t epoch = PresentPolicyEpoch();
+  // On failure it stays 0: older than any change.
+  if (epoch > 0) CRYPTO_set_ex_data(data, index, reinterpret_cast<void*>(epoch));
+}
+
+void OnFreeSsl(void*, void* handshake, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int)
+  delete static_cast<Handshake*>(handshake);
+}
+
+void OnFreeContext(void*, void* holder, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int)
+  delete static_cast<ContextHolder*>(holder);
+}
+
+// A copy made by SSL_dup starts with nothing: two owners of one object would both free it.
+int OnDuplicate(CRYPTO_EX_DATA*, const CRYPTO_EX_DATA*, void** from, int, long,
+                void*) {  // NOLINT(runtime/int)
+  *from = nullptr;
+  return 1;
+}
+
+void OnInfo(const SSL* ssl, int where, int value) {
+  Handshake* handshake = Handshake::Find(ssl);
+  const Handshake::InfoCallback next = handshake->next_info_callback;
+  if ((where & SSL_CB_HANDSHAKE_DONE) == 0) {
+    if (next != nullptr) next(ssl, where, value);
+    return;
+  }
+  handshake->next_info_callback = nullptr;
+  SSL_set_info_callback(const_cast<SSL*>(ssl), next);
+  Handshake* const outer = std::exchange(finishing, handshake);
+  // Node.js emits 'secure' and with it 'secureConnection' before this returns.
+  if (next != nullptr) next(ssl, where, value);
+  finishing = outer;
+}
+
+}  // namespace
+
+bool InitializeHandshakes() {
+  static const bool made = [] {
+    handshake_index =
+        CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nullptr, OnNewSsl, OnDuplicate, OnFreeSsl);
+    context_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, nullptr, nullptr,
+                                            OnDuplicate, OnFreeContext);
+    epoch_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nullptr, OnNewSslEpoch,
+                                          OnDuplicate, nullptr);
+    return handshake_index >= 0 && context_index >= 0 && epoch_index >= 0;
+  }();
+  return made;
+}
+
+Handshake* Handshake::Find(const SSL* ssl) {
+  return static_cast<Handshake*>(SSL_get_ex_data(ssl, handshake_index));
+}
+
+Handshake* Handshake::Of(SSL* ssl, AttachedContext* context) {
+  Handshake* found = Find(ssl);
+  if (found != nullptr) return found;
+  if (context == nullptr) context = GetAttached(SSL_get_SSL_CTX(ssl));
+  if (context == nullptr) return nullptr;
+  auto made = std::make_unique<Handshake>(context->shared_from_this());
+  if (SSL_set_ex_data(ssl, handshake_index, made.get()) != 1) return nullptr;
+  return made.release();
+}
+
+void Handshake::WatchForEnd(SSL* ssl) {
+  const InfoCallback present = SSL_get_info_callback(ssl);
+  if (present == OnInfo) return;
+  next_info_callback = present;
+  SSL_set_info_callback(ssl, OnInfo);
+}
+
+Handshake* Handshake::Finishing() { return finishing; }
+
+uintptr_t PolicyEpochOf(const SSL* ssl) {
+  return reinterpret_cast<uintptr_t>(SSL_get_ex_data(ssl, epoch_index));
+}
+
+void StartCapture() {
+  capturing = true;
+  captured = nullptr;
+}
+
+SSL* EndCapture() {
+  capturing = false;
+  return std::exchange(captured, nullptr);
+}
+
+bool SetAttached(SSL_CTX* ssl_ctx, std::shared_ptr<AttachedContext> context) {
+  auto* old = static_cast<ContextHolder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index));
+  auto holder = context == nullptr ? nullptr : std::make_unique<ContextHolder>(std::move(context));
+  if (SSL_CTX_set_ex_data(ssl_ctx, context_index, holder.get()) != 1) return false;
+  holder.release();
+  delete old;
+  return true;
+}
+
+AttachedContext* GetAttached(const SSL_CTX* ssl_ctx) {
+  auto* holder = static_cast<ContextHolder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index));
+  return holder == nullptr ? nullptr : holder->get();
+}
+
+}  // namespace ticket_keys

@@ -1,0 +1,229 @@
+#include "tls/ticket_callbacks.h"
+
+#include <openssl/evp.h>
+#include <openssl/tls1.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "tls/client_hello.h"
+#include "tls/ticket_crypto.h"
+#include "tls/ticket_policy.h"
+
+namespace ticket_keys {
+namespace {
+
+// SSL_CTX_set_tlsext_ticket_key_evp_cb(3): what a callback returns.
+constexpr int kNone = 0;
+constexpr int kUse = 1;
+
+// Seconds after which a session that was accepted times out for OpenSSL: never, in effect, and
+// small enough to be added to any date.
+constexpr long kNoTimeout = 1L << 30;  // NOLINT(runtime/int): OpenSSL's type
+
+int IssueTicket(SSL* ssl, Handshake* handshake, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
+                EVP_MAC_CTX* mac) {
+  const std::optional<Protocol> protocol = ProtocolOf(ssl);
+  if (handshake->withhold || !protocol.has_value()) return kNone;
+  TicketManager* manager = handshake->context->manager.get();
+  {
+    TicketManager::Reader ring(manager);
+    const RingKey* key = ring.Current(manager->Now());
+    if (key == nullptr || !KeyTicket(Direction::kEncrypt, key->aes_key, key->half, key->hmac_key,
+                                     key->half, iv, cipher, mac)) {
+      return kNone;
+    }
+    std::copy(key->name.begin(), key->name.end(), name);
+  }
+  if (SSL_session_reused(ssl) == 1) {
+    manager->counters.Renewed(*protocol);
+  } else {
+    manager->counters.Issued(*protocol);
+  }
+  return kUse;
+}
+
+KeyMatch FindKey(Handshake* handshake, const uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
+                 EVP_MAC_CTX* mac) {
+  TicketManager* manager = handshake->context->manager.get();
+  TicketManager::Reader ring(manager);
+  const double now = manager->Now();
+  const RingKey* key = ring.Find(name);
+  if (key == nullptr) return KeyMatch::kUnknown;
+  if (now >= key->accept_until) return KeyMatch::kExpired;
+  const RingKey* current = ring.Current(now);
+  // Equal beginnings: after a clock step neither key has one.
+  handshake->newer_key =
+      current != nullptr && current != key && current->not_before >= key->not_before;
+  handshake->name = key->name;
+  const bool done = KeyTicket(Direction::kDecrypt, key->aes_key, key->half, key->hmac_key,
+                              key->half, iv, cipher, mac);
+  return done ? KeyMatch::kFound : KeyMatch::kFailed;
+}
+
+int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+                EVP_MAC_CTX* mac, int encrypt) {
+  Handshake* handshake = Handshake::Of(ssl, nullptr);
+  if (handshake == nullptr) return kNone;
+  if (encrypt == 1) return IssueTicket(ssl, handshake, name, iv, cipher, mac);
+  handshake->match = FindKey(handshake, name, iv, cipher, mac);
+  return handshake->match == KeyMatch::kFound ? kUse : kNone;
+}
+
+// Runs before each ticket is made. Returning 0 would break the handshake.
+int OnGenerate(SSL* ssl, void* arg) {
+  Handshake* handshake = Handshake::Of(ssl, static_cast<AttachedContext*>(arg));
+  if (handshake == nullptr) return 1;
+  handshake->withhold = true;
+  const std::optional<Protocol> protocol = ProtocolOf(ssl);
+  if (!protocol.has_value() || !MayIssue(ssl, *handshake->context, *protocol)) return 1;
+  // Resumed, but not by one of our tickets: an external PSK or a session ID. A ticket would let in
+  // again, unasked, whom the application's PSK callback or session store has let in now.
+  const bool resumed = SSL_session_reused(ssl) == 1;
+  if ((resumed && !handshake->accepted) || SSL_get_psk_identity(ssl) != nullptr) return 1;
+
+  TicketManager* manager = handshake->context->manager.get();
+  const double now = manager->Now();
+  double accept_until;
+  {
+    TicketManager::Reader ring(manager);
+    const RingKey* key = ring.Current(now);
+    if (key == nullptr) {
+      manager->NoCurrentKey();
+      return 1;
+    }
+    accept_until = key->accept_until;
+  }
+
+  SSL_SESSION* session = SSL_get_session(ssl);
+  void* bytes = nullptr;
+  size_t length = 0;
+  TicketData presented;
+  // Application data survives a renewal.
+  if (resumed && (SSL_SESSION_get0_ticket_appdata(session, &bytes, &length) != 1 ||
+                  !presented.Read(static_cast<const uint8_t*>(bytes), length))) {
+    return 1;
+  }
+  const TicketData data = DescribeSession(ssl, *handshake, resumed ? &presented : nullptr, now);
+  const double lifetime = TicketLifetime(ssl, manager->options, data, accept_until, *protocol, now);
+  if (lifetime < 1) return 1;
+
+  uint8_t record[TicketData::kMaxSize];
+  if (SSL_SESSION_set1_ticket_appdata(session, record, data.Write(record)) != 1) return 1;
+  SSL_SESSION_set_timeout(session,
+                          static_cast<long>(lifetime));  // NOLINT(runtime/int): OpenSSL's type
+  manager->SawSession(data.authenticated_at);
+  handshake->withhold = false;
+  return 1;
+}
+
+// Why a ticket did not decrypt, by what the key callback saw; a ticket too short to have been shown
+// to it is told by its name.
+Reason WhyNotDecrypted(Handshake* handshake, const uint8_t* name, size_t name_length) {
+  KeyMatch match = handshake->match;
+  if (match == KeyMatch::kNotAsked && name_length == kNameLength) {
+    TicketManager* manager = handshake->context->manager.get();
+    TicketManager::Reader ring(manager);
+    const RingKey* key = ring.Find(name);
+    if (key != nullptr)
+      match = manager->Now() >= key->accept_until ? KeyMatch::kExpired : KeyMatch::kFound;
+  }
+  switch (match) {
+    case KeyMatch::kFound:
+      return Reason::kBadTicket;
+    case KeyMatch::kExpired:
+      return Reason::kExpiredKey;
+    case KeyMatch::kFailed:
+      return Reason::kCallbackError;
+    default:
+      return Reason::kUnknownKey;
+  }
+}
+
+// After a HelloRetryRequest OpenSSL looks at the same tickets again. The second ClientHello is told
+// by its one key share, for a group that the first had none for (RFC 8446 section 4.1.2).
+void NoteHello(SSL* ssl, Handshake* handshake) {
+  const uint8_t* extension;
+  size_t length;
+  uint16_t group = 0;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_key_share, &extension, &length) == 1) {
+    group = ReadFirstShareGroup(extension, length);
+  }
+  if (handshake->hello_seen && group != handshake->share_group) {
+    handshake->refused_before = handshake->refused_now;
+    handshake->refused_now = 0;
+  }
+  handshake->hello_seen = true;
+  handshake->share_group = group;
+}
+
+// Counts a refused ticket once, however often it is looked at.
+void CountRefusal(Handshake* handshake, Protocol protocol, Reason reason) {
+  if (++handshake->refused_now > handshake->refused_before) {
+    handshake->context->manager->counters.Rejected(protocol, reason);
+  }
+}
+
+SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char* name,
+                            size_t name_length, SSL_TICKET_STATUS status, void* arg) {
+  Handshake* handshake = Handshake::Of(ssl, static_cast<AttachedContext*>(arg));
+  const std::optional<Protocol> protocol = ProtocolOf(ssl);
+  if (handshake == nullptr || !protocol.has_value()) return SSL_TICKET_RETURN_IGNORE;
+  const AttachedContext& context = *handshake->context;
+  TicketManager* manager = context.manager.get();
+  // Where no tickets are given, none is promised either: an empty one would follow.
+  const bool tickets = *protocol == Protocol::kTls13 || manager->options.tls12_tickets;
+  const SSL_TICKET_RETURN refuse =
+      tickets ? SSL_TICKET_RETURN_IGNORE_RENEW : SSL_TICKET_RETURN_IGNORE;
+  handshake->accepted = false;
+  handshake->extended_master_secret = GetsExtendedMasterSecret(ssl);
+  if (status == SSL_TICKET_EMPTY) return refuse;
+  if (*protocol == Protocol::kTls13) NoteHello(ssl, handshake);
+
+  const double now = manager->Now();
+  TicketData data;
+  std::optional<Reason> reason;
+  if (status == SSL_TICKET_NO_DECRYPT || session == nullptr) {
+    reason = WhyNotDecrypted(handshake, name, name_length);
+  } else {
+    reason = tickets ? WhyRefused(ssl, session, context, *protocol, now, &data) : Reason::kMismatch;
+  }
+  handshake->match = KeyMatch::kNotAsked;
+  if (reason.has_value()) {
+    CountRefusal(handshake, *protocol, *reason);
+    const bool alert = *reason == Reason::kMismatch && tickets &&
+                       MustAlert(ssl, session, context, *protocol, now, data);
+    return alert ? SSL_TICKET_RETURN_USE : refuse;
+  }
+
+  // OpenSSL looks at the session's time once more, by another reading of the clock: what is counted
+  // as accepted must not be refused there in silence. A new ticket gets a timeout of its own.
+  SSL_SESSION_set_timeout(session, kNoTimeout);
+  manager->SawSession(data.authenticated_at);
+  handshake->accepted = true;
+  handshake->issued_at = static_cast<double>(data.issued_at);
+  handshake->authenticated_at = static_cast<double>(data.authenticated_at);
+  handshake->WatchForEnd(ssl);
+  // A TLS 1.3 client uses a ticket once (RFC 8446 appendix C.4); without a new one its next
+  // handshake is full.
+  const bool renew = *protocol == Protocol::kTls13 || handshake->newer_key;
+  return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
+}
+
+}  // namespace
+
+bool ManageTickets(SSL_CTX* ssl_ctx, std::shared_ptr<AttachedContext> context) {
+  const TicketOptions& options = context->manager->options;
+  AttachedContext* const arg = context.get();
+  if (SSL_CTX_set_session_id_context(
+          ssl_ctx, options.session_id_context.data(),
+          static_cast<unsigned int>(options.session_id_context.size())) != 1 ||
+      SSL_CTX_set_num_tickets(ssl_ctx, static_cast<size_t>(options.tickets_per_handshake)) != 1 ||
+      !SetAttached(ssl_ctx, std::move(context)) ||
+      SSL_CTX_set_session_ticket_cb(ssl_ctx, OnGenerate, OnDecrypt, arg) != 1) {
+    return false;
+  }
+  return SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl_ctx, OnTicketKey) == 1;
+}
+
+}  // namespace ticket_keys

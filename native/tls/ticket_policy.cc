@@ -1,0 +1,244 @@
+#include "tls/ticket_policy.h"
+
+#include <openssl/tls1.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <ctime>
+
+#include "tls/client_hello.h"
+#include "tls/client_trust.h"
+
+namespace ticket_keys {
+namespace {
+
+constexpr double kSecond = 1000;
+
+// Node.js sets no other bits than these two (SSL_set_verify(3)).
+uint8_t VerifyMode(const SSL* ssl) {
+  constexpr int kBits = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+  return static_cast<uint8_t>(SSL_get_verify_mode(ssl) & kBits);
+}
+
+bool AsksForCertificate(const SSL* ssl) { return (VerifyMode(ssl) & SSL_VERIFY_PEER) != 0; }
+
+// Node.js picks a context by the name as the first ClientHello of a connection spells it: other
+// contexts have other spellings, in ways that differ between its versions, and a renegotiation
+// (which TLS 1.2 has) keeps the first one's context whatever it names.
+bool ContextIsOfName(SSL* ssl, const AttachedContext& context, bool normal) {
+  return (normal || !context.trust_by_name) && SSL_renegotiate_pending(ssl) == 0;
+}
+
+// The server name in the ClientHello that is being answered: SSL_get_servername knows it only
+// later. False if it is malformed.
+bool OfferedName(SSL* ssl, ServerName* name) {
+  const uint8_t* extension;
+  size_t length;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &length) != 1)
+    return true;
+  return ReadServerName(extension, length, name);
+}
+
+bool OffersExtendedMasterSecret(SSL* ssl) {
+  const uint8_t* extension;
+  size_t length;
+  return SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &extension, &length) ==
+         1;
+}
+
+bool HasCipher(const STACK_OF(SSL_CIPHER) * ciphers, uint16_t suite) {
+  for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+    if (SSL_CIPHER_get_protocol_id(sk_SSL_CIPHER_value(ciphers, i)) == suite) return true;
+  }
+  return false;
+}
+
+// What OpenSSL would check after us, and refuse in silence or with an alert.
+bool Mismatches(SSL* ssl, SSL_SESSION* session, const TicketData& data, Protocol protocol) {
+  const SSL_CIPHER* cipher = SSL_SESSION_get0_cipher(session);
+  if (SSL_SESSION_get_protocol_version(session) != SSL_version(ssl) || cipher == nullptr)
+    return true;
+  if (protocol == Protocol::kTls13) {
+    // RFC 8446 section 4.2.11: the hash of the chosen cipher must be that of the session's.
+    const SSL_CIPHER* pending = SSL_get_pending_cipher(ssl);
+    return pending == nullptr ||
+           SSL_CIPHER_get_handshake_digest(pending) != SSL_CIPHER_get_handshake_digest(cipher);
+  }
+  if (GetsExtendedMasterSecret(ssl) != data.extended_master_secret) return true;
+  // OpenSSL goes on with the session's cipher, even one that the server has no more.
+  const uint16_t suite = SSL_CIPHER_get_protocol_id(cipher);
+  if (!HasCipher(SSL_get_ciphers(ssl), suite)) return true;
+  // Not SSL_client_hello_get0_ciphers: OpenSSL has consumed that list by now. This macro of the
+  // public header has no manual page; it reads the copy that OpenSSL keeps.
+  const uint8_t* suites = nullptr;
+  const auto length = SSL_get0_raw_cipherlist(ssl, &suites);
+  return suites == nullptr || !OffersCipher(suites, static_cast<size_t>(length), suite);
+}
+
+bool HasContext(const SSL_SESSION* session, const std::vector<uint8_t>& expected) {
+  unsigned int length = 0;
+  const uint8_t* context = SSL_SESSION_get0_id_context(session, &length);
+  return length == expected.size() && std::memcmp(context, expected.data(), length) == 0;
+}
+
+// When the chain ends, in milliseconds, if it may not go on without end: RFC 8446 bounds a ticket
+// only.
+double ChainEnd(const TicketOptions& options, const TicketData& data) {
+  return static_cast<double>(data.authenticated_at) + options.max_session_age;
+}
+
+// When the ticket itself ends. The master secret of TLS 1.2 goes on through renewals: its life is
+// the session's.
+double TicketEnd(const TicketOptions& options, const TicketData& data, Protocol protocol) {
+  const uint64_t start = protocol == Protocol::kTls13 ? data.issued_at : data.authenticated_at;
+  return static_cast<double>(start) + options.ticket_lifetime;
+}
+
+// OpenSSL's own check, which follows: by whole seconds in 3.0 and by finer ones later, so be a
+// second ahead of it.
+bool HasTimedOut(const SSL_SESSION* session) {
+  return SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) < std::time(nullptr) + 1;
+}
+
+std::optional<Reason> WhyTooOld(SSL_SESSION* session, const TicketOptions& options,
+                                const TicketData& data, Protocol protocol, double now) {
+  if (now >= TicketEnd(options, data, protocol)) return Reason::kSessionExpired;
+  const bool bounded = protocol == Protocol::kTls13;
+  if (bounded && now >= ChainEnd(options, data)) return Reason::kSessionTooOld;
+  if (!HasTimedOut(session)) return std::nullopt;
+  double end = TicketEnd(options, data, protocol);
+  if (bounded) end = std::min(end, ChainEnd(options, data));
+  // What the certificates shortened is theirs to refuse.
+  if (static_cast<double>(data.chain_end) <= end) return std::nullopt;
+  return end < TicketEnd(options, data, protocol) ? Reason::kSessionTooOld
+                                                  : Reason::kSessionExpired;
+}
+
+bool HasRightName(SSL* ssl, const AttachedContext& context, const TicketData& data) {
+  // Hosts may trust different CAs: where certificates count, names always do.
+  if (!context.manager->options.bind_server_name && !AsksForCertificate(ssl)) return true;
+  ServerName name;
+  if (!OfferedName(ssl, &name) || !(name == data.server_name)) return false;
+  return !AsksForCertificate(ssl) || ContextIsOfName(ssl, context, name.normal);
+}
+
+bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
+                         const TicketData& data, double now) {
+  const bool has_certificate = SSL_SESSION_get0_peer(session) != nullptr;
+  // The other way round as well: who is not asked for a certificate must not appear to have shown
+  // one.
+  if (AsksForCertificate(ssl) != has_certificate) return false;
+  return !has_certificate ||
+         (data.verify_mode == VerifyMode(ssl) && data.client_policy == context.client_policy &&
+          now < static_cast<double>(data.chain_end) && !HasTimedOut(session) &&
+          data.chain_strength >= SecurityBits(SSL_get_security_level(ssl)));
+}
+
+// Why a session that fits the hello may not resume.
+std::optional<Reason> WhyForbidden(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
+                                   Protocol protocol, double now, const TicketData& data) {
+  const TicketOptions& options = context.manager->options;
+  if (!HasContext(session, options.session_id_context)) return Reason::kContext;
+  const std::optional<Reason> too_old = WhyTooOld(session, options, data, protocol, now);
+  if (too_old.has_value()) return too_old;
+  if (static_cast<double>(data.authenticated_at) <= context.manager->revoked_until()) {
+    return Reason::kSessionRevoked;
+  }
+  if (!HasRightName(ssl, context, data)) return Reason::kServerName;
+  if (!HasRightCertificate(ssl, session, context, data, now)) return Reason::kClientCertificate;
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool GetsExtendedMasterSecret(SSL* ssl) {
+  // Where the server was told to do without, OpenSSL does not look at the extension.
+  return (SSL_get_options(ssl) & SSL_OP_NO_EXTENDED_MASTER_SECRET) == 0 &&
+         OffersExtendedMasterSecret(ssl);
+}
+
+std::optional<Protocol> ProtocolOf(const SSL* ssl) {
+  switch (SSL_version(ssl)) {
+    case TLS1_2_VERSION:
+      return Protocol::kTls12;
+    case TLS1_3_VERSION:
+      return Protocol::kTls13;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool MayIssue(SSL* ssl, const AttachedContext& context, Protocol protocol) {
+  const TicketOptions& options = context.manager->options;
+  if (protocol == Protocol::kTls12 && !options.tls12_tickets) return false;
+  if (!AsksForCertificate(ssl)) return true;
+  if (SSL_SESSION_get0_peer(SSL_get_session(ssl)) == nullptr) return false;
+  // The client was verified by what was in force when the connection began.
+  if (PolicyEpochOf(ssl) < context.policy_since) return false;
+  ServerName name;
+  const char* asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  if (asked != nullptr) NormalizeServerName(asked, std::strlen(asked), &name);
+  if (!ContextIsOfName(ssl, context, name.normal)) return false;
+  // A context that an SNICallback chose would not be asked for again on resumption. A resumed
+  // handshake never leaves the default one; its session passed here when it was made.
+  return options.resume_sni_callback || context.KnowsContextOf(ssl);
+}
+
+TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketData* presented,
+                           double now) {
+  TicketData data;
+  if (presented != nullptr) {
+    data = *presented;
+  } else {
+    data.authenticated_at = static_cast<uint64_t>(std::max(now, 0.0));
+    data.verify_mode = VerifyMode(ssl);
+    if (AsksForCertificate(ssl)) {
+      const VerifiedChain chain = DescribeVerifiedChain(ssl);
+      data.chain_end = chain.end;
+      data.chain_strength = chain.strength;
+    }
+    data.extended_master_secret = handshake.extended_master_secret;
+    data.client_policy = handshake.context->client_policy;
+    const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    if (name != nullptr) NormalizeServerName(name, std::strlen(name), &data.server_name);
+  }
+  data.issued_at = static_cast<uint64_t>(std::max(now, 0.0));
+  return data;
+}
+
+double TicketLifetime(SSL* ssl, const TicketOptions& options, const TicketData& data,
+                      double key_accept_until, Protocol protocol, double now) {
+  double end = std::min(TicketEnd(options, data, protocol), key_accept_until);
+  if (protocol == Protocol::kTls13) end = std::min(end, ChainEnd(options, data));
+  if (data.chain_end != TicketData::kNoEnd)
+    end = std::min(end, static_cast<double>(data.chain_end));
+  // Tickets hold whole milliseconds: with the fraction of this one, each would lack a second.
+  const double left = std::floor((end - std::floor(now)) / kSecond);
+  if (protocol == Protocol::kTls13 || SSL_session_reused(ssl) == 0 || left < 1) return left;
+  // A renewed TLS 1.2 session keeps the time of its full handshake, which OpenSSL counts its
+  // timeout from; the lifetime hint is then 0 (RFC 5077 section 3.3: unspecified).
+  const auto passed = std::time(nullptr) - SSL_SESSION_get_time(SSL_get_session(ssl));
+  return left + static_cast<double>(passed);
+}
+
+std::optional<Reason> WhyRefused(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
+                                 Protocol protocol, double now, TicketData* data) {
+  void* bytes = nullptr;
+  size_t length = 0;
+  if (SSL_SESSION_get0_ticket_appdata(session, &bytes, &length) != 1 ||
+      !data->Read(static_cast<const uint8_t*>(bytes), length)) {
+    return Reason::kBadTicket;
+  }
+  if (Mismatches(ssl, session, *data, protocol)) return Reason::kMismatch;
+  return WhyForbidden(ssl, session, context, protocol, now, *data);
+}
+
+bool MustAlert(SSL* ssl, SSL_SESSION* session, const AttachedContext& context, Protocol protocol,
+               double now, const TicketData& data) {
+  return protocol == Protocol::kTls12 && data.extended_master_secret &&
+         !OffersExtendedMasterSecret(ssl) &&
+         !WhyForbidden(ssl, session, context, protocol, now, data).has_value();
+}
+
+}  // namespace ticket_keys

@@ -1,0 +1,175 @@
+import t from 'tap'
+import type { Test } from 'tap'
+import { startCluster } from '../helpers/cluster.js'
+import type { TestCluster } from '../helpers/cluster.js'
+import { until } from '../helpers/process.js'
+import type { SharedKeysStatus } from '../../lib/cluster.js'
+import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
+import type { TicketStats } from '../../lib/manager/stats.js'
+
+/** A module for both: what the primary does is given; its workers have the default source and tell about it. */
+const program = (primary: string, worker = '{}'): string => `
+import cluster from 'node:cluster'
+import { shareTicketKeys } from '../../lib/cluster.js'
+import { createTicketKeys } from '../../lib/create.js'
+import { complaints, drive, serve } from '../helpers/cluster-program.js'
+import { LogBook } from '../helpers/managed.js'
+
+let shared
+const commands = {
+  share: (options) => { shared = shareTicketKeys(options) },
+  status: () => shared.status(),
+  rotate: () => shared.rotate(),
+  close: () => shared.close(),
+  tell: (message) => { for (const worker of Object.values(cluster.workers)) worker.send(message) }
+}
+if (cluster.isPrimary) {
+  ${primary}
+} else {
+  const log = new LogBook()
+  const began = performance.now()
+  const keys = await createTicketKeys({ log, ...${worker} })
+  const took = performance.now() - began
+  await serve((server) => { keys.attach(server) }, {
+    took: () => took,
+    log: () => complaints(log),
+    status: () => keys.status(),
+    stats: () => keys.stats(),
+    rotate: () => keys.rotate(),
+    reload: () => keys.reload(),
+    another: () => createTicketKeys({ log }).then((other) => other.close()),
+    tell: (message) => { process.send(message) }
+  })
+}
+`
+
+async function start (t: Test, code: string, workers: number): Promise<TestCluster> {
+  const cluster = await startCluster(code, workers)
+  t.teardown(async () => { await cluster.stop() })
+  return cluster
+}
+
+async function statusOf (cluster: TestCluster, of: number | 'primary'): Promise<TicketKeysStatus> {
+  return await cluster.command(of, 'status') as TicketKeysStatus
+}
+
+/** What each worker knows of one member of its status. */
+async function each (cluster: TestCluster, member: keyof TicketKeysStatus): Promise<unknown[]> {
+  return await Promise.all(cluster.workers.map(async (pid) => (await statusOf(cluster, pid))[member]))
+}
+
+t.test('without shareTicketKeys a worker says once how keys could be shared, and loses no time; called later, it joins', async (t) => {
+  const cluster = await start(t, program('drive(2, commands)'), 2)
+  const [first] = cluster.workers as [number, number]
+  const [warning, ...others] = await cluster.command(first, 'log') as string[]
+  t.match(warning, /^warn: .*shareTicketKeys \(fastify-ticket-keys\/cluster\).*'secret', 'file' or 'directory'$/)
+  t.same(others, [])
+  t.same(await each(cluster, 'source'), ['memory', 'memory'])
+  t.equal(new Set(await each(cluster, 'current')).size, 2, 'each has keys of its own')
+  const took = await cluster.command(first, 'took') as number
+  t.ok(took < 3000, `after ${Math.round(took)} ms`)
+  await cluster.command(first, 'rotate')
+
+  await cluster.command('primary', 'share')
+  await until(async () => (await each(cluster, 'source')).every((source) => source === 'cluster'), 30_000)
+  const { current } = await statusOf(cluster, 'primary')
+  t.same(await each(cluster, 'current'), [current, current])
+  t.match((await cluster.command(first, 'log') as string[]).slice(1), [/^warn: the cluster primary shares its session ticket keys from now on/])
+})
+
+t.test('a worker that was forked before the call has the keys when it listens', async (t) => {
+  const cluster = await start(t, program('drive(1, commands); commands.share()'), 1)
+  const { current } = await statusOf(cluster, 'primary')
+  t.same(await each(cluster, 'source'), ['cluster'])
+  t.same(await each(cluster, 'current'), [current])
+  t.same(await cluster.command(cluster.workers[0] as number, 'log'), [])
+})
+
+t.test('a rotation by hand, in the primary or a worker, is everybody\'s; what was shared ends with close()', async (t) => {
+  const code = program("cluster.setupPrimary({ serialization: 'advanced' }); commands.share({ ticketLifetime: '1h' }); drive(2, commands)", "{ ticketLifetime: '2h' }")
+  const cluster = await start(t, code, 2)
+  const [first, second] = cluster.workers as [number, number]
+  t.match(await cluster.command(first, 'log'), [/^warn: ticketLifetime is longer here than for shareTicketKeys/])
+  const before = await statusOf(cluster, second)
+
+  await cluster.command(first, 'rotate')
+  await cluster.command('primary', 'rotate')
+  const { current, keys } = await statusOf(cluster, 'primary')
+  t.equal(keys.findIndex(({ state }) => state === 'current'), 2)
+  await until(async () => (await each(cluster, 'current')).every((id) => id === current), 30_000)
+  t.same((await statusOf(cluster, first)).keys, keys)
+  t.same((await statusOf(cluster, second)).keys, keys)
+  t.not(before.current, current)
+  for (const worker of cluster.workers) {
+    const { rotations, reloads } = await cluster.command(worker, 'stats') as TicketStats
+    t.same([rotations, reloads], [2, { success: 2, unchanged: 0, error: 0 }], 'each ring that came is a reload')
+  }
+
+  await cluster.command('primary', 'close')
+  await t.rejects(cluster.command(second, 'rotate'), /no longer shares/)
+  await t.rejects(cluster.command(second, 'reload'), /no longer shares/)
+  t.equal((await statusOf(cluster, second)).current, current, 'the worker goes on with what it has')
+  const { replacement } = await cluster.kill()
+  t.match(await cluster.command(replacement, 'log'), [/shareTicketKeys/], 'a new one has its own')
+
+  await cluster.command('primary', 'share')
+  await until(async () => new Set(await each(cluster, 'current')).size === 1, 30_000)
+  t.not((await statusOf(cluster, second)).current, current, 'and both have those that are shared anew')
+})
+
+t.test('who goes leaves the others what they have and what will come', async (t) => {
+  const cluster = await start(t, program('commands.share(); drive(1, commands)'), 1)
+  const rotated = async (t: Test): Promise<void> => {
+    await cluster.command('primary', 'rotate')
+    const { current, workers } = await cluster.command('primary', 'status') as SharedKeysStatus
+    await until(async () => (await each(cluster, 'current'))[0] === current, 30_000)
+    t.equal(workers, 1, 'that have the keys')
+  }
+  await t.test('a worker, in whose place another comes', async (t) => {
+    await cluster.kill()
+    await rotated(t)
+  })
+  await t.test('one of several managers in a worker', async (t) => {
+    const [worker] = cluster.workers as [number]
+    await cluster.command(worker, 'another')
+    await rotated(t)
+    t.same(await cluster.command(worker, 'log'), [])
+    t.equal((await cluster.command(worker, 'stats') as TicketStats).rotations, 2)
+  })
+})
+
+t.test('a worker whose rotation the primary closes upon is told so, and not left to wait', async (t) => {
+  const code = program(`commands.share()
+  cluster.on('message', (worker, message) => { if (message?.rotate === true) shared.close() })
+  drive(1, commands)`)
+  const cluster = await start(t, code, 1)
+  const [worker] = cluster.workers as [number]
+  const before = await statusOf(cluster, worker)
+  await t.rejects(cluster.command(worker, 'rotate'), /no longer shares/)
+  t.same((await statusOf(cluster, worker)).keys, before.keys)
+  t.same((await statusOf(cluster, 'primary')).keys, [], 'the keys that were closed stay closed')
+})
+
+t.test('messages of others on the channel, and broken ones, change nothing', async (t) => {
+  const cluster = await start(t, program('commands.share(); drive(1, commands)'), 1)
+  const [worker] = cluster.workers as [number]
+  const before = await statusOf(cluster, worker)
+  const others = [null, 7, 'text', [], {}, { type: 'prom-client:getMetricsReq' }, { type: 7 }, { type: 'fastify-ticket-keys:unheard-of' }]
+  const broken = ['AAAA', '', 'x'.repeat(500)].map((sealed, id) => ({ type: 'fastify-ticket-keys:keys', id, revision: `broken ${id}`, sealed }))
+  const requests = [{}, { publicKey: 'AAAA' }, { publicKey: 7 }, { publicKey: null, rotate: true }].map((rest, id) => ({ type: 'fastify-ticket-keys:request', id, ...rest }))
+  for (const message of others) {
+    await cluster.command(worker, 'tell', message)
+    await cluster.command('primary', 'tell', message)
+  }
+  for (const message of requests) await cluster.command(worker, 'tell', message)
+  t.same(await cluster.command(worker, 'log'), [])
+  for (const message of broken) await cluster.command('primary', 'tell', message)
+  t.match(await cluster.command(worker, 'log'), [/^error: .*could not be opened.*the last good keys stay$/])
+  t.same((await statusOf(cluster, worker)).keys, before.keys)
+  await cluster.command('primary', 'rotate')
+  const { current } = await statusOf(cluster, 'primary')
+  t.not(current, before.current)
+  // The worker may just be asking again for what it could not open.
+  await until(async () => (await statusOf(cluster, worker)).current === current, 30_000)
+  t.same(await each(cluster, 'lastError'), [null], 'the next keys come through')
+})

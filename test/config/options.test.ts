@@ -1,0 +1,254 @@
+import { inspect } from 'node:util'
+import { randomBytes } from 'node:crypto'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import ticketKeys, { createTicketKeys } from '../../lib/index.js'
+import { DEFAULT_OPTIONS, resolveOptions, type TicketKeysOptions } from '../../lib/config/options.js'
+import { makeApp } from '../helpers/app.js'
+import { randomKey } from '../helpers/keys.js'
+
+/** Stands in every wrong value, so that an error that shows one is found. */
+const MARK = 'ReCoGnIzAbLe'
+
+/** The error of options as a careless caller gives them. */
+function errorOf (options: unknown): Error & { code: string } {
+  const given = String(options) === '[object Object]' ? { environment: false, ...options as object } : options
+  try {
+    resolveOptions(given as TicketKeysOptions)
+  } catch (error) {
+    return error as Error & { code: string }
+  }
+  throw new Error(`taken: ${inspect(options)}`)
+}
+
+/** The faults in a message, each by itself. */
+function faultsOf ({ message }: Error): string[] {
+  return message.replace(/^ticket keys: /, '').split('; ')
+}
+
+/** A registration that is refused, and left no trace. */
+async function refused (t: Test, options: unknown): Promise<Error & { code: string }> {
+  const { app, log } = await makeApp()
+  t.teardown(() => app.close())
+  const { server } = app
+  const traces = (): unknown[] => [Object.getOwnPropertyNames(server), server.listenerCount('secureConnection'), app.hasDecorator('ticketKeys'), app.hasRequestDecorator('tlsSession'), app.hasRoute({ method: 'GET', url: '/metrics' })]
+  const before = traces()
+  let found: unknown
+  await t.rejects(async () => {
+    try {
+      await app.register(ticketKeys, { environment: false, ...options as TicketKeysOptions })
+    } catch (error) {
+      found = error
+      throw error
+    }
+  })
+  t.strictSame(traces(), before, 'the server is as it was')
+  t.same(log(), [])
+  return found as Error & { code: string }
+}
+
+const DURATION = "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"
+const notDurations = [MARK, '1 year', '-1h', '', 'h', '1h30m', '9'.repeat(400), -1, NaN, Infinity, true, null, {}, [1000], 1n, `1h;${MARK}`]
+
+t.test('everything that is wrong is in one error at register, by name and without a value; no server is half attached', async (t) => {
+  const error = await refused(t, {
+    source: { type: 'static', keys: [MARK, Buffer.from(MARK.repeat(4)).subarray(0, 47)], path: MARK, [MARK.toLowerCase()]: 1 },
+    rotationInterval: MARK,
+    ticketLifetime: `${MARK}h`,
+    maxSessionAge: [MARK],
+    ticketsPerHandshake: MARK,
+    tls12Tickets: MARK,
+    sessionIdContext: Buffer.from(MARK),
+    bindServerName: 'false',
+    resumeSniCallback: 0,
+    strictPermissions: null,
+    metrics: { path: MARK, instance: MARK, register: { registerMetric: MARK }, routeOptions: MARK, prefix: MARK },
+    requireTls: MARK,
+    rotationInterva: MARK
+  })
+  t.equal(error.code, 'FST_TICKET_KEYS_OPTIONS')
+  t.type(error, TypeError)
+  t.strictSame(faultsOf(error).sort(), [
+    'rotationInterva is not an option',
+    `rotationInterval ${DURATION}`,
+    `ticketLifetime ${DURATION}`,
+    `maxSessionAge ${DURATION}`,
+    'ticketsPerHandshake must be a whole number from 0 to 16',
+    'tls12Tickets must be true or false',
+    'sessionIdContext must be a string',
+    'bindServerName must be true or false',
+    'resumeSniCallback must be true or false',
+    'strictPermissions must be true or false',
+    "metrics must have a path that begins with '/'",
+    'metrics.instance must be a Fastify instance',
+    'metrics.register must be a prom-client registry',
+    'metrics.routeOptions must be an object',
+    'metrics.prefix is not an option',
+    'requireTls must be true or false',
+    "source.path is not an option of the source 'static'",
+    `source.${MARK.toLowerCase()} is not an option of the source 'static'`,
+    'source.keys[0] must be a Buffer, or an object with name, aesKey and hmacKey',
+    'source.keys[1] must have 80 bytes (nginx80 layout) or 48 (Node.js layout)'
+  ].sort())
+  t.notOk(inspect(error, { depth: null, showHidden: true }).includes(MARK))
+})
+
+t.test('durations', async (t) => {
+  for (const name of ['rotationInterval', 'ticketLifetime', 'maxSessionAge']) {
+    for (const value of notDurations) t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} ${DURATION}`], `${name}: ${inspect(value)}`)
+    for (const value of [0, 999, '999', '0s', '0.9s']) t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} must be at least one second`])
+  }
+  for (const value of ['8d', 7 * 86_400_000 + 1, '169h']) t.match(faultsOf(errorOf({ ticketLifetime: value, maxSessionAge: '30d' })), ['ticketLifetime must be at most 7 days'])
+  const lifetimes = ['604800000', 604_800_000, '7d', ' 168 h '].map((ticketLifetime) =>
+    resolveOptions({ environment: false, ticketLifetime, maxSessionAge: '7d' }).policy.ticketLifetime)
+  t.same(lifetimes, Array<number>(4).fill(604_800_000))
+  t.equal(resolveOptions({ environment: false, ticketLifetime: '1.5s' }).policy.ticketLifetime, 1500)
+  const seconds = ['ticketLifetime is less than a minute: a number without a unit is milliseconds']
+  for (const ticketLifetime of [7200, '7200']) t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, seconds)
+  for (const ticketLifetime of ['7200ms', '7200s', 7_200_000]) t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, [])
+})
+
+t.test('lifetimes that contradict each other', async (t) => {
+  t.same(faultsOf(errorOf({ ticketLifetime: '2h', maxSessionAge: '1h' })), ['maxSessionAge must not be shorter than ticketLifetime'])
+  t.same(faultsOf(errorOf({ maxSessionAge: '119m' })), ['maxSessionAge must not be shorter than ticketLifetime'])
+  const tooMany = ['rotationInterval is too short for ticketLifetime: more than 256 keys would have to be held']
+  t.same(faultsOf(errorOf({ rotationInterval: '1s' })), tooMany)
+  t.same(faultsOf(errorOf({ rotationInterval: '1s', ticketLifetime: '225s' })), tooMany)
+  t.ok(resolveOptions({ environment: false, rotationInterval: '1s', ticketLifetime: '224s' }))
+  t.same(faultsOf(errorOf({ rotationInterval: '1s', maxSessionAge: '1h' })), ['maxSessionAge must not be shorter than ticketLifetime', ...tooMany])
+  const both = { rotationInterval: '10s', ticketLifetime: '25m', source: { type: 'secret', secret: 'a'.repeat(16) + 'b'.repeat(16), previousSecrets: ['c'.repeat(16) + 'd'.repeat(16)] } }
+  t.match(faultsOf(errorOf(both)), tooMany, 'each secret has its keys')
+  t.ok(resolveOptions({ environment: false, ...both, source: { type: 'memory' } }))
+  t.match(await refused(t, { rotationInterval: '1s' }), { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${tooMany[0]}` })
+})
+
+t.test('numbers, flags and strings of other types', async (t) => {
+  for (const value of [-1, 17, 1.5, NaN, '2', null, true]) t.same(faultsOf(errorOf({ ticketsPerHandshake: value })), ['ticketsPerHandshake must be a whole number from 0 to 16'])
+  for (const name of ['tls12Tickets', 'bindServerName', 'resumeSniCallback', 'strictPermissions', 'requireTls']) {
+    for (const value of ['true', 1, null, {}]) t.same(faultsOf(errorOf({ [name]: value })), [`${name} must be true or false`])
+  }
+  for (const value of [1, null, Buffer.from('a'), ['a']]) t.same(faultsOf(errorOf({ sessionIdContext: value })), ['sessionIdContext must be a string'])
+})
+
+t.test('metrics', async (t) => {
+  for (const value of [null, 1, [], ['/metrics'], () => '/metrics']) t.same(faultsOf(errorOf({ metrics: value })), ['metrics must be true, false, a path, or an object'])
+  for (const value of ['', 'metrics', { path: 'metrics' }, { path: 1 }, { path: null }]) t.same(faultsOf(errorOf({ metrics: value })), ["metrics must have a path that begins with '/'"])
+  for (const value of [null, {}, 'app', 1]) {
+    t.same(faultsOf(errorOf({ metrics: { instance: value } })), ['metrics.instance must be a Fastify instance'])
+    t.same(faultsOf(errorOf({ metrics: { register: value } })), ['metrics.register must be a prom-client registry'])
+  }
+  for (const value of [null, [], 'no', 1]) t.same(faultsOf(errorOf({ metrics: { routeOptions: value } })), ['metrics.routeOptions must be an object'])
+})
+
+t.test('sources', async (t) => {
+  const types = "'memory', 'static', 'secret', 'file', 'directory' or 'shared'"
+  for (const value of [null, 'memory', 1, true]) t.same(faultsOf(errorOf({ source: value })), [`source must be an object whose type is ${types}, or one with a load function (KeySource)`])
+  for (const value of [{}, { type: 'Memory' }, { type: null }, { type: 'toString' }, [], { type: '__proto__' }]) t.same(faultsOf(errorOf({ source: value })), [`source.type must be ${types}, or the object needs a load function (KeySource)`])
+  for (const value of [{ load: 1, type: 'own' }, { load () {} }, { load () {}, type: 1 }]) t.same(faultsOf(errorOf({ source: value })), ['source must have a type (a string) and a load function'])
+  t.same(faultsOf(errorOf({ source: { type: 'memory', keys: [] } })), ["source.keys is not an option of the source 'memory'"])
+  for (const type of ['file', 'directory']) {
+    t.same(faultsOf(errorOf({ source: { type, path: '', format: 'pem' } })).length, 2)
+    t.same(faultsOf(errorOf({ source: { type } })), ['source.path must be a path'])
+  }
+  for (const previousSecrets of ['a secret', randomBytes(32), {}, null]) {
+    t.same(faultsOf(errorOf({ source: { type: 'secret', secret: randomBytes(32), previousSecrets } })), ['source.previousSecrets must be an array'])
+  }
+  for (const secret of [undefined, 1, 'short', Buffer.alloc(31, 'x'), Buffer.alloc(40)]) t.match(faultsOf(errorOf({ source: { type: 'secret', secret } })), [/^source\.secret must /])
+})
+
+t.test('static keys: every one that is wrong is named, and none is shown', async (t) => {
+  for (const keys of [undefined, null, [], {}, randomBytes(80), Array.from({ length: 257 }, () => randomBytes(80))]) {
+    t.same(faultsOf(errorOf({ source: { type: 'static', keys } })), ['source.keys must be an array of 1 to 256 keys'])
+  }
+  const good = randomBytes(80)
+  const { name, aesKey, hmacKey } = randomKey()
+  const now = Date.now()
+  const wrong: Array<[unknown, string]> = [
+    [randomBytes(79), 'must have 80 bytes'], [randomBytes(0), 'must have 80 bytes'], [randomBytes(160), 'must have 80 bytes'],
+    [good.toString('base64'), 'must be a Buffer'], [new Uint8Array(80), 'must have a name'], [null, 'must be a Buffer'],
+    [{ aesKey, hmacKey }, 'must have a name of 16 bytes'], [{ name: randomBytes(15), aesKey, hmacKey }, 'must have a name of 16 bytes'],
+    [{ name, aesKey }, 'must have an aesKey and an hmacKey'], [{ name, aesKey, hmacKey: randomBytes(16) }, 'must have an aesKey and an hmacKey'],
+    [{ name, aesKey: randomBytes(24), hmacKey: randomBytes(24) }, 'must have an aesKey and an hmacKey'],
+    [{ name, aesKey, hmacKey, notBefore: 'now' }, 'must have times'], [{ name, aesKey, hmacKey, acceptUntil: NaN }, 'must have times'],
+    [{ name, aesKey, hmacKey, notBefore: now, issueUntil: now - 1 }, 'must have notBefore, issueUntil, acceptUntil in that order']
+  ]
+  const error = await refused(t, { source: { type: 'static', keys: [good, ...wrong.map(([key]) => key)] } })
+  t.equal(error.code, 'FST_TICKET_KEYS_OPTIONS')
+  t.match(faultsOf(error), wrong.map(([, problem], index) => `source.keys[${index + 1}] ${problem}`))
+  t.equal(faultsOf(error).length, wrong.length)
+})
+
+t.test('static keys that nobody drew at random, or that come twice, are all named', async (t) => {
+  const [one, two] = [randomBytes(80), randomBytes(80)]
+  const half = randomBytes(32)
+  const keys = [
+    one,
+    Buffer.alloc(80),
+    Buffer.concat([randomBytes(16), Buffer.alloc(32, 7), randomBytes(32)]),
+    Buffer.from(`${MARK}${MARK}`.repeat(4)).subarray(0, 80),
+    Buffer.from(one),
+    Buffer.concat([one.subarray(0, 16), randomBytes(64)]),
+    two,
+    Buffer.concat([randomBytes(16), two.subarray(16, 48), randomBytes(32)]),
+    Buffer.concat([randomBytes(16), half, half]),
+    randomBytes(48)
+  ]
+  const faults = [
+    'source.keys[1]: its name is all zero, as in a slot that was never filled',
+    'source.keys[2]: its HMAC key is one byte repeated',
+    'source.keys[3]: its AES key is printable text, not random bytes',
+    'source.keys[4]: has the same name as the key at source.keys[0]',
+    'source.keys[5]: has the same name as the key at source.keys[4]',
+    'source.keys[7]: shares key bytes with the key at source.keys[6]',
+    'source.keys[8]: its AES key and its HMAC key are equal'
+  ]
+  const weak = await refused(t, { source: { type: 'static', keys } })
+  t.equal(weak.code, 'FST_TICKET_KEYS_WEAK_KEY')
+  t.same(faultsOf(weak).sort(), faults)
+  const both = await refused(t, { source: { type: 'static', keys: [...keys, randomBytes(47)] }, rotationInterval: MARK })
+  t.equal(both.code, 'FST_TICKET_KEYS_OPTIONS')
+  t.same(faultsOf(both).sort(), [`rotationInterval ${DURATION}`, ...faults, 'source.keys[10] must have 80 bytes (nginx80 layout) or 48 (Node.js layout)'].sort())
+  for (const error of [weak, both]) {
+    const shown = inspect(error, { depth: null, showHidden: true })
+    for (const key of keys) {
+      for (const encoding of ['hex', 'base64', 'latin1'] as const) t.notOk(shown.includes(key.toString(encoding).slice(8, 40)))
+    }
+  }
+})
+
+t.test('what is not an object of options', async (t) => {
+  for (const options of [null, 1, 'options', true, [], () => {}]) {
+    t.strictSame(faultsOf(errorOf(options)).at(0), 'the options must be an object', inspect(options))
+    await t.rejects(createTicketKeys(options as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /the options must be an object/ })
+  }
+  for (const log of [{}, null, 'console', { info () {}, warn () {} }]) {
+    await t.rejects(createTicketKeys({ environment: false, log: log as never, rotationInterval: MARK }), { message: /log must have .*; rotationInterval must be/ })
+  }
+})
+
+t.test('options are left as they were, undefined is as good as not given, and the defaults are those of the design', async (t) => {
+  const options = Object.freeze({ environment: false, rotationInterval: undefined, source: Object.freeze({ type: 'memory' }) }) as unknown as TicketKeysOptions
+  const resolved = resolveOptions(options)
+  t.match(resolved, { rotationInterval: 3_600_000, requireTls: true, metrics: {}, metricsPathGiven: false, warnings: [] })
+  const { sessionIdContext, ...policy } = resolved.policy
+  t.strictSame(policy, { ticketLifetime: 7_200_000, maxSessionAge: 86_400_000, tls12Tickets: true, bindServerName: true, resumeSniCallback: false, ticketsPerHandshake: 2 })
+  t.equal(sessionIdContext.length, 32)
+  t.strictSame(DEFAULT_OPTIONS, {
+    source: { type: 'memory' },
+    rotationInterval: '1h',
+    ticketLifetime: '2h',
+    maxSessionAge: '24h',
+    ticketsPerHandshake: 2,
+    tls12Tickets: true,
+    sessionIdContext: '',
+    bindServerName: true,
+    resumeSniCallback: false,
+    strictPermissions: false,
+    metrics: true,
+    requireTls: true
+  })
+  const app = Fastify({ https: {} })
+  t.teardown(() => app.close())
+  await app.register(ticketKeys, options)
+  t.ok(app.hasRoute({ method: 'GET', url: '/metrics' }))
+})

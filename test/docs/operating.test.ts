@@ -1,0 +1,110 @@
+import { spawnSync } from 'node:child_process'
+import t from 'tap'
+import { metricsRegistry } from '../../lib/metrics/register.js'
+import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
+import { serverCert } from '../helpers/certs.js'
+import { connect } from '../helpers/client.js'
+import { blocks, one, text } from '../helpers/docs.js'
+import { manage } from '../helpers/managed.js'
+import { runModule } from '../helpers/process.js'
+
+const FILE = 'docs/operating.md'
+
+function promtool (args: string[], directory: string): { status: number | null, output: string } {
+  const { error, status, stdout, stderr } = spawnSync('promtool', args, { cwd: directory, encoding: 'utf8' })
+  if (error !== undefined) throw new Error('promtool could not be run: it is in the Debian package prometheus', { cause: error })
+  return { status, output: stdout + stderr }
+}
+
+// Minutes, and what Prometheus has scraped by then: each alert goes off where it should, and only there.
+const CASES = `
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - { series: 'tls_ticket_keys_stale{job="a", instance="good"}', values: '0x60' }
+      - { series: 'tls_ticket_keys_stale{job="a", instance="bad"}', values: '0x5 1x60' }
+      - { series: 'tls_ticket_key_reloads_total{job="a", instance="good", source="file", result="error"}', values: '0x10 1 2 3 4 5 6x60' }
+      - { series: 'tls_ticket_key_reloads_total{job="a", instance="bad", source="file", result="error"}', values: '0+1x60' }
+      - { series: 'tls_ticket_resumed_total{job="a", protocol="TLSv1.3"}', values: '0+100x60' }
+      - { series: 'tls_ticket_rejected_total{job="a", protocol="TLSv1.3", reason="unknown_key"}', values: '0+1x60' }
+      - { series: 'tls_ticket_resumed_total{job="b", protocol="TLSv1.3"}', values: '0+100x60' }
+      - { series: 'tls_ticket_rejected_total{job="b", protocol="TLSv1.3", reason="unknown_key"}', values: '0+30x60' }
+      - { series: 'tls_handshakes_total{job="a", protocol="TLSv1.3", resumed="true"}', values: '0+75x60' }
+      - { series: 'tls_handshakes_total{job="a", protocol="TLSv1.3", resumed="false"}', values: '0+25x60' }
+    promql_expr_test:
+      - { expr: 'tls:resumed:ratio_rate5m', eval_time: 30m, exp_samples: [{ labels: 'tls:resumed:ratio_rate5m{job="a"}', value: 0.75 }] }
+    alert_rule_test:
+      - { alertname: TicketKeysStale, eval_time: 5m, exp_alerts: [] }
+      - { alertname: TicketKeysStale, eval_time: 10m, exp_alerts: [{ exp_labels: { job: a, instance: bad }, exp_annotations: { summary: SUMMARY } }] }
+      - { alertname: TicketKeysNotLoading, eval_time: 30m, exp_alerts: [{ exp_labels: { job: a, instance: bad, source: file, result: error }, exp_annotations: { summary: SUMMARY } }] }
+      - { alertname: TicketKeysNotShared, eval_time: 25m, exp_alerts: [] }
+      - { alertname: TicketKeysNotShared, eval_time: 50m, exp_alerts: [{ exp_labels: { job: b }, exp_annotations: { summary: SUMMARY } }] }
+`
+
+t.test('the rules for Prometheus are right, go off when they should, and ask for metrics that there are', async (t) => {
+  const rules = one(FILE, 'yaml', '## What to watch')
+  const summaries = [...rules.matchAll(/alert: (\w+)[^]*?summary: (.+)$/gm)].map(([, alert = '', summary = '']) => [alert, summary] as const)
+  t.equal(summaries.length, 3)
+  const cases = CASES.replaceAll(/alertname: (\w+)(.*)SUMMARY/g, (_, alert: string, between: string) =>
+    `alertname: ${alert}${between}${JSON.stringify(summaries.find(([name]) => name === alert)?.[1])}`)
+  const directory = t.testdir({ 'rules.yml': rules, 'cases.yml': cases })
+  t.match(promtool(['check', 'rules', '--lint-fatal', 'rules.yml'], directory), { status: 0, output: /SUCCESS: 4 rules found/ })
+  t.match(promtool(['test', 'rules', 'cases.yml'], directory), { status: 0, output: 'SUCCESS' })
+  const { keys } = await manage(t)
+  const known = metricsRegistry(keys, 'text').getMetricsAsArray().map(({ name }) => name)
+  const named = new Set(rules.match(/\btls_\w+/g))
+  t.same([...named].filter((name) => !known.includes(name)), [])
+})
+
+t.test('the health check tells without failing', async (t) => {
+  const { key, cert } = await serverCert()
+  const running = runModule(`
+    import Fastify from 'fastify'
+    import ticketKeys from '../../lib/index.js'
+    const app = Fastify({ https: { key: process.env.KEY, cert: process.env.CERT } })
+    await app.register(ticketKeys)
+    ${one(FILE, 'ts', '## Health')}
+    const healthy = (await app.inject('/health')).json()
+    await app.ticketKeys.close()
+    process.send([healthy, (await app.inject('/health')).json()], () => { process.exit() })
+  `, { env: { KEY: key, CERT: cert } })
+  t.teardown(running.stop)
+  const [healthy, stale] = await running.next() as object[]
+  t.strictSame(healthy, { ok: true, ticketKeys: { stale: false, staleReason: null, lastError: null } })
+  t.match(stale, { ok: true, ticketKeys: { stale: true, staleReason: /^no key may issue/ } })
+})
+
+t.test('without Fastify: SIGTERM ends the server, then the keys, and with them the process', async (t) => {
+  const { key, cert } = await serverCert()
+  const running = runModule(`
+    import { createServer } from 'node:https'
+    import { createTicketKeys } from '../../lib/index.js'
+    const server = createServer({ key: process.env.KEY, cert: process.env.CERT }, (request, response) => { response.end() })
+    const keys = await createTicketKeys()
+    keys.attach(server)
+    ${one(FILE, 'ts', '## Starting and stopping')}
+    process.once('exit', () => { console.log(keys.status().keys.length, 'keys left') })
+    server.listen(0, '127.0.0.1', () => { process.send(server.address().port, () => { process.disconnect() }) })
+  `, { env: { KEY: key, CERT: cert } })
+  t.teardown(running.stop)
+  const port = await running.next() as number
+  const { session } = await connect({ port })
+  t.equal((await connect({ port, session })).reused, true)
+  running.child.kill('SIGTERM')
+  t.same(await running.exit, { code: 0, signal: null })
+  t.match(running.output(), /^0 keys left$/m)
+})
+
+t.test('docs/api.md: what status() gives, and what the manager has', async (t) => {
+  const shown = JSON.parse(blocks('docs/api.md', 'json')[0] ?? '') as TicketKeysStatus
+  const { keys } = await manage(t)
+  const status = keys.status()
+  t.same(Object.keys(status), Object.keys(shown))
+  t.same(Object.keys(status.keys[0] ?? {}), Object.keys(shown.keys[0] ?? {}))
+  const named = [...text('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
+  const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter((name) => !['constructor', 'start', 'currentKeyAge'].includes(name))
+  t.same(own.filter((name) => !named.includes(name)), [])
+  t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !text('docs/api.md').includes(`| \`${event}\` |`)), [])
+})

@@ -1,0 +1,79 @@
+import { execFile } from 'node:child_process'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { pack, ROOT, sources } from '../helpers/package.js'
+
+const run = promisify(execFile)
+const PLATFORMS = 6
+const BINARY = /^prebuilds\/[^/]+\/fastify_ticket_keys\.node$/
+
+const packed = await pack(t)
+const paths = packed.files.map(({ path }) => path)
+
+function tool (name: string): string {
+  return join(ROOT, 'node_modules/.bin', name)
+}
+
+t.test('the package holds what runs, its types, what builds the addon, what README links to, and nothing else', async (t) => {
+  const library = sources('lib').flatMap((path) => {
+    const made = path.replace('lib/', 'dist/').replace(/\.ts$/, '')
+    // Nobody imports the command line.
+    return made.startsWith('dist/cli/') ? [`${made}.js`] : [`${made}.js`, `${made}.d.ts`]
+  })
+  const native = readdirSync(join(ROOT, 'native')).filter((name) => /\.(cc|h)$/.test(name)).map((name) => `native/${name}`)
+  const texts = [...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`), ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'binding.gyp', 'package.json']
+  t.strictSame(paths.filter((path) => !BINARY.test(path)).sort(), [...library, ...native, ...texts].sort())
+})
+
+t.test('the command can be executed as it was built', async (t) => {
+  // npx makes it so once, and not again after the next build.
+  t.equal(statSync(join(ROOT, 'dist/cli/index.js')).mode & 0o111, 0o111)
+})
+
+t.test('all that binding.gyp compiles is in the package', async (t) => {
+  const compiled = readFileSync(join(ROOT, 'binding.gyp'), 'utf8').match(/native\/\w+\.cc/g) ?? []
+  t.ok(compiled.length > 10)
+  t.strictSame(compiled.filter((path) => !paths.includes(path)), [])
+})
+
+t.test('the binary of this platform is in the package, stripped, and names no directory of this machine', async (t) => {
+  const musl = process.platform === 'linux' && (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header.glibcVersionRuntime === undefined
+  const here = `prebuilds/${process.platform}-${process.arch}${musl ? '-musl' : ''}/fastify_ticket_keys.node`
+  t.ok(paths.includes(here))
+  const binary = readFileSync(join(ROOT, here), 'latin1')
+  t.notOk(binary.includes(ROOT))
+  // A symbol table, and so its section's name, is what stripping takes away.
+  t.notOk(binary.includes('.symtab'))
+})
+
+t.test('with the binaries of six platforms it is under 1 MB unpacked', async (t) => {
+  const binaries = packed.files.filter(({ path }) => BINARY.test(path)).map(({ size }) => size)
+  const rest = packed.unpackedSize - binaries.reduce((sum, size) => sum + size, 0)
+  // The other platforms' are about as large; .github/workflows/release.yml looks at the real sum.
+  const all = rest + PLATFORMS * Math.max(...binaries)
+  t.comment(`${rest} bytes, and ${Math.max(...binaries)} for each platform: ${all}`)
+  t.ok(all < 1_000_000, `${all} bytes`)
+})
+
+t.test('npm runs nothing when the package is installed', async (t) => {
+  const { scripts, gypfile } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string>, gypfile: boolean }
+  t.strictSame(['preinstall', 'install', 'postinstall', 'prepare'].filter((name) => name in scripts), [])
+  t.equal(gypfile, false) // else npm would run node-gyp, for there is a binding.gyp
+})
+
+t.test('publint has nothing to say', async (t) => {
+  const { stdout } = await run(tool('publint'), ['run', packed.tarball, '--strict'])
+  t.match(stdout, 'All good!')
+})
+
+t.test('attw has nothing to say', async (t) => {
+  // node16: all that honours "exports"; TypeScript's old "node10" doesn't, and so knows no subpath. The rule that is off is against CommonJS
+  // that requires an ES module, which every Node.js that "engines" admits can do; commonjs.test-d.cts tests the types of that.
+  const { stdout } = await run(tool('attw'), [packed.tarball, '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm', '--no-emoji', '--no-color'])
+  // It exits with a failure, and so rejects, where it finds a problem; what it shows is how each entry was resolved.
+  t.match(stdout, /node16 \(from CJS\).*OK.*OK.*OK/)
+  t.match(stdout, /node16 \(from ESM\).*OK.*OK.*OK/)
+  t.match(stdout, /bundler.*OK.*OK.*OK/)
+})

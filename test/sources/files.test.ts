@@ -1,0 +1,247 @@
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync, unlinkSync, utimesSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { serializeKeys } from '../../lib/keys/formats/index.js'
+import { ACCEPTS, type TicketKey } from '../../lib/keys/key.js'
+import type { TicketKeysOptions } from '../../lib/config/options.js'
+import { DirectorySource, FileSource } from '../../lib/sources/watched-files.js'
+import { connect, SingleUseClient } from '../helpers/client.js'
+import { idOf, issuerAt, randomKey, renameKeys, swapIn, writeKeys } from '../helpers/keys.js'
+import { serve, type Managed } from '../helpers/managed.js'
+import { until } from '../helpers/process.js'
+import { closeAll, type PlainServer } from '../helpers/server.js'
+
+t.teardown(closeAll)
+
+/** Long enough for a busy machine; nothing waits for it unless it fails. */
+const PATIENCE = 30_000
+
+interface Served extends Managed, PlainServer {
+  path: string
+  /** the keys in the file at first */
+  keys0: TicketKey[]
+}
+
+/** A server over a file of two keys. */
+async function serveFile (t: Test, options: TicketKeysOptions = {}): Promise<Served> {
+  const path = join(t.testdir(), 'tickets.key')
+  const keys0 = [randomKey(), randomKey(ACCEPTS)]
+  writeKeys(path, keys0)
+  return { ...await serve(t, { source: { type: 'file', path, format: 'nginx80' }, ...options }), path, keys0 }
+}
+
+/** Waits until a key issues, and shows it by a handshake. */
+async function issues (t: Test, { keys, port }: Managed & PlainServer, key: TicketKey | undefined, name: string): Promise<void> {
+  const id = key === undefined ? undefined : idOf(key)
+  await until(() => keys.status().current === id, PATIENCE)
+  t.equal(await issuerAt(port), id, name)
+}
+
+t.test('a file that is renamed into place is loaded, and sessions go on', async (t) => {
+  const served = await serveFile(t)
+  const { keys, keys0: [first, second], path, port } = served
+  await issues(t, served, first, 'the first key issues')
+  t.same(keys.status().keys.map(({ id, state }) => [id, state]), [first, second].map((key, index) => [idOf(key as TicketKey), index === 0 ? 'current' : 'previous']))
+  const client = new SingleUseClient({ port, protocol: 'TLSv1.3' })
+  await client.connect()
+  for (let i = 0, old = [...served.keys0]; i < 5; i++) {
+    const next = randomKey()
+    renameKeys(path, old = [next, ...old])
+    await issues(t, served, next, 'the new key issues')
+    await client.connect()
+  }
+  t.match(client, { full: 1, resumed: 5, failed: 0 })
+  t.match(keys.stats(), { rotations: 5, reloads: { success: 5, unchanged: 0, error: 0 } })
+  t.same(served.log.of('error'), [])
+  t.same(served.log.of('warn'), [])
+})
+
+t.test('a file that is written in place, in pieces, is loaded when it is whole', async (t) => {
+  const served = await serveFile(t)
+  const { keys, path, port } = served
+  const next = [randomKey(), randomKey(ACCEPTS), randomKey(ACCEPTS)]
+  const data = serializeKeys(next, 'nginx80')
+  const names: unknown[] = []
+  keys.on('reload', () => { names.push(keys.status().keys.map(({ id }) => id)) })
+  // Each piece is a list of keys by itself: half of the file could be taken for all of it.
+  const file = openSync(path, 'w')
+  let slowest = 0
+  for (const offset of [0, 80, 160]) {
+    const began = performance.now()
+    writeSync(file, data, offset, 80)
+    await sleep(100)
+    slowest = Math.max(slowest, performance.now() - began)
+  }
+  closeSync(file)
+  await issues(t, served, next[0], 'the first key of the new list issues')
+  await until(() => keys.status().keys.length === 3, PATIENCE)
+  // On a machine so busy that the pieces were further apart than a file needs to settle, the list may have grown step by step.
+  t.comment(`pieces up to ${Math.round(slowest)} ms apart`)
+  t.same(names, slowest < 240 ? [next.map(idOf)] : names)
+  t.equal(keys.stats().reloads.error, 0)
+  t.equal(await issuerAt(port), idOf(next[0] as TicketKey))
+})
+
+t.test('a file may vanish and come back: the last good keys stay at work', async (t) => {
+  const served = await serveFile(t)
+  const { keys, keys0: [first], log, path, port } = served
+  unlinkSync(path)
+  await until(() => keys.status().lastError !== null, PATIENCE)
+  t.match(keys.status().lastError, `${path} can't be read: ENOENT`)
+  await issues(t, served, first, 'without the file')
+  const next = randomKey()
+  writeKeys(path, [next, ...served.keys0])
+  const client = new SingleUseClient({ port })
+  await client.connect()
+  await issues(t, served, next, 'the file is back')
+  t.equal(keys.status().lastError, null)
+  await client.connect()
+  t.match(client, { full: 1, resumed: 1 })
+  t.equal(log.of('error').length, 1, 'said once')
+  t.ok(keys.stats().reloads.error >= 1)
+})
+
+t.test('a file that was gone for a moment only is no error', async (t) => {
+  const served = await serveFile(t)
+  const { keys, path } = served
+  const next = randomKey()
+  for (let i = 0; i < 5; i++) {
+    unlinkSync(path)
+    await sleep(20)
+    writeKeys(path, [i < 4 ? randomKey() : next])
+  }
+  await issues(t, served, next, 'the last one')
+  t.equal(keys.stats().reloads.error, 0)
+})
+
+t.test('another content of the same size and time is noticed', async (t) => {
+  const served = await serveFile(t, { environment: false })
+  const { path } = served
+  const { mtime, size, ino } = statSync(path)
+  const next = [randomKey(), randomKey(ACCEPTS)]
+  writeKeys(path, next)
+  utimesSync(path, mtime, mtime)
+  t.match(statSync(path), { mtime, size, ino })
+  await issues(t, served, next[0], 'the new key issues')
+})
+
+t.test('the same content again is not a reload', async (t) => {
+  const { keys, path, keys0 } = await serveFile(t)
+  const before = keys.status()
+  writeKeys(path, keys0)
+  t.equal(await keys.reload(), 'unchanged')
+  renameKeys(path, keys0)
+  t.equal(await keys.reload(), 'unchanged')
+  t.match(keys.stats(), { rotations: 0, reloads: { success: 0, unchanged: 2, error: 0 } })
+  t.same(keys.status().keys, before.keys)
+})
+
+t.test('a file that is a link to elsewhere: a new target, and new content in the target', async (t) => {
+  const directory = t.testdir({ link: {}, a: {}, b: {} })
+  const keys = [randomKey(), randomKey(), randomKey()] as const
+  writeKeys(join(directory, 'a/key'), [keys[0]])
+  writeKeys(join(directory, 'b/key'), [keys[1]])
+  const path = join(directory, 'link/key')
+  symlinkSync('../a/key', path)
+  // There is nothing to be seen of the last one in the directory of the link.
+  const served = await serve(t, { source: new FileSource(path, 'nginx80', false, { pollInterval: 500 }) })
+  await issues(t, served, keys[0], 'the first target')
+  symlinkSync('../b/key', `${path}.new`)
+  renameSync(`${path}.new`, path)
+  await issues(t, served, keys[1], 'the second target')
+  renameKeys(join(directory, 'b/key'), [keys[2]])
+  await issues(t, served, keys[2], 'what came in its place')
+})
+
+t.test('a directory: files in name order make one list, names with a dot in front are passed over', async (t) => {
+  const directory = t.testdir()
+  const [b, a, c] = [randomKey(), randomKey(), randomKey()]
+  writeKeys(join(directory, 'b'), [b])
+  writeKeys(join(directory, 'c'), [c])
+  writeKeys(join(directory, '.a'), [a])
+  const served = await serve(t, { source: { type: 'directory', path: directory, format: 'nginx80' } })
+  const ids = (): string[] => served.keys.status().keys.map(({ id }) => id)
+  t.same(ids(), [b, c].map(idOf))
+  await issues(t, served, b, 'the first of them')
+  renameSync(join(directory, '.a'), join(directory, 'a'))
+  await issues(t, served, a, 'one before it')
+  t.same(ids(), [a, b, c].map(idOf))
+  const { session } = await connect({ port: served.port })
+  unlinkSync(join(directory, 'a'))
+  await issues(t, served, b, 'gone again')
+  t.notOk((await connect({ port: served.port, session })).reused)
+  t.match(served.keys.stats(), { rejected: { 'TLSv1.3': { unknown_key: 1 } }, reloads: { error: 0 } })
+})
+
+/** Open handles, and what inotify watches for this process. */
+function handles (): { open: number, watches: number } {
+  const fds = readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')]
+    } catch {
+      return [] // the one that read the directory
+    }
+  })
+  return { open: fds.length, watches: fds.join('').split('inotify wd').length - 1 }
+}
+
+t.test('a thousand swaps of the ..data link, as in Kubernetes: the right keys in the end, and no handle leaks', { timeout: 110_000 }, async (t) => {
+  const directory = t.testdir()
+  const key = (): TicketKey => randomKey({ notBefore: Date.now() - 1000, issueUntil: Date.now() + 1e6, acceptUntil: Date.now() + 2e6 })
+  const old = randomKey({ notBefore: -Infinity, issueUntil: 1000, acceptUntil: Infinity })
+  const files = (issuing: TicketKey): Record<string, Buffer> => ({ now: serializeKeys([issuing], 'json'), old: serializeKeys([old], 'json') })
+  swapIn(directory, files(key()))
+  const served = await serve(t, { source: { type: 'directory', path: directory } })
+  const single = await serve(t, { source: { type: 'file', path: join(directory, 'now') } })
+  const client = new SingleUseClient({ port: served.port })
+  for (let i = 0; i < 2; i++) {
+    const next = key()
+    swapIn(directory, files(next))
+    await issues(t, served, next, 'directory')
+    await issues(t, single, next, 'file')
+  }
+  const before = handles()
+  let swaps = 0
+  for (let next = key(); swaps < 1000; next = key()) {
+    swapIn(directory, files(next))
+    if (swaps % 50 === 0) await client.connect()
+    await sleep(swaps++ % 5)
+    if (swaps === 1000) await issues(t, served, next, 'the last swap: directory')
+    if (swaps === 1000) await issues(t, single, next, 'the last swap: file')
+  }
+  t.equal(client.failed, 0)
+  // Sockets that are closing are handles too.
+  await until(() => handles().open <= before.open, PATIENCE)
+  t.equal(handles().watches, before.watches)
+  t.same(readdirSync(directory).length, 4, 'two links, ..data, and what it points to')
+  const { reloads } = served.keys.stats()
+  t.comment(`reloads in ${swaps} swaps: ${JSON.stringify(reloads)}, file: ${JSON.stringify(single.keys.stats().reloads)}`)
+  await served.keys.close()
+  await single.keys.close()
+  await until(() => handles().watches === 0, PATIENCE)
+})
+
+for (const [kind, Source] of [['file', FileSource], ['directory', DirectorySource]] as const) {
+  t.test(`a ${kind} that no events come from is read now and then`, async (t) => {
+    const parent = t.testdir()
+    const directory = join(parent, 'keys')
+    mkdirSync(directory)
+    const path = kind === 'file' ? join(directory, 'key') : directory
+    const [first, second] = [randomKey(), randomKey()]
+    writeKeys(join(directory, 'key'), [first])
+    const source = new Source(path, 'nginx80', false, { pollInterval: 200 })
+    const served = await serve(t, { source })
+    await issues(t, served, first, 'at first')
+    // What is watched is the old directory, wherever it is now.
+    renameSync(directory, join(parent, 'away'))
+    mkdirSync(directory)
+    await until(() => served.keys.status().lastError !== null, PATIENCE)
+    await sleep(1500)
+    writeKeys(join(directory, 'key'), [second])
+    const began = performance.now()
+    await issues(t, served, second, 'in the new directory')
+    t.comment(`noticed after ${Math.round(performance.now() - began)} ms, of which 250 to settle`)
+    t.equal(served.keys.status().lastError, null)
+  })
+}

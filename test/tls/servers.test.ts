@@ -1,0 +1,316 @@
+import { constants, randomBytes, X509Certificate } from 'node:crypto'
+import { createServer } from 'node:http'
+import { createSecureContext, type Server } from 'node:tls'
+import t, { type Test } from 'tap'
+import { addon } from '../../lib/native/binding.js'
+import { tlsSession } from '../../lib/tls/tls-session.js'
+import type { TlsServerInternals } from '../../lib/tls/server-internals.js'
+import { serverCert } from '../helpers/certs.js'
+import { connect, connectH2, flipBit, PROTOCOLS, relay, type ConnectOptions, type Exchange, type Protocol } from '../helpers/client.js'
+import { full, Ledger, resumed } from '../helpers/ledger.js'
+import { LogBook, manage, serve, type Managed } from '../helpers/managed.js'
+import { closeAll, plainHttp2, plainHttps, plainTls, type PlainServer } from '../helpers/server.js'
+
+t.teardown(closeAll)
+
+const PATCHED = ['setSecureContext', 'addContext', 'setTicketKeys', '_setServerData']
+
+type Served = Managed & PlainServer<Server> & { ledger: Ledger }
+
+async function start (t: Test, plain: () => Promise<PlainServer<Server>> = plainHttps): Promise<Served> {
+  const served = await serve(t, {}, plain)
+  return { ...served, ledger: new Ledger(t, served) }
+}
+
+/** A connection that must resume, and one that must not. */
+async function resumes ({ ledger }: Served, protocol: Protocol, via: () => Promise<Exchange>): Promise<Exchange> {
+  return await ledger.step('a ticket that resumes', resumed(protocol), via)
+}
+
+async function issues ({ ledger }: Served, protocol: Protocol, via: () => Promise<Exchange>): Promise<Exchange & { session: Buffer }> {
+  const exchange = await ledger.step('a full handshake', full(protocol), via)
+  return { ...exchange, session: exchange.session as Buffer }
+}
+
+const kinds = [
+  { name: 'https.createServer', plain: plainHttps, via: connect, options: {} },
+  { name: 'tls.createServer', plain: plainTls, via: connect, options: {} },
+  { name: 'http2.createSecureServer', plain: plainHttp2, via: connectH2, options: {} },
+  { name: 'http2.createSecureServer with allowHTTP1, asked for HTTP/1.1', plain: () => plainHttp2({ allowHTTP1: true }), via: connect, options: { alpn: ['http/1.1'] } }
+]
+
+for (const protocol of PROTOCOLS) {
+  for (const { name, plain, via, options } of kinds) {
+    t.test(`${protocol}: ${name} resumes under managed keys`, async (t) => {
+      const served = await start(t, plain as () => Promise<PlainServer<Server>>)
+      const { session, body, alpn } = await issues(served, protocol, () => via({ port: served.port, protocol, ...options }))
+      t.equal(body, 'reused=false')
+      t.equal(alpn, via === connectH2 ? 'h2' : options.alpn?.[0] ?? false)
+      const again = await resumes(served, protocol, () => via({ port: served.port, protocol, session, ...options }))
+      t.equal(again.body, 'reused=true')
+      await served.keys.rotate()
+      await served.ledger.step('after a rotation', resumed(protocol, { renewed: true }), () => via({ port: served.port, protocol, session, ...options }))
+    })
+  }
+
+  t.test(`${protocol}: an HTTP/2 session resumes over HTTP/1.1 and the other way round`, async (t) => {
+    const served = await start(t, (() => plainHttp2({ allowHTTP1: true })) as () => Promise<PlainServer<Server>>)
+    const { port } = served
+    const h2 = await issues(served, protocol, () => connectH2({ port, protocol }))
+    t.match(await resumes(served, protocol, () => connect({ port, protocol, session: h2.session, alpn: ['http/1.1'] })), { alpn: 'http/1.1', body: 'reused=true' })
+    const h1 = await issues(served, protocol, () => connect({ port, protocol }))
+    t.match(await resumes(served, protocol, () => connectH2({ port, protocol, session: h1.session })), { alpn: 'h2', body: 'reused=true' })
+  })
+
+  t.test(`${protocol}: after setSecureContext with a new certificate old tickets go on resuming`, async (t) => {
+    const served = await start(t)
+    const { port, server } = served
+    const { ca, cert } = await serverCert()
+    const old = await issues(served, protocol, () => connect({ port, protocol }))
+    t.equal(old.fingerprint, new X509Certificate(cert).fingerprint256)
+    for (let i = 0; i < 3; i++) {
+      const next = await ca.issue({ name: 'localhost', hosts: ['127.0.0.1'] })
+      server.setSecureContext({ key: next.key, cert: next.cert })
+      const fresh = await issues(served, protocol, () => connect({ port, protocol }))
+      t.equal(fresh.fingerprint, new X509Certificate(next.cert).fingerprint256, 'the new certificate is served')
+      await resumes(served, protocol, () => connect({ port, protocol, session: old.session }))
+      await resumes(served, protocol, () => connect({ port, protocol, session: fresh.session }))
+    }
+    await served.keys.rotate()
+    await served.ledger.step('and are renewed', resumed(protocol, { renewed: true }), () => connect({ port, protocol, session: old.session }))
+  })
+
+  t.test(`${protocol}: hosts given to addContext, before and after attach, wildcard ones too`, async (t) => {
+    const { ca, key, cert } = await serverCert()
+    const own = new X509Certificate(cert).fingerprint256
+    const [a, b, wild] = await Promise.all(['a.test', 'b.test', '*.wild.test'].map((host) => ca.issue({ name: host, hosts: [host] })))
+    const served = await start(t, async () => {
+      const plain = await plainHttps()
+      plain.server.addContext('a.test', a ?? {})
+      return plain
+    })
+    const { port, server } = served
+    server.addContext('b.test', b ?? {})
+    server.addContext('*.wild.test', wild ?? {})
+    const hosts = [['a.test', a?.cert], ['b.test', b?.cert], ['x.wild.test', wild?.cert], ['y.wild.test', wild?.cert]]
+    for (const [servername, certificate] of hosts as Array<[string, string]>) {
+      const { session, fingerprint } = await issues(served, protocol, () => connect({ port, protocol, servername }))
+      t.equal(fingerprint, new X509Certificate(certificate).fingerprint256, servername)
+      await resumes(served, protocol, () => connect({ port, protocol, servername, session }))
+      server.setSecureContext({ key, cert })
+      await resumes(served, protocol, () => connect({ port, protocol, servername, session }))
+      const other = servername === 'a.test' ? 'b.test' : 'a.test'
+      await served.ledger.step('not at another host', full(protocol, 'server_name'), () => connect({ port, protocol, servername: other, session }))
+    }
+    const plain = await issues(served, protocol, () => connect({ port, protocol }))
+    t.equal(plain.fingerprint, own)
+    await resumes(served, protocol, () => connect({ port, protocol, session: plain.session }))
+  })
+
+  t.test(`${protocol}: a context that an SNICallback chooses`, async (t) => {
+    const { ca, cert } = await serverCert()
+    const a = await ca.issue({ name: 'a.test', hosts: ['a.test'] })
+    const context = createSecureContext(a)
+    const asked: string[] = []
+    const served = await start(t, () => plainHttps({
+      SNICallback: (name, done) => {
+        asked.push(name)
+        setImmediate(() => { done(null, name === 'a.test' ? context : undefined) })
+      }
+    }))
+    for (const [servername, certificate] of [['a.test', a.cert], ['b.test', cert]] as const) {
+      const { session, fingerprint } = await issues(served, protocol, () => connect({ port: served.port, protocol, servername }))
+      t.equal(fingerprint, new X509Certificate(certificate).fingerprint256)
+      await resumes(served, protocol, () => connect({ port: served.port, protocol, servername, session }))
+    }
+    t.ok(asked.includes('a.test') && asked.includes('b.test'))
+  })
+}
+
+t.test('attached to twice, a server is counted once', async (t) => {
+  const served = await start(t)
+  const { keys, server, port } = served
+  const listeners = server.listenerCount('secureConnection')
+  keys.attach(server).attach(server)
+  t.equal(server.listenerCount('secureConnection'), listeners)
+  t.equal(keys.status().servers, 1)
+  const { session } = await issues(served, 'TLSv1.3', () => connect({ port, protocol: 'TLSv1.3' }))
+  await resumes(served, 'TLSv1.3', () => connect({ port, protocol: 'TLSv1.3', session }))
+})
+
+t.test('two servers under one manager resume each other\'s tickets, under two managers they do not', async (t) => {
+  const { keys, port } = await serve(t)
+  const second = await plainTls()
+  keys.attach(second.server)
+  t.equal(keys.status().servers, 2)
+  const other = await serve(t)
+  for (const protocol of PROTOCOLS) {
+    const { session } = await connect({ port, protocol })
+    t.equal((await connect({ port: second.port, protocol, session: session as Buffer })).reused, true)
+    t.equal((await connect({ port: other.port, protocol, session: session as Buffer })).reused, false)
+  }
+  t.match(keys.stats(), { resumed: { 'TLSv1.2': 1, 'TLSv1.3': 1 }, handshakes: { 'TLSv1.2': { full: 1, resumed: 1 }, 'TLSv1.3': { full: 1, resumed: 1 } } })
+  t.match(other.keys.stats().rejected, { 'TLSv1.2': { unknown_key: 1 }, 'TLSv1.3': { unknown_key: 1 } })
+})
+
+t.test('close() gives a server back as it was, with what others did to it', async (t) => {
+  const { key, cert } = await serverCert()
+  const { keys } = await manage(t)
+  const { server, port } = await plainHttps()
+  const listeners = server.listeners('secureConnection')
+  const calls: string[] = []
+  const wrapped = function (this: Server, ...args: Parameters<Server['addContext']>): void {
+    calls.push('before')
+    Object.getPrototypeOf(server).addContext.apply(this, args)
+  }
+  server.addContext = wrapped
+  keys.attach(server)
+  t.ok(PATCHED.every((name) => Object.hasOwn(server, name)))
+  const ours = server.setSecureContext
+  server.setSecureContext = function (options) {
+    calls.push('after')
+    ours.call(this, options)
+  }
+  await keys.close()
+  t.same(server.listeners('secureConnection'), listeners)
+  t.equal(server.addContext, wrapped, 'a method that was wrapped before is that wrapper again')
+  t.equal(Object.hasOwn(server, 'setTicketKeys'), false)
+  t.equal(Object.hasOwn(server, '_setServerData'), false)
+  server.addContext('a.test', { key, cert })
+  server.setSecureContext({ key, cert })
+  t.same(calls, ['before', 'after'], 'a method that was wrapped since still is')
+  const options = { port, protocol: 'TLSv1.3' } as const
+  const { session } = await connect(options)
+  t.ok((await connect({ ...options, session: session as Buffer })).reused, "and its new context has Node.js's own keys")
+})
+
+for (const source of ['memory', 'shared'] as const) {
+  t.test(`a server goes from a manager (${source}) to another: it has the other's keys, whoever closes`, async (t) => {
+    const { server, port } = await plainHttps()
+    const { key, cert } = await serverCert()
+    const { keys: owner } = await manage(t)
+    const { keys: before } = await manage(t, { source: source === 'shared' ? { type: source, handle: owner.handle } : { type: source } })
+    const { keys: after } = await manage(t)
+    before.attach(server)
+    after.attach(server)
+    const taken = Object.getOwnPropertyDescriptor(server, '_setServerData')
+    const sessions: unknown[] = []
+    server.on('secureConnection', (socket) => { sessions.push(tlsSession(socket)) })
+    const check = async (protocol: Protocol): Promise<void> => {
+      const { session } = await connect({ port, protocol })
+      t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+      t.match(sessions.at(-1), { resumed: true, keyId: after.status().current, authenticatedAt: Number })
+    }
+    for (const protocol of PROTOCOLS) await check(protocol)
+    await before.close()
+    t.same(Object.getOwnPropertyDescriptor(server, '_setServerData'), taken)
+    for (const protocol of PROTOCOLS) await check(protocol)
+    server.setSecureContext({ key, cert })
+    for (const protocol of PROTOCOLS) await check(protocol)
+  })
+}
+
+t.test('what no longer acts is warned of', async (t) => {
+  const cases: Array<{ plain: () => Promise<PlainServer<Server>>, warnings: RegExp[] }> = [
+    { plain: plainHttps, warnings: [] },
+    { plain: () => plainHttps({ ticketKeys: randomBytes(48) }), warnings: [/^the option ticketKeys has no effect/] },
+    { plain: () => plainTls({ secureOptions: constants.SSL_OP_NO_TICKET }), warnings: [/SSL_OP_NO_TICKET/] }
+  ]
+  for (const { plain, warnings } of cases) {
+    const { log, port } = await start(t, plain)
+    t.match(log.of('warn'), warnings)
+    t.equal(log.of('warn').length, warnings.length)
+    t.ok([200, undefined].includes((await connect({ port })).status), 'and the server serves')
+  }
+})
+
+t.test('setTicketKeys has no effect, which is warned of', async (t) => {
+  const { keys, log, port, server } = await start(t)
+  for (const protocol of PROTOCOLS) {
+    const { session } = await connect({ port, protocol })
+    server.setTicketKeys(randomBytes(48))
+    t.equal((await connect({ port, protocol, session: session as Buffer })).reused, true)
+  }
+  t.match(log.of('warn'), [/^setTicketKeys has no effect/, /^setTicketKeys has no effect/])
+  t.throws(() => server.setTicketKeys(randomBytes(47)), 'Node.js still checks what it is given')
+  await keys.close()
+  t.equal(log.of('warn').length, 2)
+})
+
+t.test('with SSL_OP_NO_TICKET no ticket is counted, and TLS 1.3 sessions resume from memory', async (t) => {
+  const { keys, port } = await start(t, () => plainHttps({ secureOptions: constants.SSL_OP_NO_TICKET }))
+  const tls12 = await connect({ port, protocol: 'TLSv1.2' })
+  t.equal(tls12.tickets.length, 0)
+  const { session } = await connect({ port, protocol: 'TLSv1.3' })
+  await connect({ port, protocol: 'TLSv1.3', session: session as Buffer })
+  t.match(keys.stats(), { issued: { 'TLSv1.2': 0, 'TLSv1.3': 0 }, renewed: { 'TLSv1.2': 0, 'TLSv1.3': 0 }, resumed: { 'TLSv1.2': 0, 'TLSv1.3': 0 } })
+  const { handshakes } = keys.stats()
+  t.equal(handshakes['TLSv1.2'].full + handshakes['TLSv1.2'].resumed, 1)
+  t.equal(handshakes['TLSv1.3'].full + handshakes['TLSv1.3'].resumed, 2)
+})
+
+t.test('what is not a TLS server is an error of its own, and is left as it was', async (t) => {
+  const { keys } = await manage(t)
+  const http = createServer()
+  for (const thing of [http, {}, null, undefined, 'server', 443, new LogBook()]) {
+    t.throws(() => keys.attach(thing), { code: 'FST_TICKET_KEYS_NOT_TLS' })
+  }
+  t.same(Object.keys(http).filter((name) => PATCHED.includes(name)), [])
+  t.equal(keys.status().servers, 0)
+})
+
+t.test('a server that has a context which can not be found is refused, and left as it was', async (t) => {
+  const { trustDigest } = addon()
+  t.teardown(() => { addon().trustDigest = trustDigest })
+  // Another Node.js may keep them elsewhere, or make them so that the addon does not see it.
+  const elsewhere: Array<(server: TlsServerInternals) => () => void> = [
+    (server) => {
+      const { _sharedCreds } = server
+      Object.assign(server, { _sharedCreds: {} })
+      return () => { Object.assign(server, { _sharedCreds }) }
+    },
+    ({ _contexts }) => {
+      _contexts.push([/^a\.test$/, undefined])
+      return () => { _contexts.pop() }
+    },
+    () => {
+      addon().trustDigest = () => null
+      return () => { addon().trustDigest = trustDigest }
+    }
+  ]
+  for (const hide of elsewhere) {
+    const { keys } = await manage(t)
+    const { server, port } = await plainHttps()
+    const listeners = server.listeners('secureConnection')
+    const restore = hide(server as Server as TlsServerInternals)
+    t.throws(() => keys.attach(server), { code: 'FST_TICKET_KEYS_NOT_TLS', message: /context was not found/ })
+    t.equal(keys.status().servers, 0)
+    t.same(PATCHED.filter((name) => Object.hasOwn(server, name)), [])
+    t.same(server.listeners('secureConnection'), listeners)
+    restore()
+    keys.attach(server)
+    const { session } = await connect({ port })
+    t.equal((await connect({ port, session })).reused, true, 'it can be attached to later')
+  }
+})
+
+t.test('HelloRetryRequest with SNI: the ticket resumes, a refused one is counted once', async (t) => {
+  const protocol = 'TLSv1.3'
+  const { ca } = await serverCert()
+  const a = await ca.issue({ name: 'a.test', hosts: ['a.test'] })
+  const served = await start(t, async () => {
+    const plain = await plainHttps({ ecdhCurve: 'P-384' })
+    plain.server.addContext('a.test', { ...a, ecdhCurve: 'P-384' })
+    return plain
+  })
+  const between = await relay(served.port)
+  t.teardown(between.close)
+  const retry: ConnectOptions = { port: between.port, protocol, servername: 'a.test', ecdhCurve: 'P-256:P-384' }
+  const { session, fingerprint } = await issues(served, protocol, () => connect(retry))
+  t.equal(fingerprint, new X509Certificate(a.cert).fingerprint256)
+  const next = await resumes(served, protocol, () => connect({ ...retry, session }))
+  await resumes(served, protocol, () => connect({ ...retry, session: next.session as Buffer }))
+  await served.ledger.step('a broken ticket', full(protocol, 'bad_ticket'), () => connect({ ...retry, session: flipBit(session, -1) }))
+  await served.ledger.step('another name', full(protocol, 'server_name'), () => connect({ ...retry, servername: 'b.test', session }))
+  t.same(between.clientHellos(), [2, 2, 2, 2, 2])
+})
