@@ -7,15 +7,15 @@ import { ClosedError, OptionsError } from './util/errors.js'
 import { PRIMARY_VARIABLE, readRequest, type KeysMessage, type KeysRequest, type NotShared, type Offer } from './cluster-ipc/messages.js'
 import { writeRing } from './cluster-ipc/ring-record.js'
 import { importPublic, seal } from './cluster-ipc/sealed-box.js'
-import { Keeper } from './manager/key-refresher.js'
+import { KeyRefresher } from './manager/key-refresher.js'
 import { keyId } from './keys/key.js'
 import { isLog, processLog, type Log } from './util/log.js'
 import { NOT_LOCKED } from './manager/ticket-keys.js'
 import { addon } from './native/binding.js'
 import type { NativeManager } from './native/types.js'
 import { checkIsObject, resolveOptions, type ResolvedOptions } from './config/options.js'
-import { Problems } from './util/option-errors.js'
-import { Ring, type KeyStatus } from './manager/key-ring.js'
+import { OptionErrors } from './util/option-errors.js'
+import { KeyRing, type KeyStatus } from './manager/key-ring.js'
 import { erase } from './native/secret-memory.js'
 import { MemorySource } from './sources/memory.js'
 import type { SourceKeys } from './sources/key-source.js'
@@ -42,8 +42,8 @@ export interface SharedKeysStatus {
 export class SharedTicketKeys {
   readonly #clock = new Clock()
   readonly #native: NativeManager
-  readonly #ring: Ring
-  readonly #keeper: Keeper
+  readonly #ring: KeyRing
+  readonly #refresher: KeyRefresher
   readonly #ticketLifetime: number
   readonly #id = randomUUID()
   readonly #publicKeys = new Map<Worker, KeyObject>()
@@ -60,10 +60,10 @@ export class SharedTicketKeys {
       this.#refreshAt = refreshAt
       this.#sendTo([...this.#publicKeys], null)
     })
-    this.#keeper = new Keeper(source, this.#ring, this.#clock, log, rotationInterval * 2)
+    this.#refresher = new KeyRefresher(source, this.#ring, this.#clock, log, rotationInterval * 2)
     // Keys in memory are there at once.
-    this.#keeper.tick(true)
-    this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
+    this.#refresher.tick(true)
+    this.#native.onNoCurrentKey(() => this.#refresher.tick(true))
     if (!this.#native.memoryLocked) log.warn(NOT_LOCKED)
   }
 
@@ -73,7 +73,7 @@ export class SharedTicketKeys {
   }
 
   status (): SharedKeysStatus {
-    const now = this.#keeper.tick()
+    const now = this.#refresher.tick()
     const current = this.#ring.current(now)
     return {
       current: current === undefined ? null : keyId(current.name),
@@ -87,7 +87,7 @@ export class SharedTicketKeys {
   /** Makes the next key the issuing one, now, and tells the workers. Rejects with FST_TICKET_KEYS_CLOSED. */
   async rotate (): Promise<void> {
     if (this.#closed) throw new ClosedError('the shared keys are closed')
-    await this.#keeper.rotate()
+    await this.#refresher.rotate()
   }
 
   /** Erases the keys here and shares them no more. Workers go on with those that they have, to their end. */
@@ -99,7 +99,7 @@ export class SharedTicketKeys {
     }
     this.#publicKeys.clear()
     this.#native.onNoCurrentKey(null)
-    await this.#keeper.close()
+    await this.#refresher.close()
     this.#ring.clear()
   }
 
@@ -107,9 +107,9 @@ export class SharedTicketKeys {
   async answer (worker: Worker, request: KeysRequest): Promise<void> {
     const publicKey = importPublic(Buffer.from(request.publicKey, 'base64'))
     this.#publicKeys.set(worker, publicKey)
-    if (request.rotate) await this.#keeper.rotate()
+    if (request.rotate) await this.#refresher.rotate()
     // The clock may have jumped, which a worker notices when it has no key left.
-    else this.#keeper.tick()
+    else this.#refresher.tick()
     // Closed while it rotated.
     if (this.#closed) refuse(worker, request)
     else this.#sendTo([[worker, publicKey]], request.id)
@@ -134,7 +134,7 @@ export class SharedTicketKeys {
 }
 
 /** A ring that says when a source's keys have come into it. */
-class TellingRing extends Ring {
+class TellingRing extends KeyRing {
   readonly #replaced: (keys: SourceKeys) => void
 
   constructor (native: NativeManager, replaced: (keys: SourceKeys) => void) {
@@ -161,7 +161,7 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
     throw new OptionsError("shareTicketKeys is to be called in the cluster primary, not in a worker; where that is not yours (PM2), use the source 'secret', 'file' or 'directory'")
   }
   if (shared !== undefined) throw new OptionsError('shareTicketKeys was called already: close() what it returned first')
-  const problems = new Problems()
+  const problems = new OptionErrors()
   const { log = processLog, source = { type: 'memory' }, ...rest } = checkIsObject(options, problems)
   if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
   const resolved = resolveOptions({ ...rest, source, environment: withoutDeleting(rest.environment) }, problems)

@@ -2,7 +2,7 @@ import { isLog, processLog, type Log } from './util/log.js'
 import { startTicketKeys, type TicketKeys } from './manager/ticket-keys.js'
 import { registerMetrics } from './metrics/register.js'
 import { checkIsObject, resolveOptions, type TicketKeysOptions } from './config/options.js'
-import { Problems } from './util/option-errors.js'
+import { OptionErrors } from './util/option-errors.js'
 
 /** Options of `createTicketKeys` that the plugin does not have. Of `metrics` only `register` has an effect: there are no routes without Fastify. */
 export interface ManagerOptions extends TicketKeysOptions {
@@ -15,7 +15,7 @@ export interface ManagerOptions extends TicketKeysOptions {
  * with FST_TICKET_KEYS_OPTIONS, which names every wrong option, or with what the source has to say.
  */
 export async function createTicketKeys (options: ManagerOptions = {}): Promise<TicketKeys> {
-  const problems = new Problems()
+  const problems = new OptionErrors()
   const { log = processLog, ...rest } = checkIsObject(options, problems)
   if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
   const resolved = resolveOptions(rest, problems)

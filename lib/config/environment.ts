@@ -3,7 +3,7 @@ import { DURATION_FORM } from '../util/duration.js'
 import { TwoSourcesError } from '../util/errors.js'
 import { decodeBase64 } from '../keys/base64.js'
 import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
-import type { Problems } from '../util/option-errors.js'
+import type { OptionErrors } from '../util/option-errors.js'
 import { allocateSecret } from '../native/secret-memory.js'
 import type { SourceOption } from '../sources/make-source.js'
 import { problemOf, readSecretFile } from '../sources/read-key-files.js'
@@ -70,7 +70,7 @@ export interface Environment {
  *
  * @param given options in code, which win
  */
-export function readEnvironment (options: EnvironmentOptions, given: Readonly<Record<string, unknown>>, problems: Problems): Environment {
+export function readEnvironment (options: EnvironmentOptions, given: Readonly<Record<string, unknown>>, problems: OptionErrors): Environment {
   if (!checkOptions(options, problems)) return { values: {}, variables: new Map(), warnings: [] }
   const { prefix = 'TICKET_KEYS_', dotenv = false, data = process.env } = options
   const nameOf = (variable: string): string => variable === '' ? prefix.replace(/_$/, '') : prefix + variable
@@ -98,7 +98,7 @@ export function readEnvironment (options: EnvironmentOptions, given: Readonly<Re
   return { values, variables, warnings }
 }
 
-function checkOptions (options: unknown, problems: Problems): boolean {
+function checkOptions (options: unknown, problems: OptionErrors): boolean {
   if (typeof options !== 'object' || options === null) {
     problems.add('environment', 'must be false or an object')
     return false
@@ -128,7 +128,7 @@ function collect (prefix: string, bare: string, dotenv: EnvironmentOptions['dote
 }
 
 /** The values of the variables that are right, as their types. */
-function validate (nameOf: (variable: string) => string, texts: Record<string, string>, problems: Problems): Record<string, unknown> {
+function validate (nameOf: (variable: string) => string, texts: Record<string, string>, problems: OptionErrors): Record<string, unknown> {
   const wrong = new Set<string>()
   for (;;) {
     // env-schema changes the schema that it is given: it is a copy.
@@ -156,9 +156,9 @@ class SourceReader {
   readonly #get: (variable: string) => string | undefined
   readonly #nameOf: (variable: string) => string
   readonly #strict: boolean
-  readonly #problems: Problems
+  readonly #problems: OptionErrors
 
-  constructor (get: (variable: string) => string | undefined, nameOf: (variable: string) => string, strict: boolean, problems: Problems) {
+  constructor (get: (variable: string) => string | undefined, nameOf: (variable: string) => string, strict: boolean, problems: OptionErrors) {
     this.#get = get
     this.#nameOf = nameOf
     this.#strict = strict

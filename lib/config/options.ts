@@ -4,9 +4,9 @@ import type { Registry } from 'prom-client'
 import { DURATION_FORM, parseDuration, type Duration } from '../util/duration.js'
 import { readEnvironment, type EnvironmentOptions } from './environment.js'
 import type { NativeOptions } from '../native/types.js'
-import { Problems } from '../util/option-errors.js'
+import { OptionErrors } from '../util/option-errors.js'
 import { makeSource, type SourceOption } from '../sources/make-source.js'
-import { SharedSource } from '../sources/other-thread.js'
+import { ThreadSource } from '../sources/other-thread.js'
 import type { KeySource } from '../sources/key-source.js'
 
 /** RFC 8446 section 4.6.1: servers must not use a lifetime greater than 7 days. */
@@ -90,7 +90,7 @@ export const DEFAULT_OPTIONS: typeof DEFAULTS = DEFAULTS
  * Checks options and fills them up, from the environment first. Throws FST_TICKET_KEYS_OPTIONS, which names every wrong option or
  * variable and no value, FST_TICKET_KEYS_TWO_SOURCES, or what the source says of its keys. The object given is left as it was.
  */
-export function resolveOptions (given: TicketKeysOptions, problems = new Problems()): ResolvedOptions {
+export function resolveOptions (given: TicketKeysOptions, problems = new OptionErrors()): ResolvedOptions {
   const all = checkIsObject(given, problems)
   for (const name of Object.keys(all)) {
     if (!Object.hasOwn(DEFAULTS, name) && name !== 'environment') problems.add(name, 'is not an option')
@@ -119,7 +119,7 @@ export function resolveOptions (given: TicketKeysOptions, problems = new Problem
   const metrics = check.metrics()
   const settings = { rotationInterval, ticketLifetime, strictPermissions, tls12Tickets: policy.tls12Tickets }
   const source = makeSource(options.source, settings, check.name, problems)
-  problems.check()
+  problems.throwIfAny()
   return {
     policy,
     source: source as KeySource,
@@ -133,7 +133,7 @@ export function resolveOptions (given: TicketKeysOptions, problems = new Problem
 /** A ring that another thread owns goes by its owner's options; those of the environment are the owner's too. */
 function withoutEffect (given: TicketKeysOptions, source: KeySource | undefined): string[] {
   const owners = ['rotationInterval', 'ticketLifetime', 'maxSessionAge', 'ticketsPerHandshake', 'tls12Tickets', 'sessionIdContext', 'bindServerName', 'resumeSniCallback']
-  const names = source instanceof SharedSource ? owners.filter((name) => Object.hasOwn(given, name)) : []
+  const names = source instanceof ThreadSource ? owners.filter((name) => Object.hasOwn(given, name)) : []
   return names.length === 0 ? [] : [`${names.join(', ')} of a manager with the source 'shared' has no effect: those of the ring's owner hold`]
 }
 
@@ -143,7 +143,7 @@ function inSeconds (given: Duration, milliseconds: number, name: string): string
 }
 
 /** The options that were given; none, with the reason noted, where that is not an object. */
-export function checkIsObject<Options extends object> (given: Options, problems: Problems): Options {
+export function checkIsObject<Options extends object> (given: Options, problems: OptionErrors): Options {
   if (isPlain(given)) return given
   problems.add('the options', 'must be an object')
   return {} as Options
@@ -161,11 +161,11 @@ function sessionIdContext (given: string): Buffer {
 /** Looks at options one by one and notes what is wrong; what it returns for a wrong one is never used. */
 class Check {
   readonly #options: Required<Omit<TicketKeysOptions, 'environment'>>
-  readonly #problems: Problems
+  readonly #problems: OptionErrors
   /** what the user called an option: its name, or its variable's */
   readonly name: (option: string) => string
 
-  constructor (options: Required<Omit<TicketKeysOptions, 'environment'>>, problems: Problems, name: (option: string) => string) {
+  constructor (options: Required<Omit<TicketKeysOptions, 'environment'>>, problems: OptionErrors, name: (option: string) => string) {
     this.#options = options
     this.#problems = problems
     this.name = name

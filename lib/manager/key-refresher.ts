@@ -1,22 +1,22 @@
 import type { Clock } from '../util/clock.js'
 import { ClosedError, RotateError, SourceError } from '../util/errors.js'
 import type { Log } from '../util/log.js'
-import type { Ring } from './key-ring.js'
-import { Rotations, type Rotation } from './rotation-tracker.js'
-import { checkGiven, eraseGiven, errorOf } from '../sources/assert-keys.js'
+import type { KeyRing } from './key-ring.js'
+import { RotationTracker, type Rotation } from './rotation-tracker.js'
+import { assertSourceKeys, eraseSourceKeys, errorOf } from '../sources/assert-keys.js'
 import type { KeySource, SourceKeys } from '../sources/key-source.js'
 import type { ReloadResult } from './stats.js'
-import { Turns } from '../util/mutex.js'
+import { Mutex } from '../util/mutex.js'
 
 /** The clock may be set at any time, and nothing says so: it is looked at this often at least, ms. */
-const LONGEST_WAIT = 10_000
-const FIRST_RETRY = 1000
-const LAST_RETRY = 60_000
+const MAX_TIMER_MS = 10_000
+const FIRST_RETRY_MS = 1000
+const MAX_RETRY_MS = 60_000
 /** For a source that wants to be asked again at a moment that has passed, ms. */
-const SOONEST = 100
+const MIN_REFRESH_DELAY_MS = 100
 
 /** What a keeper tells, none of it with key material. Whoever is told may close it. */
-export interface KeeperEvents {
+export interface KeyRefresherEvents {
   rotation? (event: Rotation): void
   reload? (event: { result: 'success' | 'unchanged' }): void
   reloadError? (error: Error): void
@@ -24,37 +24,37 @@ export interface KeeperEvents {
 }
 
 /** Keeps the ring as the source says and the clock demands: loads, drops what has expired, notices when no key may issue. */
-export class Keeper {
+export class KeyRefresher {
   readonly source: KeySource
   readonly reloads: Record<ReloadResult, number> = { success: 0, unchanged: 0, error: 0 }
-  readonly rotations: Rotations
+  readonly rotations: RotationTracker
   /** ms since 1970 of the last load that gave keys or said that they are as they were */
   lastReload: number | null = null
   lastError: string | null = null
-  readonly #ring: Ring
+  readonly #ring: KeyRing
   readonly #clock: Clock
   readonly #log: Log
-  readonly #events: KeeperEvents
+  readonly #events: KeyRefresherEvents
   readonly #listAge: number
   #loadedAt = 0
   #timed = true
   #wasStale = false
   #refreshAt = Infinity
-  #retryAfter = FIRST_RETRY
-  readonly #turns = new Turns()
+  #retryAfter = FIRST_RETRY_MS
+  readonly #mutex = new Mutex()
   #loadWaits = false
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
   /** @param listAge ms after which a list without times, unchanged, is stale */
-  constructor (source: KeySource, ring: Ring, clock: Clock, log: Log, listAge: number, events: KeeperEvents = {}) {
+  constructor (source: KeySource, ring: KeyRing, clock: Clock, log: Log, listAge: number, events: KeyRefresherEvents = {}) {
     this.source = source
     this.#ring = ring
     this.#clock = clock
     this.#log = log
     this.#listAge = listAge
     this.#events = events
-    this.rotations = new Rotations(ring, clock, (rotation) => {
+    this.rotations = new RotationTracker(ring, clock, (rotation) => {
       log.info(`ticket key ${rotation.current} issues from now on`)
       events.rotation?.(rotation)
     })
@@ -80,7 +80,7 @@ export class Keeper {
       const { now, back } = this.rotations.observe()
       if (this.#closed) return now
       this.#ring.dropExpired(now)
-      if ((loadNow || back || now >= this.#refreshAt) && !this.#turns.busy) this.#refresh(now)
+      if ((loadNow || back || now >= this.#refreshAt) && !this.#mutex.busy) this.#refresh(now)
       if (!this.#closed) this.#noticeStale(now)
       return now
     } finally {
@@ -91,7 +91,7 @@ export class Keeper {
 
   /** Loads again and counts it. Rejects with what the source threw. */
   async reload (): Promise<'success' | 'unchanged'> {
-    return await this.#turns.take(async () => {
+    return await this.#mutex.runExclusive(async () => {
       if (this.#closed) throw new ClosedError('the manager is closed')
       return await this.#load(true)
     })
@@ -102,7 +102,7 @@ export class Keeper {
     if (source.rotate === undefined) {
       throw new RotateError(`the source '${source.type}' does not make its own keys: rotate them where they come from`)
     }
-    await this.#turns.take(async () => {
+    await this.#mutex.runExclusive(async () => {
       this.tick()
       // While it waited for its turn, or by somebody who was told of something.
       if (this.#closed) throw new ClosedError('the manager is closed')
@@ -145,7 +145,7 @@ export class Keeper {
       this.#failed(thrown)
       return
     }
-    if ('then' in Object(result)) this.#turns.take(() => this.#finish(Promise.resolve(result), false)).catch(() => {})
+    if ('then' in Object(result)) this.#mutex.runExclusive(() => this.#finish(Promise.resolve(result), false)).catch(() => {})
     else this.#finishNow(result as SourceKeys | null, false)
   }
 
@@ -154,7 +154,7 @@ export class Keeper {
     // A load that waits for its turn will see this change too.
     if (this.#loadWaits || this.#closed) return
     this.#loadWaits = true
-    this.#turns.take(async () => {
+    this.#mutex.runExclusive(async () => {
       this.#loadWaits = false
       if (!this.#closed) await this.#load(false)
     }).catch(() => {})
@@ -180,7 +180,7 @@ export class Keeper {
     const { now } = this.rotations.observe()
     if (this.#closed) {
       // While they were on their way.
-      eraseGiven(keys)
+      eraseSourceKeys(keys)
       return null
     }
     try {
@@ -193,7 +193,7 @@ export class Keeper {
     if (recovered) this.#log.info(`${this.#where}: the keys can be loaded again`)
     this.lastReload = this.#clock.now()
     this.lastError = null
-    this.#retryAfter = FIRST_RETRY
+    this.#retryAfter = FIRST_RETRY_MS
     this.#refreshAt = Math.min(this.#refreshAt, this.lastReload + this.#pollInterval)
     // A poll that finds what it found before is not worth counting, nor is a source's own rotation.
     if (counted || recovered || (result === 'success' && this.source.makesKeys !== true)) {
@@ -205,12 +205,12 @@ export class Keeper {
   }
 
   #apply (keys: SourceKeys, now: number): void {
-    checkGiven(keys, this.#where)
+    assertSourceKeys(keys, this.#where)
     this.#ring.replace(keys, now, this.#where)
     this.#loadedAt = now
     this.#timed = keys.timed
     const { refreshAt = Infinity } = keys
-    this.#refreshAt = refreshAt > now ? refreshAt : now + SOONEST
+    this.#refreshAt = refreshAt > now ? refreshAt : now + MIN_REFRESH_DELAY_MS
     for (const warning of keys.warnings ?? []) this.#log.warn(warning)
   }
 
@@ -223,7 +223,7 @@ export class Keeper {
     this.reloads.error++
     const now = this.#clock.now()
     this.#refreshAt = now + Math.min(this.#retryAfter, this.#pollInterval)
-    this.#retryAfter = Math.min(this.#retryAfter * 2, LAST_RETRY)
+    this.#retryAfter = Math.min(this.#retryAfter * 2, MAX_RETRY_MS)
     this.#schedule(now)
     this.#events.reloadError?.(error)
     return error
@@ -240,7 +240,7 @@ export class Keeper {
 
   #schedule (now: number): void {
     clearTimeout(this.#timer)
-    const wait = Math.min(this.#refreshAt - now, this.#ring.nextChange(now) - now, LONGEST_WAIT)
+    const wait = Math.min(this.#refreshAt - now, this.#ring.nextChange(now) - now, MAX_TIMER_MS)
     // A timer may be up to a millisecond early.
     this.#timer = setTimeout(() => this.tick(), Math.max(wait, 0) + 1)
     this.#timer.unref()

@@ -21,7 +21,7 @@ export interface KeyStatus {
 const MAX_EXPIRED = 256
 
 /** JavaScript's side of the ring: names and times. The bytes are in the addon alone. */
-export class Ring {
+export class KeyRing {
   readonly #native: NativeManager
   #keys: HeldKey[] = []
   #expired = new Map<string, Buffer>()
@@ -127,7 +127,7 @@ export class Ring {
 }
 
 /** A ring that another thread owns: shown as it is, and never changed. The source that goes with it gives no keys. */
-export class SharedRing extends Ring {
+export class ThreadRing extends KeyRing {
   readonly #native: NativeManager
 
   constructor (native: NativeManager) {

@@ -1,7 +1,7 @@
 import type { Clock } from '../util/clock.js'
 import { keyId } from '../keys/key.js'
 import type { HeldKey } from '../native/types.js'
-import type { Ring } from './key-ring.js'
+import type { KeyRing } from './key-ring.js'
 
 /** The current key changed; ids are the first 8 hex digits of names. */
 export interface Rotation {
@@ -10,17 +10,17 @@ export interface Rotation {
 }
 
 /** Notices, after the fact, what the addon has decided by the clock: which key issues, since when, and how often that changed. */
-export class Rotations {
+export class RotationTracker {
   /** changes of the current key */
   count = 0
-  readonly #ring: Ring
+  readonly #ring: KeyRing
   readonly #clock: Clock
   readonly #onRotation: (rotation: Rotation) => void
   #seen: number
   #current: HeldKey | undefined
   #since: number
 
-  constructor (ring: Ring, clock: Clock, onRotation: (rotation: Rotation) => void) {
+  constructor (ring: KeyRing, clock: Clock, onRotation: (rotation: Rotation) => void) {
     this.#ring = ring
     this.#clock = clock
     this.#onRotation = onRotation

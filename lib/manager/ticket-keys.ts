@@ -2,14 +2,14 @@ import { EventEmitter } from 'node:events'
 import { Attachment } from '../tls/attachment.js'
 import { Clock } from '../util/clock.js'
 import { ClosedError, SourceError } from '../util/errors.js'
-import { Keeper } from './key-refresher.js'
+import { KeyRefresher } from './key-refresher.js'
 import { keyId } from '../keys/key.js'
 import type { Log } from '../util/log.js'
 import { addon } from '../native/binding.js'
 import type { NativeManager } from '../native/types.js'
 import type { ResolvedOptions } from '../config/options.js'
-import { Ring, SharedRing, type KeyStatus } from './key-ring.js'
-import { SharedSource } from '../sources/other-thread.js'
+import { KeyRing, ThreadRing, type KeyStatus } from './key-ring.js'
+import { ThreadSource } from '../sources/other-thread.js'
 import { readCounters, type TicketStats } from './stats.js'
 
 /** How the keys are, for people and health checks. Times are ms since 1970. */
@@ -47,10 +47,10 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   readonly #clock: Clock
   readonly #log: Log
   readonly #native: NativeManager
-  readonly #ring: Ring
-  readonly #keeper: Keeper
+  readonly #ring: KeyRing
+  readonly #refresher: KeyRefresher
   readonly #attachments = new Map<unknown, Attachment>()
-  readonly #unfollow: () => void
+  readonly #stopClockSync: () => void
   readonly #policy: ResolvedOptions['policy']
   /** false where another thread's manager has the ring, and keeps it */
   readonly #ownsRing: boolean
@@ -63,11 +63,11 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     this.#clock = clock
     this.#log = log
     this.#policy = policy
-    this.#ownsRing = !(source instanceof SharedSource)
-    this.#native = source instanceof SharedSource ? openManager(source.handle) : new (addon().Manager)(policy)
-    this.#unfollow = this.#ownsRing ? clock.follow((offset) => this.#native.setClockOffset(offset)) : () => {}
-    this.#ring = this.#ownsRing ? new Ring(this.#native) : new SharedRing(this.#native)
-    this.#keeper = new Keeper(source, this.#ring, clock, log, rotationInterval * 2, {
+    this.#ownsRing = !(source instanceof ThreadSource)
+    this.#native = source instanceof ThreadSource ? openManager(source.handle) : new (addon().Manager)(policy)
+    this.#stopClockSync = this.#ownsRing ? clock.follow((offset) => this.#native.setClockOffset(offset)) : () => {}
+    this.#ring = this.#ownsRing ? new KeyRing(this.#native) : new ThreadRing(this.#native)
+    this.#refresher = new KeyRefresher(source, this.#ring, clock, log, rotationInterval * 2, {
       rotation: (event) => { this.emit('rotation', event) },
       reload: (event) => { this.emit('reload', event) },
       reloadError: (error) => { this.emit('reload-error', error) },
@@ -78,14 +78,14 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   /** @internal Loads the first keys; rejects, with everything let go of, where there are none. */
   async start (): Promise<this> {
     try {
-      await this.#keeper.start()
+      await this.#refresher.start()
     } catch (error) {
       // What went wrong first is what matters.
       await this.close().catch(() => {})
       throw error
     }
     if (!this.#native.memoryLocked) this.#log.warn(NOT_LOCKED)
-    if (this.#ownsRing) this.#native.onNoCurrentKey(() => this.#keeper.tick(true))
+    if (this.#ownsRing) this.#native.onNoCurrentKey(() => this.#refresher.tick(true))
     return this
   }
 
@@ -107,47 +107,47 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   }
 
   status (): TicketKeysStatus {
-    const now = this.#keeper.tick()
+    const now = this.#refresher.tick()
     const current = this.#ring.current(now)
-    const staleReason = this.#keeper.staleReason(now)
+    const staleReason = this.#refresher.staleReason(now)
     return {
-      source: this.#keeper.source.type,
+      source: this.#refresher.source.type,
       stale: staleReason !== null,
       staleReason,
       current: current === undefined ? null : keyId(current.name),
       nextRotation: this.#ring.nextRotation(now) ?? null,
       keys: this.#ring.status(now),
-      lastReload: this.#keeper.lastReload,
-      lastError: this.#keeper.lastError,
+      lastReload: this.#refresher.lastReload,
+      lastError: this.#refresher.lastError,
       memoryLocked: this.#native.memoryLocked,
       servers: this.#attachments.size
     }
   }
 
   stats (): TicketStats {
-    this.#keeper.tick()
+    this.#refresher.tick()
     return {
       ...readCounters((out) => this.#native.readCounters(out)),
-      rotations: this.#keeper.rotations.count,
-      reloads: { ...this.#keeper.reloads }
+      rotations: this.#refresher.rotations.count,
+      reloads: { ...this.#refresher.reloads }
     }
   }
 
   /** ms for which the current key has been the issuing one here; `null` without one. */
   currentKeyAge (): number | null {
-    return this.#keeper.rotations.currentKeyAge(this.#clock.now())
+    return this.#refresher.rotations.currentKeyAge(this.#clock.now())
   }
 
   /** Makes the next key the issuing one, now. Rejects with FST_TICKET_KEYS_ROTATE where the source does not make its own keys. */
   async rotate (): Promise<void> {
     this.#checkOpen()
-    await this.#keeper.rotate()
+    await this.#refresher.rotate()
   }
 
   /** Loads the keys again, now. Rejects with what the source threw; the keys then stay as they were. */
   async reload (): Promise<'success' | 'unchanged'> {
     this.#checkOpen()
-    return await this.#keeper.reload()
+    return await this.#refresher.reload()
   }
 
   /** Every session that was authenticated until now is refused from here on, by this process: `session_revoked`. */
@@ -162,25 +162,25 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   async close (): Promise<void> {
     if (!this.#closed) {
       this.#closed = true
-      this.#closing = this.#letGo()
+      this.#closing = this.#shutDown()
     }
     await this.#closing
   }
 
-  async #letGo (): Promise<void> {
-    this.#unfollow()
+  async #shutDown (): Promise<void> {
+    this.#stopClockSync()
     this.#native.onNoCurrentKey(null)
     for (const attachment of this.#attachments.values()) attachment.detach()
     if (!this.#ownsRing) this.#leaveRing()
     this.#attachments.clear()
     this.#ring.clear()
-    await this.#keeper.close()
+    await this.#refresher.close()
   }
 
   /** Its servers' contexts go to a ring without keys. */
   #leaveRing (): void {
-    const nobody = new (addon().Manager)(this.#policy)
-    for (const attachment of this.#attachments.values()) attachment.moveTo(nobody)
+    const emptyManager = new (addon().Manager)(this.#policy)
+    for (const attachment of this.#attachments.values()) attachment.moveTo(emptyManager)
   }
 
   #checkOpen (): void {

@@ -13,15 +13,15 @@ import type { SourceKeys } from './key-source.js'
  *
  * @param where the source, for messages
  */
-export function checkGiven (given: unknown, where: string): asserts given is SourceKeys {
+export function assertSourceKeys (given: unknown, where: string): asserts given is SourceKeys {
   const problem = problemOf(given)
   if (problem === undefined) return
-  eraseGiven(given)
+  eraseSourceKeys(given)
   throw new SourceError(`${where} gave ${problem}`)
 }
 
 /** Erases the bytes in what is not used. */
-export function eraseGiven (given: unknown): void {
+export function eraseSourceKeys (given: unknown): void {
   const { keys } = (given ?? {}) as { keys?: unknown }
   if (!Array.isArray(keys)) return
   const halves = keys.flatMap((key: unknown) => {

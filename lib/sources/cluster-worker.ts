@@ -7,11 +7,11 @@ import type { MemorySource } from './memory.js'
 import type { KeySource, SourceKeys } from './key-source.js'
 
 /** How long a primary that shares may take to answer, ms: less than the 10 s that Fastify gives a plugin. */
-const ANSWER_WAIT = 8000
+const ANSWER_TIMEOUT_MS = 8000
 /** How long to wait for one that did not share when it forked this worker, ms: where none ever does, no answer comes. */
-const UNKNOWN_WAIT = 500
+const UNKNOWN_PRIMARY_TIMEOUT_MS = 500
 /** How late the primary's new keys may be before this worker asks for them, ms. */
-const PUSH_DELAY = 2000
+const PUSH_DELAY_MS = 2000
 
 const ALONE = 'this cluster worker has session ticket keys of its own, so that sessions from other workers do not resume here: ' +
   "call shareTicketKeys (fastify-ticket-keys/cluster) in the primary, or use the source 'secret', 'file' or 'directory'"
@@ -60,7 +60,7 @@ export class ClusterSource implements KeySource {
 
   async rotate (now: number): Promise<void> {
     if (this.#state === 'alone') this.#own.rotate(now)
-    else checkAnswer(await this.#ask(true, ANSWER_WAIT))
+    else checkAnswer(await this.#ask(true, ANSWER_TIMEOUT_MS))
   }
 
   close (): void {
@@ -72,10 +72,10 @@ export class ClusterSource implements KeySource {
     this.#stopListening ??= this.#channel.listen({
       keys: (message) => this.#receive(message),
       // What comes is taken as if the primary had sent it unasked.
-      offer: () => { this.#channel.ask(false, ANSWER_WAIT).catch(() => {}) }
+      offer: () => { this.#channel.ask(false, ANSWER_TIMEOUT_MS).catch(() => {}) }
     })
     const promised = this.#state === 'shared' || process.env[PRIMARY_VARIABLE] === String(process.ppid)
-    const answer = await this.#ask(false, promised ? ANSWER_WAIT : UNKNOWN_WAIT).catch((error: Error) => error)
+    const answer = await this.#ask(false, promised ? ANSWER_TIMEOUT_MS : UNKNOWN_PRIMARY_TIMEOUT_MS).catch((error: Error) => error)
     if (this.#hasNews()) return this.#take()
     if (this.#state === 'new' && (answer === 'not-shared' || !promised)) {
       this.#state = 'alone'
@@ -120,12 +120,12 @@ export class ClusterSource implements KeySource {
     }
     this.#lifetimeCompared = true
     this.#state = 'shared'
-    return { keys, timed: true, refreshAt: refreshAt + PUSH_DELAY, warnings }
+    return { keys, timed: true, refreshAt: refreshAt + PUSH_DELAY_MS, warnings }
   }
 }
 
 function checkAnswer (answer: Answer | Error): void {
   if (answer instanceof Error) throw answer
-  if (answer === 'silence') throw new SourceError(`the cluster primary, which has the ticket keys, did not answer within ${ANSWER_WAIT / 1000} s`)
+  if (answer === 'silence') throw new SourceError(`the cluster primary, which has the ticket keys, did not answer within ${ANSWER_TIMEOUT_MS / 1000} s`)
   if (answer === 'not-shared') throw new SourceError('the cluster primary no longer shares its ticket keys')
 }

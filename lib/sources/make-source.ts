@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs'
 import { weakKeys } from '../keys/validate.js'
 import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
 import { MAX_KEYS } from '../keys/key.js'
-import type { Problems } from '../util/option-errors.js'
+import type { OptionErrors } from '../util/option-errors.js'
 import { ClusterSource } from './cluster-worker.js'
 import { DirectorySource, FileSource } from './watched-files.js'
 import { keysHeld, MemorySource } from './memory.js'
 import { MIN_SECRET, SecretSource, withoutLineEnd } from './secret.js'
-import { SharedSource } from './other-thread.js'
+import { ThreadSource } from './other-thread.js'
 import type { KeySource } from './key-source.js'
 import { partsOf, StaticSource, timesOf, type StaticKey } from './static.js'
 
@@ -44,7 +44,7 @@ const MEMBERS: Record<SourceOption['type'], readonly string[]> = {
 type NameOf = (option: string) => string
 
 /** Makes the source that an option names; `undefined`, with the reasons noted, where it is wrong. */
-export function makeSource (option: SourceOption | KeySource, settings: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
+export function makeSource (option: SourceOption | KeySource, settings: SourceSettings, name: NameOf, problems: OptionErrors): KeySource | undefined {
   if (typeof option !== 'object' || option === null) {
     problems.add(name('source'), `must be an object whose type is ${TYPES}, or one with a load function (KeySource)`)
     return undefined
@@ -66,7 +66,7 @@ export function makeSource (option: SourceOption | KeySource, settings: SourceSe
   }
 }
 
-function checkCustom (source: KeySource, name: NameOf, problems: Problems): KeySource | undefined {
+function checkCustom (source: KeySource, name: NameOf, problems: OptionErrors): KeySource | undefined {
   const { type, load, pollInterval } = source as Partial<Record<keyof KeySource, unknown>>
   const right = typeof type === 'string' && typeof load === 'function'
   if (!right) problems.add(name('source'), 'must have a type (a string) and a load function')
@@ -76,7 +76,7 @@ function checkCustom (source: KeySource, name: NameOf, problems: Problems): KeyS
 }
 
 /** @param timetables one for each secret */
-function fits (timetables: number, { rotationInterval, ticketLifetime }: SourceSettings, name: NameOf, problems: Problems): boolean {
+function fits (timetables: number, { rotationInterval, ticketLifetime }: SourceSettings, name: NameOf, problems: OptionErrors): boolean {
   if (Number.isNaN(rotationInterval) || Number.isNaN(ticketLifetime)) return false
   if (keysHeld(rotationInterval, ticketLifetime) * timetables <= MAX_KEYS) return true
   problems.add(name('rotationInterval'), `is too short for ${name('ticketLifetime')}: more than ${MAX_KEYS} keys would have to be held`)
@@ -88,7 +88,7 @@ function makeMemory ({ rotationInterval, ticketLifetime }: SourceSettings): KeyS
   return cluster.isWorker ? new ClusterSource(source, ticketLifetime) : source
 }
 
-function makeStatic (keys: unknown, name: NameOf, problems: Problems): KeySource | undefined {
+function makeStatic (keys: unknown, name: NameOf, problems: OptionErrors): KeySource | undefined {
   const where = name('source.keys')
   if (!Array.isArray(keys) || keys.length === 0 || keys.length > MAX_KEYS) {
     problems.add(where, `must be an array of 1 to ${MAX_KEYS} keys`)
@@ -124,7 +124,7 @@ function staticKeyProblem (key: unknown): string | undefined {
   return undefined
 }
 
-function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previousSecrets?: unknown }, settings: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
+function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previousSecrets?: unknown }, settings: SourceSettings, name: NameOf, problems: OptionErrors): KeySource | undefined {
   if (!Array.isArray(previousSecrets)) {
     problems.add(name('source.previousSecrets'), 'must be an array')
     return undefined
@@ -157,13 +157,13 @@ function secretProblem (secret: Buffer | undefined, others: Array<Buffer | undef
   return undefined
 }
 
-function makeShared (handle: unknown, name: NameOf, problems: Problems): KeySource | undefined {
-  if (Number.isInteger(handle)) return new SharedSource(handle as number)
+function makeShared (handle: unknown, name: NameOf, problems: OptionErrors): KeySource | undefined {
+  if (Number.isInteger(handle)) return new ThreadSource(handle as number)
   problems.add(name('source.handle'), 'must be the handle of a manager in this process')
   return undefined
 }
 
-function makeFiles ({ type, path, format }: { type: 'file' | 'directory', path: unknown, format?: unknown }, { strictPermissions }: SourceSettings, name: NameOf, problems: Problems): KeySource | undefined {
+function makeFiles ({ type, path, format }: { type: 'file' | 'directory', path: unknown, format?: unknown }, { strictPermissions }: SourceSettings, name: NameOf, problems: OptionErrors): KeySource | undefined {
   const known = format === undefined || (KEY_FORMATS as readonly unknown[]).includes(format)
   if (!known) problems.add(name('source.format'), `must be one of ${KEY_FORMATS.join(', ')}`)
   if (typeof path !== 'string' || path === '') problems.add(name('source.path'), 'must be a path')

@@ -1,7 +1,7 @@
 import type { KeySource } from './key-source.js'
 
 /** The ring of a manager in another thread of this process. Its owner loads, rotates and erases; nothing comes from here. */
-export class SharedSource implements KeySource {
+export class ThreadSource implements KeySource {
   readonly type = 'shared'
   /** what the owner calls `handle` */
   readonly handle: number

@@ -9,7 +9,7 @@ import { checkDirectory, digestOf, readKeyDirectory, readKeyFile, type KeyFile }
 import type { KeySource, SourceKeys } from './key-source.js'
 
 /** Events come in swarms, ms. */
-const SWARM = 50
+const DEBOUNCE_MS = 50
 
 /** How files are looked at; the defaults are for everything but tests. */
 export interface WatchSettings {
@@ -77,7 +77,7 @@ abstract class WatchedSource implements KeySource {
       this.#event ??= setTimeout(() => {
         this.#event = undefined
         changed()
-      }, SWARM).unref()
+      }, DEBOUNCE_MS).unref()
     }
     // Not what is in it, of which there may be any amount, and which may be links to elsewhere that go on changing.
     const ignored = (path: string): boolean => resolve(path) !== this.#directory

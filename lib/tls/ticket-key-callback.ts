@@ -3,7 +3,7 @@ import { CallbackError } from '../util/errors.js'
 import { NAME_LENGTH } from '../keys/key.js'
 import { addon } from '../native/binding.js'
 import type { Decision } from '../native/types.js'
-import { Problems } from '../util/option-errors.js'
+import { OptionErrors } from '../util/option-errors.js'
 
 /** What a ticket key callback answers, as in SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
 export const TicketStatus = Object.freeze({
@@ -85,13 +85,13 @@ export function setTicketKeyCallback (server: unknown, callback: TicketKeyCallba
 
 /** Gives what hears of errors. */
 function checkArguments (callback: unknown, options: unknown): (error: Error) => void {
-  const problems = new Problems()
+  const problems = new OptionErrors()
   if (typeof callback !== 'function') problems.add('the ticket key callback', 'must be a function')
   if (typeof options !== 'object' || options === null) problems.add('the options', 'must be an object')
   const { onError = warn, ...others } = (options ?? {}) as Record<string, unknown>
   if (typeof onError !== 'function') problems.add('onError', 'must be a function')
   for (const other of Object.keys(others)) problems.add(other, 'is not an option')
-  problems.check()
+  problems.throwIfAny()
   return onError as (error: Error) => void
 }
 

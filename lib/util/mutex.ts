@@ -1,5 +1,5 @@
 /** Work that must not overlap. */
-export class Turns {
+export class Mutex {
   #running: Promise<unknown> | null = null
 
   /** Whether some is under way. */
@@ -8,7 +8,7 @@ export class Turns {
   }
 
   /** Begins the work when nothing else is under way, at once if nothing is; settles as it does. */
-  async take<Result> (work: () => Promise<Result>): Promise<Result> {
+  async runExclusive<Result> (work: () => Promise<Result>): Promise<Result> {
     // One of those that wait is the first to go on: the others find it under way.
     while (this.#running !== null) await this.#running
     const result = work()

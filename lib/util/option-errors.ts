@@ -1,7 +1,7 @@
 import { OptionsError, WeakKeyError } from './errors.js'
 
 /** Collects what is wrong, so that one error can say it all. Values never appear in it: one may be a secret in the wrong place. */
-export class Problems {
+export class OptionErrors {
   readonly #problems: string[] = []
   #onlyWeakKeys = true
 
@@ -17,7 +17,7 @@ export class Problems {
   }
 
   /** Throws FST_TICKET_KEYS_OPTIONS if there are any; FST_TICKET_KEYS_WEAK_KEY if they are all of that kind. */
-  check (): void {
+  throwIfAny (): void {
     if (this.#problems.length === 0) return
     throw new (this.#onlyWeakKeys ? WeakKeyError : OptionsError)(this.#problems.join('; '))
   }

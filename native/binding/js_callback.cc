@@ -151,8 +151,8 @@ int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
   const Decision decision = Decide(*callback, ssl, encrypt == 1 ? nullptr : name);
   if (!decision.has_key) return decision.status;
   const Direction direction = encrypt == 1 ? Direction::kEncrypt : Direction::kDecrypt;
-  if (!KeyTicket(direction, decision.aes_key.Data(), decision.aes_key.Length(),
-                 decision.hmac_key.Data(), decision.hmac_key.Length(), iv, cipher, mac)) {
+  if (!InitTicketCipher(direction, decision.aes_key.Data(), decision.aes_key.Length(),
+                        decision.hmac_key.Data(), decision.hmac_key.Length(), iv, cipher, mac)) {
     return 0;
   }
   if (encrypt == 1) std::copy_n(decision.name.Data(), kNameLength, name);

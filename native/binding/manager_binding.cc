@@ -104,7 +104,7 @@ void ManagerBinding::SetRing(const Napi::CallbackInfo& info) {
       const auto hmac_key = object.Get("hmacKey").As<Bytes>();
       key.aes_key = aes_key.Data();
       key.hmac_key = hmac_key.Data();
-      key.half = aes_key.Length();
+      key.key_length = aes_key.Length();
       to_erase.push_back(aes_key);
       to_erase.push_back(hmac_key);
     }
@@ -114,7 +114,7 @@ void ManagerBinding::SetRing(const Napi::CallbackInfo& info) {
   KeyName missing;
   const bool done = manager_->SetRing(keys, expired, &missing);
   for (Bytes& bytes : to_erase) OPENSSL_cleanse(bytes.Data(), bytes.Length());
-  manager_->Woken();
+  manager_->ResetWake();
   if (!done) {
     Napi::Error::New(info.Env(), "a key without bytes is not in the ring")
         .ThrowAsJavaScriptException();
@@ -128,7 +128,7 @@ Napi::Value ManagerBinding::KeyTimes(const Napi::CallbackInfo& info) {
     if (ring == nullptr) return;
     uint32_t i = 0;
     for (const RingKey& key : ring->keys()) {
-      if (key.half == 0) continue;
+      if (key.key_length == 0) continue;
       const Napi::Object object = Napi::Object::New(env);
       object.Set("name", Bytes::Copy(env, key.name.data(), kNameLength));
       object.Set("notBefore", key.not_before);
@@ -149,11 +149,11 @@ Napi::Value ManagerBinding::ExportKeys(const Napi::CallbackInfo& info) {
     if (ring == nullptr) return;
     uint32_t i = 0;
     for (const RingKey& key : ring->keys()) {
-      if (key.half == 0 || (i + 1) * 64 > out.Length()) continue;
-      std::copy_n(key.aes_key, key.half, out.Data() + i * 64);
-      std::copy_n(key.hmac_key, key.half, out.Data() + i * 64 + 32);
-      list.Get(i++).As<Napi::Object>().Set("half",
-                                           Napi::Number::New(env, static_cast<double>(key.half)));
+      if (key.key_length == 0 || (i + 1) * 64 > out.Length()) continue;
+      std::copy_n(key.aes_key, key.key_length, out.Data() + i * 64);
+      std::copy_n(key.hmac_key, key.key_length, out.Data() + i * 64 + 32);
+      list.Get(i++).As<Napi::Object>().Set(
+          "key_length", Napi::Number::New(env, static_cast<double>(key.key_length)));
     }
   });
   return list;

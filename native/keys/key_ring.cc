@@ -42,26 +42,26 @@ std::unique_ptr<KeyRing> KeyRing::Build(const std::vector<KeyInput>& inputs,
   for (KeyInput& key : keys) {
     if (key.aes_key == nullptr) {
       const RingKey* held = previous == nullptr ? nullptr : previous->Find(key.name.data());
-      if (held == nullptr || held->half == 0) {
+      if (held == nullptr || held->key_length == 0) {
         *missing = key.name;
         return nullptr;
       }
       key.aes_key = held->aes_key;
       key.hmac_key = held->hmac_key;
-      key.half = held->half;
+      key.key_length = held->key_length;
     }
-    secret_bytes += 2 * key.half;
+    secret_bytes += 2 * key.key_length;
   }
   std::unique_ptr<KeyRing> ring(new KeyRing(keys.size() + expired.size(), secret_bytes));
   uint8_t* free = ring->secrets_.data();
   for (const KeyInput& key : keys) {
     uint8_t* aes_key = free;
-    uint8_t* hmac_key = free + key.half;
-    std::memcpy(aes_key, key.aes_key, key.half);
-    std::memcpy(hmac_key, key.hmac_key, key.half);
-    free += 2 * key.half;
-    ring->Add(
-        {key.name, key.not_before, key.issue_until, key.accept_until, key.half, aes_key, hmac_key});
+    uint8_t* hmac_key = free + key.key_length;
+    std::memcpy(aes_key, key.aes_key, key.key_length);
+    std::memcpy(hmac_key, key.hmac_key, key.key_length);
+    free += 2 * key.key_length;
+    ring->Add({key.name, key.not_before, key.issue_until, key.accept_until, key.key_length, aes_key,
+               hmac_key});
     if (key.issue_until > key.not_before) ring->issuers_.push_back(&ring->keys_.back());
   }
   for (const KeyName& name : expired) {
@@ -78,7 +78,7 @@ const RingKey* KeyRing::Find(const uint8_t* name) const {
        slot = (slot + 1) & (table_.size() - 1)) {
     const RingKey& key = keys_[table_[slot]];
     if (std::memcmp(key.name.data(), name, kNameLength) == 0) {
-      return key.half != 0 && secrets_.wiped() ? nullptr : &key;
+      return key.key_length != 0 && secrets_.wiped() ? nullptr : &key;
     }
   }
   return nullptr;

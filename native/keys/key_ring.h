@@ -25,7 +25,7 @@ struct KeyInput {
   // 16 or 32 bytes each; nullptr: keep the bytes that the previous ring holds under this name.
   const uint8_t* aes_key;
   const uint8_t* hmac_key;
-  size_t half;
+  size_t key_length;
 };
 
 struct RingKey {
@@ -33,8 +33,8 @@ struct RingKey {
   double not_before;
   double issue_until;
   double accept_until;
-  // Bytes in each half: 16, 32, or 0 for a key that has expired and whose bytes are gone.
-  size_t half;
+  // Bytes in each key_length: 16, 32, or 0 for a key that has expired and whose bytes are gone.
+  size_t key_length;
   const uint8_t* aes_key;
   const uint8_t* hmac_key;
 };

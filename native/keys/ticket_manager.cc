@@ -55,7 +55,7 @@ double TicketManager::Now() const {
   return duration<double, std::milli>(now).count() + clock_offset_.load(std::memory_order_relaxed);
 }
 
-void TicketManager::SawSession(uint64_t authenticated_at) {
+void TicketManager::RecordSession(uint64_t authenticated_at) {
   uint64_t newest = newest_session_.load(std::memory_order_relaxed);
   while (newest < authenticated_at &&
          !newest_session_.compare_exchange_weak(newest, authenticated_at)) {

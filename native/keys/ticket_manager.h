@@ -27,8 +27,8 @@ struct TicketOptions {
   int tickets_per_handshake;
 };
 
-// One manager's native half: the ring, the options and the counters, shared by every server and
-// thread that attaches to it.
+// One manager's native key_length: the ring, the options and the counters, shared by every server
+// and thread that attaches to it.
 class TicketManager final {
  public:
   explicit TicketManager(TicketOptions options);
@@ -51,7 +51,7 @@ class TicketManager final {
   // Sessions authenticated at this moment or before no longer resume.
   double revoked_until() const { return revoked_until_.load(std::memory_order_relaxed); }
   // Notes a session that was made or resumed here.
-  void SawSession(uint64_t authenticated_at);
+  void RecordSession(uint64_t authenticated_at);
   // Revokes the sessions until now, and those seen that are from later, as after the clock was set
   // back or from a host whose clock is ahead.
   void RevokeSessions();
@@ -64,11 +64,11 @@ class TicketManager final {
   void ReadRing(const std::function<void(const KeyRing*)>& read);
 
   // Called, from any thread, when a ticket should have been issued and no key could: once until
-  // `Woken`.
+  // `ResetWake`.
   using Wake = void (*)(void* data);
   void SetWake(Wake wake, void* data);
   void NoCurrentKey();
-  void Woken() { woken_.store(false); }
+  void ResetWake() { woken_.store(false); }
 
   // Holds the present ring while a handshake looks at it, without a lock.
   class Reader final {

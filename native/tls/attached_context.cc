@@ -20,7 +20,7 @@ bool HasContentsOf(SSL* ssl, const X509_STORE* store, const SSL_CTX* ssl_ctx) {
 
 uintptr_t NextPolicyEpoch() { return policy_epoch.fetch_add(1) + 1; }
 
-uintptr_t PresentPolicyEpoch() { return policy_epoch.load(std::memory_order_relaxed); }
+uintptr_t CurrentPolicyEpoch() { return policy_epoch.load(std::memory_order_relaxed); }
 
 std::shared_ptr<AttachedContext> AttachedContext::Make(
     std::shared_ptr<TicketManager> manager, const SSL_CTX* own, const AttachedContext* before,

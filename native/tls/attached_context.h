@@ -51,7 +51,7 @@ struct AttachedContext final : std::enable_shared_from_this<AttachedContext> {
 
 // Counts the changes of client policies on contexts that may have handshakes under way.
 uintptr_t NextPolicyEpoch();
-uintptr_t PresentPolicyEpoch();
+uintptr_t CurrentPolicyEpoch();
 
 }  // namespace ticket_keys
 

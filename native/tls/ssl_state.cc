@@ -22,7 +22,7 @@ void OnNewSsl(void* ssl, void*, CRYPTO_EX_DATA*, int, long,
 
 void OnNewSslEpoch(void*, void*, CRYPTO_EX_DATA* data, int index, long,
                    void*) {  // NOLINT(runtime/int)
-  const uintptr_t epoch = PresentPolicyEpoch();
+  const uintptr_t epoch = CurrentPolicyEpoch();
   // On failure it stays 0: older than any change.
   if (epoch > 0) CRYPTO_set_ex_data(data, index, reinterpret_cast<void*>(epoch));
 }

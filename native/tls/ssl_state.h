@@ -10,7 +10,7 @@
 
 namespace ticket_keys {
 
-// PresentPolicyEpoch when a connection began.
+// CurrentPolicyEpoch when a connection began.
 uintptr_t PolicyEpochOf(const SSL* ssl);
 
 // What the key callback found for the ticket that is being looked at.
@@ -31,7 +31,7 @@ struct Handshake final {
   // ticket was made.
   bool extended_master_secret = false;
   // No ticket may be made now: decided when its data are made, done when its key is asked for.
-  bool withhold = false;
+  bool suppress_ticket = false;
 
   // The ticket that is being resumed, where one is.
   bool accepted = false;

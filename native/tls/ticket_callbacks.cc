@@ -24,13 +24,13 @@ constexpr long kNoTimeout = 1L << 30;  // NOLINT(runtime/int): OpenSSL's type
 int IssueTicket(SSL* ssl, Handshake* handshake, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
                 EVP_MAC_CTX* mac) {
   const std::optional<Protocol> protocol = ProtocolOf(ssl);
-  if (handshake->withhold || !protocol.has_value()) return kNone;
+  if (handshake->suppress_ticket || !protocol.has_value()) return kNone;
   TicketManager* manager = handshake->context->manager.get();
   {
     TicketManager::Reader ring(manager);
     const RingKey* key = ring.Current(manager->Now());
-    if (key == nullptr || !KeyTicket(Direction::kEncrypt, key->aes_key, key->half, key->hmac_key,
-                                     key->half, iv, cipher, mac)) {
+    if (key == nullptr || !InitTicketCipher(Direction::kEncrypt, key->aes_key, key->key_length,
+                                            key->hmac_key, key->key_length, iv, cipher, mac)) {
       return kNone;
     }
     std::copy(key->name.begin(), key->name.end(), name);
@@ -56,8 +56,8 @@ KeyMatch FindKey(Handshake* handshake, const uint8_t* name, uint8_t* iv, EVP_CIP
   handshake->newer_key =
       current != nullptr && current != key && current->not_before >= key->not_before;
   handshake->name = key->name;
-  const bool done = KeyTicket(Direction::kDecrypt, key->aes_key, key->half, key->hmac_key,
-                              key->half, iv, cipher, mac);
+  const bool done = InitTicketCipher(Direction::kDecrypt, key->aes_key, key->key_length,
+                                     key->hmac_key, key->key_length, iv, cipher, mac);
   return done ? KeyMatch::kFound : KeyMatch::kFailed;
 }
 
@@ -74,7 +74,7 @@ int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
 int OnGenerate(SSL* ssl, void* arg) {
   Handshake* handshake = Handshake::Of(ssl, static_cast<AttachedContext*>(arg));
   if (handshake == nullptr) return 1;
-  handshake->withhold = true;
+  handshake->suppress_ticket = true;
   const std::optional<Protocol> protocol = ProtocolOf(ssl);
   if (!protocol.has_value() || !MayIssue(ssl, *handshake->context, *protocol)) return 1;
   // Resumed, but not by one of our tickets: an external PSK or a session ID. A ticket would let in
@@ -112,8 +112,8 @@ int OnGenerate(SSL* ssl, void* arg) {
   if (SSL_SESSION_set1_ticket_appdata(session, record, data.Write(record)) != 1) return 1;
   SSL_SESSION_set_timeout(session,
                           static_cast<long>(lifetime));  // NOLINT(runtime/int): OpenSSL's type
-  manager->SawSession(data.authenticated_at);
-  handshake->withhold = false;
+  manager->RecordSession(data.authenticated_at);
+  handshake->suppress_ticket = false;
   return 1;
 }
 
@@ -199,7 +199,7 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   // OpenSSL looks at the session's time once more, by another reading of the clock: what is counted
   // as accepted must not be refused there in silence. A new ticket gets a timeout of its own.
   SSL_SESSION_set_timeout(session, kNoTimeout);
-  manager->SawSession(data.authenticated_at);
+  manager->RecordSession(data.authenticated_at);
   handshake->accepted = true;
   handshake->issued_at = static_cast<double>(data.issued_at);
   handshake->authenticated_at = static_cast<double>(data.authenticated_at);

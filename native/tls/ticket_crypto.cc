@@ -32,9 +32,9 @@ bool Initialize(Direction direction, const uint8_t* aes_key, size_t aes_length,
 
 }  // namespace
 
-bool KeyTicket(Direction direction, const uint8_t* aes_key, size_t aes_length,
-               const uint8_t* hmac_key, size_t hmac_length, uint8_t* iv, EVP_CIPHER_CTX* cipher,
-               EVP_MAC_CTX* mac) {
+bool InitTicketCipher(Direction direction, const uint8_t* aes_key, size_t aes_length,
+                      const uint8_t* hmac_key, size_t hmac_length, uint8_t* iv,
+                      EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac) {
   ERR_set_mark();
   const bool done =
       Initialize(direction, aes_key, aes_length, hmac_key, hmac_length, iv, cipher, mac);

@@ -14,9 +14,9 @@ enum class Direction { kEncrypt, kDecrypt };
 // with 16 or 32 bytes (the interface has no place for an AEAD's tag) and HMAC-SHA256, RFC 5077
 // section 4. For kEncrypt it fills `iv` (16 bytes) at random. Leaves OpenSSL's error queue as it
 // was; false where it failed.
-bool KeyTicket(Direction direction, const uint8_t* aes_key, size_t aes_length,
-               const uint8_t* hmac_key, size_t hmac_length, uint8_t* iv, EVP_CIPHER_CTX* cipher,
-               EVP_MAC_CTX* mac);
+bool InitTicketCipher(Direction direction, const uint8_t* aes_key, size_t aes_length,
+                      const uint8_t* hmac_key, size_t hmac_length, uint8_t* iv,
+                      EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac);
 
 }  // namespace ticket_keys
 

@@ -22,7 +22,7 @@ t.test('the package holds what runs, its types, what builds the addon, what READ
     // Nobody imports the command line.
     return made.startsWith('dist/cli/') ? [`${made}.js`] : [`${made}.js`, `${made}.d.ts`]
   })
-  const native = readdirSync(join(ROOT, 'native')).filter((name) => /\.(cc|h)$/.test(name)).map((name) => `native/${name}`)
+  const native = ['binding', 'keys', 'tls'].flatMap((folder) => readdirSync(join(ROOT, 'native', folder)).map((name) => `native/${folder}/${name}`))
   const texts = [...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`), ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'binding.gyp', 'package.json']
   t.strictSame(paths.filter((path) => !BINARY.test(path)).sort(), [...library, ...native, ...texts].sort())
 })
@@ -33,7 +33,7 @@ t.test('the command can be executed as it was built', async (t) => {
 })
 
 t.test('all that binding.gyp compiles is in the package', async (t) => {
-  const compiled = readFileSync(join(ROOT, 'binding.gyp'), 'utf8').match(/native\/\w+\.cc/g) ?? []
+  const compiled = readFileSync(join(ROOT, 'binding.gyp'), 'utf8').match(/native\/\w+\/\w+\.cc/g) ?? []
   t.ok(compiled.length > 10)
   t.strictSame(compiled.filter((path) => !paths.includes(path)), [])
 })

@@ -9,7 +9,7 @@ import { SourceError } from '../../util/errors.js'
 const TEMPORARY = /^\..+\.\d+\.[0-9a-f]{16}\.tmp$/
 
 /** ms after which a temporary file can't be in use: it is written and renamed at once. */
-const LEFT_BEHIND = 60_000
+const STALE_TEMP_AGE_MS = 60_000
 
 /** Mode bits of a replaced file that are kept. Nobody else may write a key file. */
 const KEPT_MODE = 0o664
@@ -52,7 +52,7 @@ export async function removeLeftBehind (directory: string, now = Date.now()): Pr
     if (!TEMPORARY.test(name)) continue
     const path = join(directory, name)
     const written = await stat(path).then(({ mtimeMs }) => mtimeMs, () => now)
-    if (now - written > LEFT_BEHIND) await unlink(path).catch(ignoreMissing)
+    if (now - written > STALE_TEMP_AGE_MS) await unlink(path).catch(ignoreMissing)
   }
 }
 

@@ -11,7 +11,7 @@ import { ignoreMissing } from './atomic-write.js'
 const STALE = 60_000
 
 /** ms to wait for the lock. */
-const PATIENCE = 30_000
+const LOCK_TIMEOUT_MS = 30_000
 
 /** What the holder of the lock can ask. */
 export interface Lock {
@@ -28,10 +28,10 @@ export interface Lock {
  * who is not takes their file back and tries later. Of two, at least the later one sees the other. The name says which
  * process of which host it is, so that the files of the dead can be removed by anyone at any time.
  *
- * @throws SourceError if others hold the lock for `patience` ms
+ * @throws SourceError if others hold the lock for `timeoutMs` ms
  */
-export async function withLock<T> (directory: string, work: (lock: Lock) => Promise<T>, patience = PATIENCE): Promise<T> {
-  const end = performance.now() + patience
+export async function withLock<T> (directory: string, work: (lock: Lock) => Promise<T>, timeoutMs = LOCK_TIMEOUT_MS): Promise<T> {
+  const end = performance.now() + timeoutMs
   while (performance.now() < end) {
     if (await isFree(directory)) {
       const name = `.lock.${process.pid}.${HOST}.${randomBytes(8).toString('hex')}`
@@ -51,7 +51,7 @@ export async function withLock<T> (directory: string, work: (lock: Lock) => Prom
     }
     await sleep(10 + Math.random() * 50)
   }
-  throw new SourceError(`${directory}: locked by another run for ${patience / 1000} s (files .lock.*)`)
+  throw new SourceError(`${directory}: locked by another run for ${timeoutMs / 1000} s (files .lock.*)`)
 }
 
 const NAME = /^\.lock\.(\d+)\.([0-9a-f]{16})\.[0-9a-f]{16}$/

@@ -1,5 +1,5 @@
-import { describe, gaveUp, newest, same, series, usedOnce } from './ticket-store.js'
-import type { Attempt, Shake } from './ticket-store.js'
+import { describe, fixed, gaveUp, latest, series, singleUse } from './ticket-store.js'
+import type { Attempt, Connect } from './ticket-store.js'
 import type { Protocol, ProbeResult, Tally } from './report.js'
 
 // What OpenSSL makes of the alert protocol_version (RFC 8446 section 6.2).
@@ -8,16 +8,16 @@ const WRONG_VERSION = 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'
 /** The part of a result that connections tell. */
 export type Measurement = Omit<ProbeResult, 'host' | 'address' | 'port' | 'servername' | 'protocol'>
 
-/** Runs the three series of connections, up to `3 × connections` in all, and sums them up. `shake` rejecting is part of the result. */
-export async function measure (shake: Shake, protocol: Protocol, connections: number, onSeries: (name: string) => void): Promise<Measurement> {
+/** Runs the three series of connections, up to `3 × connections` in all, and sums them up. `connect` rejecting is part of the result. */
+export async function measure (connect: Connect, protocol: Protocol, connections: number, onSeries: (name: string) => void): Promise<Measurement> {
   onSeries('each ticket once')
-  const once = await series(shake, connections, usedOnce())
+  const once = await series(connect, connections, singleUse())
   if (gaveUp(once)) return sumUp(protocol, once, [], [])
   onSeries('the newest ticket')
-  const last = await series(shake, connections, newest())
+  const last = await series(connect, connections, latest())
   if (gaveUp(last)) return sumUp(protocol, once, last, [])
   onSeries('the same ticket')
-  return sumUp(protocol, once, last, await series(shake, connections, same()))
+  return sumUp(protocol, once, last, await series(connect, connections, fixed()))
 }
 
 /** What is known of an address that no connection was made to. */
