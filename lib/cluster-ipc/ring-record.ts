@@ -26,10 +26,10 @@ export function writeRing (native: NativeManager, { refreshAt, ticketLifetime }:
     let at = record.writeDoubleBE(refreshAt, 0)
     at = record.writeDoubleBE(ticketLifetime, at)
     at = record.writeUInt16BE(keys.length, at)
-    keys.forEach(({ name, notBefore, issueUntil, acceptUntil, half }, index) => {
+    keys.forEach(({ name, notBefore, issueUntil, acceptUntil, keyLength }, index) => {
       at += name.copy(record, at)
       for (const time of [notBefore, issueUntil, acceptUntil]) at = record.writeDoubleBE(time, at)
-      at = record.writeUInt8(half, at)
+      at = record.writeUInt8(keyLength, at)
       at += halves.copy(record, at, 2 * HALF * index, 2 * HALF * (index + 1))
     })
     return record

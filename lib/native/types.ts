@@ -51,7 +51,7 @@ export interface NativeManager {
   setRing (keys: RingKey[], expired: Buffer[]): void
   keyTimes (): HeldKey[]
   /** As `keyTimes`, with each key's AES half at 64 × its index in `out` and its HMAC half 32 bytes on. */
-  exportKeys (out: Buffer): Array<HeldKey & { half: 16 | 32 }>
+  exportKeys (out: Buffer): Array<HeldKey & { keyLength: 16 | 32 }>
   /**
    * Takes over a context's tickets; null where it can't be found. `added` make sockets on the contexts given to `addContext` since it was
    * attached before. `trustByName`: the client policy is not the same under every server name.

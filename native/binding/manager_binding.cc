@@ -153,7 +153,7 @@ Napi::Value ManagerBinding::ExportKeys(const Napi::CallbackInfo& info) {
       std::copy_n(key.aes_key, key.key_length, out.Data() + i * 64);
       std::copy_n(key.hmac_key, key.key_length, out.Data() + i * 64 + 32);
       list.Get(i++).As<Napi::Object>().Set(
-          "key_length", Napi::Number::New(env, static_cast<double>(key.key_length)));
+          "keyLength", Napi::Number::New(env, static_cast<double>(key.key_length)));
     }
   });
   return list;
