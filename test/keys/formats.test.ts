@@ -15,17 +15,17 @@ const HALF: Record<KeyFormat, readonly (16 | 32)[]> = {
 const BINARY = ['nginx48', 'nginx80', 'node48', 'lighttpd'] as const
 const NOW = Date.parse('2030-01-31T12:00:00.000Z')
 
-function makeKey (half: 16 | 32 = 32, times: KeyTimes = { notBefore: -Infinity, issueUntil: NOW + 3_600_000, acceptUntil: NOW + 7_200_000 }): TicketKey {
-  return { name: randomBytes(16), aesKey: randomBytes(half), hmacKey: randomBytes(half), ...times }
+function makeKey (keyLength: 16 | 32 = 32, times: KeyTimes = { notBefore: -Infinity, issueUntil: NOW + 3_600_000, acceptUntil: NOW + 7_200_000 }): TicketKey {
+  return { name: randomBytes(16), aesKey: randomBytes(keyLength), hmacKey: randomBytes(keyLength), ...times }
 }
 
 /** Keys that differ in every byte string, from a seed, so that fast-check can shrink and repeat. */
-function seededKeys (seed: number, count: number, half: number): TicketKey[] {
+function seededKeys (seed: number, count: number, keyLength: number): TicketKey[] {
   const bytes = (what: string, length: number) => createHash('sha256').update(`${seed} ${what}`).digest().subarray(0, length)
   return Array.from({ length: count }, (_, index) => ({
     name: bytes(`name ${index}`, 16),
-    aesKey: bytes(`aes ${index}`, half),
-    hmacKey: bytes(`hmac ${index}`, half),
+    aesKey: bytes(`aes ${index}`, keyLength),
+    hmacKey: bytes(`hmac ${index}`, keyLength),
     notBefore: index === 0 ? -Infinity : NOW + index * 1000,
     issueUntil: index === 3 ? Infinity : NOW + (index + 1) * 1000,
     acceptUntil: index === 3 ? Infinity : NOW + (index + 1) * 1000
@@ -34,8 +34,8 @@ function seededKeys (seed: number, count: number, half: number): TicketKey[] {
 
 const anyFormat = fc.constantFrom(...KEY_FORMATS)
 const anyFile = fc.tuple(anyFormat, fc.integer(), fc.integer({ min: 1, max: 9 }), fc.nat({ max: 1 })).map(([format, seed, count, which]) => {
-  const half = HALF[format][which % HALF[format].length] as number
-  const keys = seededKeys(seed, count, half)
+  const keyLength = HALF[format][which % HALF[format].length] as number
+  const keys = seededKeys(seed, count, keyLength)
   return { format, keys, data: serializeKeys(keys, format) }
 })
 
@@ -132,7 +132,7 @@ t.test('a file cut short is an error, unless the cut falls between keys', async 
   }), { numRuns: 300 })
 })
 
-t.test('a flipped bit never gives a half-read file', async (t) => {
+t.test('a flipped bit never gives a keyLength-read file', async (t) => {
   fc.assert(fc.property(anyFile, fc.nat(), fc.nat({ max: 7 }), ({ format, keys, data }, random, bit) => {
     const flipped = Buffer.from(data)
     const at = random % data.length
@@ -214,8 +214,8 @@ t.test('no error holds bytes of a key', async (t) => {
     broken[random % data.length] = 0x22
     const message = parseOrError(broken, format)?.message ?? ''
     for (const { aesKey, hmacKey } of keys) {
-      for (const half of [aesKey, hmacKey]) {
-        for (const encoding of ['hex', 'base64', 'latin1'] as const) t.notOk(message.includes(half.toString(encoding).slice(0, 8)))
+      for (const keyLength of [aesKey, hmacKey]) {
+        for (const encoding of ['hex', 'base64', 'latin1'] as const) t.notOk(message.includes(keyLength.toString(encoding).slice(0, 8)))
       }
     }
   }), { numRuns: 100 })
@@ -238,8 +238,8 @@ t.test('without a format, json is recognized and the rest is an error that says 
 })
 
 t.test('weak keys are refused, with their place', async (t) => {
-  const weak = (edit: Partial<TicketKey>, message: RegExp, half: 16 | 32 = 32) => {
-    const keys = [makeKey(half), { ...makeKey(half), ...edit }, makeKey(half)]
+  const weak = (edit: Partial<TicketKey>, message: RegExp, keyLength: 16 | 32 = 32) => {
+    const keys = [makeKey(keyLength), { ...makeKey(keyLength), ...edit }, makeKey(keyLength)]
     t.throws(() => checkKeys(keys, 'keys.json'), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: new RegExp(`keys.json, key 2: .*${message.source}`) })
   }
   const text = Buffer.from('correct horse battery staple 123')

@@ -32,9 +32,9 @@ function whole (value: unknown): string {
 /** The keys that a manager holds now, by the addon's own export, in memory that is not erased. */
 function heldKeys (handle: number): Array<{ id: string, aesKey: Buffer, hmacKey: Buffer }> {
   const out = Buffer.alloc(256 * 2 * HALF)
-  return new (addon().Manager)(handle).exportKeys(out).map(({ name, half }, index) => {
+  return new (addon().Manager)(handle).exportKeys(out).map(({ name, keyLength }, index) => {
     const at = index * 2 * HALF
-    return { id: name.toString('hex', 0, 4), aesKey: out.subarray(at, at + half), hmacKey: out.subarray(at + HALF, at + HALF + half) }
+    return { id: name.toString('hex', 0, 4), aesKey: out.subarray(at, at + keyLength), hmacKey: out.subarray(at + HALF, at + HALF + keyLength) }
   })
 }
 

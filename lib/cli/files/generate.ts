@@ -17,21 +17,21 @@ export async function generate (options: GenerateOptions, output: Output): Promi
   if (isTimed(format)) checkRotation(format, options)
   if (count > MAX_KEYS) throw new OptionsError(`--keys: at most ${MAX_KEYS}`)
   if (format === 'haproxy' && count < HAPROXY_MIN_KEYS) throw new OptionsError(`--keys: HAProxy refuses fewer than ${HAPROXY_MIN_KEYS}`)
-  const half = format === 'nginx48' || format === 'node48' ? 16 : 32
+  const keyLength = format === 'nginx48' || format === 'node48' ? 16 : 32
   const keys = isTimed(format)
-    ? makeTimetable(count, half, Date.now(), options)
-    : Array.from({ length: count }, (_, index) => makeKey(half, listTimes(format, index, count)))
+    ? makeTimetable(count, keyLength, Date.now(), options)
+    : Array.from({ length: count }, (_, index) => makeKey(keyLength, listTimes(format, index, count)))
   await writeKeys(serializeKeys(keys, format), options, output)
 }
 
 /** What servers that read the format expect in a file; in JSON the current key and three to come. */
 const DEFAULT_KEYS: Readonly<Record<KeyFormat, number>> = { json: 4, nginx48: 1, nginx80: 1, node48: 1, haproxy: HAPROXY_MIN_KEYS, lighttpd: 1 }
 
-function makeTimetable (count: number, half: number, now: number, { rotationInterval, ticketLifetime }: Rotation): TicketKey[] {
+function makeTimetable (count: number, keyLength: number, now: number, { rotationInterval, ticketLifetime }: Rotation): TicketKey[] {
   return Array.from({ length: count }, (_, index) => {
     const issueUntil = now + (index + 1) * rotationInterval
     // No beginning for the first: a clock that goes back must not leave the ring without an issuing key.
-    return makeKey(half, {
+    return makeKey(keyLength, {
       notBefore: index === 0 ? -Infinity : issueUntil - rotationInterval,
       issueUntil,
       acceptUntil: issueUntil + ticketLifetime

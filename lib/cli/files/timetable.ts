@@ -18,8 +18,8 @@ export interface Rotation {
 }
 
 /** A new random key. */
-export function makeKey (half: number, times: KeyTimes): TicketKey {
-  return { name: randomBytes(NAME_LENGTH), aesKey: randomBytes(half), hmacKey: randomBytes(half), ...times }
+export function makeKey (keyLength: number, times: KeyTimes): TicketKey {
+  return { name: randomBytes(NAME_LENGTH), aesKey: randomBytes(keyLength), hmacKey: randomBytes(keyLength), ...times }
 }
 
 /** What a key is at a moment, in the company of the others. */
