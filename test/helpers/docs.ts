@@ -40,7 +40,7 @@ export async function runTypeScript (t: Test, code: string, root: string, env: R
     .replaceAll("'fastify-ticket-keys'", "'../../lib/index.js'").replaceAll("'./custom-source.js'", "'../../examples/custom-source.js'")
   const running = runModule(`
     import { createServer as docsServer } from 'node:https'
-    import { listen as docsListen } from './server.js'
+    import { listen as docsListen } from '../helpers/server.js'
     const server = docsServer({ key: process.env.DOCS_KEY, cert: process.env.DOCS_CERT }, (request, response) => { response.end() })
     ${moved}
     process.on('message', () => { process.send(keys.status()) })

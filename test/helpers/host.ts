@@ -25,7 +25,7 @@ const HOST = `
   import { Clock } from '../../lib/util/clock.js'
   import { startTicketKeys } from '../../lib/manager/ticket-keys.js'
   import { resolveOptions } from '../../lib/config/options.js'
-  import { listen } from './server.js'
+  import { listen } from '../helpers/server.js'
 
   const { options, offset, key, cert } = JSON.parse(process.env.HOST)
   const clock = new Clock()

@@ -7,7 +7,7 @@ import type { Serving } from './thread-program.js'
 import type { RunOptions } from './process.js'
 
 const MODULE = `
-import { run } from './thread-program.js'
+import { run } from '../helpers/thread-program.js'
 await run(import.meta.url)
 `
 
