@@ -1,5 +1,6 @@
 import { isLog, processLog, type Log } from './util/log.js'
-import { startTicketKeys, type TicketKeys } from './manager/ticket-keys.js'
+import { startTicketKeys } from './manager/start.js'
+import type { TicketKeys } from './manager/ticket-keys.js'
 import { registerMetrics } from './metrics/register.js'
 import { checkIsObject, resolveOptions, type TicketKeysOptions } from './config/options.js'
 import { OptionErrors } from './util/option-errors.js'

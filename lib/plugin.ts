@@ -3,7 +3,9 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastif
 import fp from 'fastify-plugin'
 import { isTlsServer } from './tls/server-internals.js'
 import { NotTlsError, OptionsError } from './util/errors.js'
-import { startTicketKeys, type TicketKeys } from './manager/ticket-keys.js'
+import { assertSupportedRuntime } from './native/binding.js'
+import { startTicketKeys } from './manager/start.js'
+import type { TicketKeys } from './manager/ticket-keys.js'
 import { resolveOptions, type TicketKeysOptions } from './config/options.js'
 import { addRoutes } from './metrics/routes.js'
 import { tlsSession, type TlsSession } from './tls/tls-session.js'
@@ -24,7 +26,9 @@ const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, option
   const resolved = resolveOptions(optionsOf(options))
   for (const warning of resolved.warnings) fastify.log.warn(warning)
   fastify.decorateRequest('tlsSession', { getter (this: FastifyRequest) { return tlsSession(this.raw.socket) } })
-  if (!isTlsServer(fastify.server)) {
+  // Before the server is looked at: on other runtimes a server with TLS does not look like one.
+  if (resolved.unmanaged === null) assertSupportedRuntime()
+  if (resolved.unmanaged === null && !isTlsServer(fastify.server)) {
     await resolved.source.close?.()
     if (resolved.requireTls) throw new NotTlsError('this Fastify server has no TLS: give it https options, or the plugin requireTls: false')
     fastify.log.warn('this Fastify server has no TLS: no session ticket keys are managed')

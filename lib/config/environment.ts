@@ -1,5 +1,6 @@
 import { envSchema } from 'env-schema'
 import { DURATION_FORM } from '../util/duration.js'
+import { addonProblem } from '../native/binding.js'
 import { TwoSourcesError } from '../util/errors.js'
 import { decodeBase64 } from '../keys/base64.js'
 import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
@@ -46,6 +47,7 @@ export const VARIABLES: Readonly<Record<string, Variable>> = {
   STRICT_PERMISSIONS: { option: 'strictPermissions', ...flag },
   METRICS_PATH: { option: 'metrics', schema: { type: 'string', pattern: '^(off|/.*)$' }, form: "a path that begins with '/', or off" },
   REQUIRE_TLS: { option: 'requireTls', ...flag },
+  OPTIONAL: { option: 'optional', ...flag },
   '': { schema: { type: 'string' }, form: 'comma-separated base64, 80 bytes a key: name, HMAC key, AES key', secret: true },
   SECRET: { ...text, secret: true },
   SECRET_FILE: path,
@@ -87,7 +89,9 @@ export function readEnvironment (options: EnvironmentOptions, given: Readonly<Re
   }
   const known = new Set(Object.keys(VARIABLES).map(nameOf))
   const warnings = Object.keys(texts).filter((name) => !known.has(name)).map((name) => `${name} is not a variable of fastify-ticket-keys`)
-  if (!Object.hasOwn(given, 'source')) {
+  const optional = (given['optional'] ?? values['optional']) === true
+  // Reading a secret needs the addon, for locked memory.
+  if (!Object.hasOwn(given, 'source') && !(optional && addonProblem() !== null)) {
     const strict = (given['strictPermissions'] ?? values['strictPermissions']) === true
     const source = new SourceReader((variable) => found[nameOf(variable)] as string | undefined, nameOf, strict, problems)
     values['source'] = source.read()

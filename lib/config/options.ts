@@ -3,6 +3,7 @@ import type { FastifyInstance, RouteShorthandOptions } from 'fastify'
 import type { Registry } from 'prom-client'
 import { DURATION_FORM, parseDuration, type Duration } from '../util/duration.js'
 import { readEnvironment, type EnvironmentOptions } from './environment.js'
+import { addonProblem } from '../native/binding.js'
 import type { NativeOptions } from '../native/types.js'
 import { OptionErrors } from '../util/option-errors.js'
 import { makeSource, type SourceOption } from '../sources/make-source.js'
@@ -51,6 +52,8 @@ export interface TicketKeysOptions {
   metrics?: boolean | string | MetricsOptions
   /** `false`: on a plain HTTP server log a warning and do nothing; default `true` */
   requireTls?: boolean
+  /** `true`: where the addon does not load, warn and leave tickets to Node.js; default `false` */
+  optional?: boolean
   /** how the environment is read; `false`: not at all */
   environment?: EnvironmentOptions | false
 }
@@ -64,6 +67,8 @@ export interface ResolvedOptions {
   /** whether the path was asked for by name: then a conflict is an error */
   metricsPathGiven: boolean
   requireTls: boolean
+  /** why the addon does not load, where `optional` leaves tickets to Node.js; else `null` */
+  unmanaged: Error | null
   /** for the log, once there is one */
   warnings: string[]
 }
@@ -80,7 +85,8 @@ const DEFAULTS: Readonly<Required<Omit<TicketKeysOptions, 'environment'>>> = Obj
   resumeSniCallback: false,
   strictPermissions: false,
   metrics: true,
-  requireTls: true
+  requireTls: true,
+  optional: false
 })
 
 /** The options as they are without any given, for documentation and tests. */
@@ -118,7 +124,9 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
   const requireTls = check.boolean('requireTls')
   const metrics = check.metrics()
   const settings = { rotationInterval, ticketLifetime, strictPermissions, tls12Tickets: policy.tls12Tickets }
-  const source = makeSource(options.source, settings, check.name, problems)
+  const unmanaged = check.boolean('optional') ? addonProblem() : null
+  // A source may need the addon, for locked memory.
+  const source = unmanaged === null ? makeSource(options.source, settings, check.name, problems) : absentSource(options.source)
   problems.throwIfAny()
   return {
     policy,
@@ -126,8 +134,14 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
     rotationInterval,
     ...metrics,
     requireTls,
+    unmanaged,
     warnings: [...environment.warnings, ...withoutEffect(inCode, source), ...inSeconds(options.ticketLifetime, ticketLifetime, check.name('ticketLifetime'))]
   }
+}
+
+/** Stands for the source where no keys are managed. */
+function absentSource ({ type }: SourceOption | KeySource): KeySource {
+  return { type, load: () => null }
 }
 
 /** A ring that another thread owns goes by its owner's options; those of the environment are the owner's too. */
@@ -180,7 +194,7 @@ class Check {
     return NaN
   }
 
-  boolean (option: 'tls12Tickets' | 'bindServerName' | 'resumeSniCallback' | 'strictPermissions' | 'requireTls'): boolean {
+  boolean (option: 'tls12Tickets' | 'bindServerName' | 'resumeSniCallback' | 'strictPermissions' | 'requireTls' | 'optional'): boolean {
     const value: unknown = this.#options[option]
     if (typeof value !== 'boolean') this.#problems.add(this.name(option), 'must be true or false')
     return value === true

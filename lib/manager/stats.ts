@@ -21,6 +21,23 @@ export interface TicketStats {
   reloads: Record<ReloadResult, number>
 }
 
+/** The statistics of a manager that counts nothing: without the addon. */
+export function emptyStats (): TicketStats {
+  const zeros = <Value>(value: () => Value): Record<Protocol, Value> =>
+    Object.fromEntries(PROTOCOLS.map((protocol) => [protocol, value()])) as Record<Protocol, Value>
+  const zero = (): number => 0
+  return {
+    issued: zeros(zero),
+    renewed: zeros(zero),
+    resumed: zeros(zero),
+    rejected: zeros(() => Object.fromEntries(REASONS.map((reason) => [reason, 0])) as Record<RejectReason, number>),
+    handshakes: zeros(() => ({ full: 0, resumed: 0 })),
+    age: { buckets: [{ le: Infinity, count: 0 }], sum: 0, count: 0 },
+    rotations: 0,
+    reloads: { success: 0, unchanged: 0, error: 0 }
+  }
+}
+
 /** The counters of the addon, in the order of native/keys/counters.h. */
 export function readCounters (read: (out: Float64Array) => void): Omit<TicketStats, 'rotations' | 'reloads'> {
   const { counterCount, ageBounds } = addon()

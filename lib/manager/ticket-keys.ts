@@ -15,6 +15,10 @@ import { readCounters, type TicketStats } from './stats.js'
 /** How the keys are, for people and health checks. Times are ms since 1970. */
 export interface TicketKeysStatus {
   source: string
+  /** `false` where the option `optional` has left the tickets to Node.js */
+  managed: boolean
+  /** why, where `managed` is false */
+  reason: string | null
   /** no key could issue now, or the keys of a list without times are older than they should be */
   stale: boolean
   /** why, where `stale` is true */
@@ -58,13 +62,13 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   #closing: Promise<void> | undefined
 
   /** @internal `createTicketKeys` makes managers. */
-  constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Log) {
+  constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Log, native?: NativeManager) {
     super()
     this.#clock = clock
     this.#log = log
     this.#policy = policy
     this.#ownsRing = !(source instanceof ThreadSource)
-    this.#native = source instanceof ThreadSource ? openManager(source.handle) : new (addon().Manager)(policy)
+    this.#native = native ?? (source instanceof ThreadSource ? openManager(source.handle) : new (addon().Manager)(policy))
     this.#stopClockSync = this.#ownsRing ? clock.follow((offset) => this.#native.setClockOffset(offset)) : () => {}
     this.#ring = this.#ownsRing ? new KeyRing(this.#native) : new ThreadRing(this.#native)
     this.#refresher = new KeyRefresher(source, this.#ring, clock, log, rotationInterval * 2, {
@@ -112,6 +116,8 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     const staleReason = this.#refresher.staleReason(now)
     return {
       source: this.#refresher.source.type,
+      managed: true,
+      reason: null,
       stale: staleReason !== null,
       staleReason,
       current: current === undefined ? null : keyId(current.name),
@@ -151,7 +157,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   }
 
   /** Every session that was authenticated until now is refused from here on, by this process: `session_revoked`. */
-  revokeSessions (): void {
+  async revokeSessions (): Promise<void> {
     this.#native.revokeSessions()
   }
 
@@ -201,9 +207,4 @@ function openManager (handle: number): NativeManager {
   }
   if (native.keyTimes().length === 0) throw new SourceError(`the manager with the handle ${handle} has no keys: it is closed`)
   return native
-}
-
-/** @internal A manager with options that were checked; in tests with another clock. */
-export async function startTicketKeys (resolved: ResolvedOptions, log: Log, clock = new Clock()): Promise<TicketKeys> {
-  return await new TicketKeys(resolved, clock, log).start()
 }

@@ -109,6 +109,9 @@ export function registerMetrics (manager: TicketKeys, registry: Registry): void 
   gauge('tls_ticket_key_info', 'Session ticket keys by the first 8 hex digits of their public name', ['key_id', 'state'], 'max', (set) => {
     for (const key of manager.status().keys) set({ key_id: key.id, state: key.state }, 1)
   })
+  gauge('tls_ticket_keys_managed', 'Whether this package manages the session tickets: 0 where the option optional leaves them to Node.js', [], 'min', (set) => {
+    set({}, manager.status().managed ? 1 : 0)
+  })
   gauge('tls_ticket_keys_stale', 'Whether no key could issue now, or a list of keys without times is older than it should be', [], 'max', (set) => {
     set({}, manager.status().stale ? 1 : 0)
   })

@@ -1,22 +1,22 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { NotBuiltError, RuntimeError } from '../util/errors.js'
+import { RuntimeError } from '../util/errors.js'
+import { notBuiltError, type LoadFailure } from './load-error.js'
 import { isMusl } from './libc.js'
 import type { Addon } from './types.js'
 
-/** What is asked about the runtime before the addon is loaded; a parameter so that tests can play another runtime. */
+/** What decides whether the addon may be loaded, and which binary. A parameter, so that tests can simulate another runtime. */
 export interface Runtime {
   versions: Record<string, string | undefined>
   features: object
   platform: string
   arch: string
-  /** true on musl, where the C library is another */
+  /** whether the C library is musl, not glibc */
   musl: boolean
 }
 
-/** Why the addon must not be loaded here; undefined if it may. It would crash on BoringSSL, whose structures differ. */
-export function unsupportedRuntime ({ versions, features }: Runtime): string | undefined {
+function unsupportedRuntime ({ versions, features }: Runtime): string | undefined {
   for (const [name, label] of [['bun', 'Bun'], ['deno', 'Deno'], ['electron', 'Electron']] as const) {
     if (versions[name] !== undefined) return `${label} does not have OpenSSL 3; this package needs Node.js 20.19 or later`
   }
@@ -27,46 +27,73 @@ export function unsupportedRuntime ({ versions, features }: Runtime): string | u
   return undefined
 }
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** The package's folder, with a separator at its end; `null` in a CommonJS bundle, where `import.meta.url` is undefined. */
+export function packageRoot (url: string | undefined): string | null {
+  return url === undefined ? null : fileURLToPath(new URL('../..', url))
+}
 
-/** Where the addon may lie, the package's own build first, then what scripts/prebuild.sh made. */
-export function addonPaths ({ platform, arch, musl }: Runtime): string[] {
+const ROOT = packageRoot(import.meta.url)
+
+/** Where the addon may lie: a local build first, then what scripts/prebuild.sh made. Empty where the package's folder is not known. */
+export function addonPaths ({ platform, arch, musl }: Runtime, root = ROOT): string[] {
+  if (root === null) return []
+  // A clone has binding.gyp at its top and builds there. The published package builds in native/.
+  const build = existsSync(`${root}binding.gyp`) ? 'build' : 'native/build'
   return [
-    `${ROOT}build/Release/fastify_ticket_keys.node`,
-    `${ROOT}prebuilds/${platform}-${arch}${musl ? '-musl' : ''}/fastify_ticket_keys.node`
+    `${root}${build}/Release/fastify_ticket_keys.node`,
+    `${root}prebuilds/${platform}-${arch}${musl ? '-musl' : ''}/fastify_ticket_keys.node`
   ]
 }
 
 /**
- * Loads the addon. Throws FST_TICKET_KEYS_RUNTIME on a runtime without OpenSSL 3, FST_TICKET_KEYS_NOT_BUILT
- * without a binary that fits.
+ * Loads the addon. Throws FST_TICKET_KEYS_RUNTIME on a runtime without OpenSSL 3, FST_TICKET_KEYS_NOT_BUILT where no binary loads.
+ * The parameters are for tests.
  */
-export function loadAddon (runtime: Runtime, paths: string[] = addonPaths(runtime)): Addon {
-  const unsupported = unsupportedRuntime(runtime)
-  if (unsupported !== undefined) throw new RuntimeError(unsupported)
-  const path = paths.find((candidate) => existsSync(candidate))
-  // npm brings node-gyp along for what it runs; a user's project need not have it.
-  const build = `build it, with a C++17 compiler, Python 3 and make, by: npm --prefix "${ROOT}" run build:native`
-  if (path === undefined) throw new NotBuiltError(`no binary of the addon at ${paths.join(' or ')}; ${build}`)
-  try {
-    return createRequire(import.meta.url)(path) as Addon
-  } catch (cause) {
-    const error = new NotBuiltError(`the addon at ${path} does not load: ${(cause as Error).message}; ${build}`)
-    error.cause = cause
-    throw error
+export function loadAddon (runtime: Runtime, paths: string[] = addonPaths(runtime), root = ROOT): Addon {
+  assertSupportedRuntime(runtime)
+  let failure: LoadFailure | undefined
+  for (const path of paths.filter((candidate) => existsSync(candidate))) {
+    try {
+      return createRequire(path)(path) as Addon
+    } catch (cause) {
+      failure ??= { path, cause: cause as Error }
+    }
   }
+  throw notBuiltError({ ...runtime, root, paths, failure })
+}
+
+/** Throws FST_TICKET_KEYS_RUNTIME where the addon must not be loaded: on BoringSSL, whose structures differ, it would crash. */
+export function assertSupportedRuntime (runtime = thisRuntime()): void {
+  const problem = unsupportedRuntime(runtime)
+  if (problem !== undefined) throw new RuntimeError(problem)
+}
+
+function thisRuntime (): Runtime {
+  const { versions, features, platform, arch } = process
+  return { versions, features, platform, arch, musl: isMusl() }
 }
 
 let loaded: Addon | undefined
+let unmanaged = false
 
-/** The addon of this process, loaded when first asked for, so that importing the package never throws. */
+/** The addon of this process. Loaded at the first call, so that importing the package never throws. Throws as `loadAddon` does. */
 export function addon (): Addon {
-  loaded ??= loadAddon({
-    versions: process.versions,
-    features: process.features,
-    platform: process.platform,
-    arch: process.arch,
-    musl: isMusl()
-  })
+  loaded ??= loadAddon(thisRuntime())
   return loaded
+}
+
+/** Why the addon does not load, and `null` where it does. Where it does not, `isUnmanaged` is true from then on. */
+export function addonProblem (): Error | null {
+  try {
+    addon()
+    return null
+  } catch (error) {
+    unmanaged = true
+    return error as Error
+  }
+}
+
+/** Whether the option `optional` has left this process's tickets to Node.js. */
+export function isUnmanaged (): boolean {
+  return unmanaged
 }

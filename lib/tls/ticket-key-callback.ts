@@ -1,7 +1,7 @@
 import { isTlsServer, socketMaker } from './server-internals.js'
 import { CallbackError } from '../util/errors.js'
 import { NAME_LENGTH } from '../keys/key.js'
-import { addon } from '../native/binding.js'
+import { addon, assertSupportedRuntime } from '../native/binding.js'
 import type { Decision } from '../native/types.js'
 import { OptionErrors } from '../util/option-errors.js'
 
@@ -66,6 +66,8 @@ export interface TicketKeyCallbackOptions {
  */
 export function setTicketKeyCallback (server: unknown, callback: TicketKeyCallback, options: TicketKeyCallbackOptions = {}): boolean {
   const onError = checkArguments(callback, options)
+  // On other runtimes a server with TLS does not look like one.
+  assertSupportedRuntime()
   if (!isTlsServer(server) || server._sharedCreds === undefined) return false
   return addon().setTicketKeyCallback(socketMaker(server._sharedCreds), (issue, keyName, tls13, serverName) => {
     try {

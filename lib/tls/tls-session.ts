@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { isUnmanaged } from '../native/binding.js'
 
 /** What is known about a connection's TLS session. Times are milliseconds since 1970. */
 export interface TlsSession {
@@ -54,6 +55,13 @@ export function tlsSession (socket: Socket | TLSSocket | null | undefined): TlsS
     // ERR_HTTP2_SOCKET_UNBOUND: the HTTP/2 session has ended.
     return null
   }
-  if (session === undefined) return null
+  if (session === undefined) return isUnmanaged() ? unmanagedSession(socket as Partial<TLSSocket>) : null
   return { ...session, protocol: (socket as TLSSocket).getProtocol() }
+}
+
+/** What Node.js itself knows, where `optional` has left the tickets to it. */
+function unmanagedSession (socket: Partial<TLSSocket>): TlsSession | null {
+  // Without TLS there is no such method. During the handshake alpnProtocol is null, and isSessionReused() may crash Node.js 20.
+  if (socket.isSessionReused === undefined || socket.getProtocol === undefined || socket.alpnProtocol === null) return null
+  return { resumed: socket.isSessionReused(), protocol: socket.getProtocol(), keyId: null, issuedAt: null, authenticatedAt: null, data: null }
 }

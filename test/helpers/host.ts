@@ -23,7 +23,7 @@ export interface Host {
 const HOST = `
   import { createServer } from 'node:https'
   import { Clock } from '../../lib/util/clock.js'
-  import { startTicketKeys } from '../../lib/manager/ticket-keys.js'
+  import { startTicketKeys } from '../../lib/manager/start.js'
   import { resolveOptions } from '../../lib/config/options.js'
   import { listen } from '../helpers/server.js'
 

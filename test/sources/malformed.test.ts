@@ -13,7 +13,7 @@ interface Usage { rss: number, heap: number, locked: number, handles: number }
 const SERVER = `
   import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
   import { createServer } from 'node:https'
-  import { startTicketKeys } from '../../lib/manager/ticket-keys.js'
+  import { startTicketKeys } from '../../lib/manager/start.js'
   import { resolveOptions } from '../../lib/config/options.js'
   import { DirectorySource, FileSource } from '../../lib/sources/watched-files.js'
   import { malformed } from '../helpers/malformed.js'

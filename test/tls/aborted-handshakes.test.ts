@@ -104,7 +104,7 @@ for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: enableTrace changes nothing`, async (t) => {
     const child = runModule(`
       import { Clock } from '../../lib/util/clock.js'
-      import { startTicketKeys } from '../../lib/manager/ticket-keys.js'
+      import { startTicketKeys } from '../../lib/manager/start.js'
       import { resolveOptions } from '../../lib/config/options.js'
       import { serverCert } from '../helpers/certs.js'
       import { plainHttps } from '../helpers/server.js'
