@@ -4,10 +4,12 @@ import { TicketKeys } from './manager/ticket-keys.js'
 import { plugin } from './plugin.js'
 import { tlsSession } from './tls/tls-session.js'
 
+type CommonJsExport = typeof plugin & typeof named & { default: typeof plugin, fastifyTicketKeys: typeof plugin }
+
 const named = { createTicketKeys, setTicketKeyCallback, tlsSession, TicketKeys, TicketStatus }
 
 // For require(), which gets the plugin function itself ('module.exports' below): Node.js, "Loading ECMAScript modules using require()".
-const commonjs = Object.assign(plugin, named, { default: plugin, fastifyTicketKeys: plugin })
+const commonjs: CommonJsExport = Object.assign(plugin, named, { default: plugin, fastifyTicketKeys: plugin })
 
 export { plugin as default, plugin as fastifyTicketKeys, commonjs as 'module.exports' }
 export { createTicketKeys, setTicketKeyCallback, tlsSession, TicketKeys, TicketStatus }

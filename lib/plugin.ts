@@ -1,6 +1,6 @@
 import type { Server } from 'node:net'
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from './util/fastify-types.js'
 import { isTlsServer } from './tls/server-internals.js'
 import { NotTlsError, OptionsError } from './util/errors.js'
 import { assertSupportedRuntime } from './native/binding.js'
@@ -10,6 +10,7 @@ import { resolveOptions, type TicketKeysOptions } from './config/options.js'
 import { addRoutes } from './metrics/routes.js'
 import { tlsSession, type TlsSession } from './tls/tls-session.js'
 
+/** @ts-ignore: lib/util/fastify-types.ts has the reason */
 declare module 'fastify' {
   interface FastifyInstance {
     /** the manager of this server's session ticket keys */
@@ -77,4 +78,4 @@ function serverBindings (fastify: FastifyInstance): unknown {
 }
 
 /** The plugin: `await app.register(ticketKeys)`. Decorates the scope that it is called in, and manages the whole server. */
-export const plugin = fp(ticketKeys, { fastify: '5.x', name: 'fastify-ticket-keys' })
+export const plugin: FastifyPluginAsync<TicketKeysOptions> = fp(ticketKeys, { fastify: '5.x', name: 'fastify-ticket-keys' })

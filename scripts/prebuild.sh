@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the addon for the machine it runs on and puts it, stripped, where lib/native.ts looks for it. Warnings are errors here (binding.gyp).
-# As npm's hook it also runs before `npm run build`, which so builds the addon and the TypeScript.
+# Builds the addon for the machine it runs on and puts it, stripped, where lib/native/binding.ts looks for it. Warnings are errors here
+# (native/addon.gypi).
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { FastifyInstance, RouteShorthandOptions } from 'fastify'
 import type { Registry } from 'prom-client'
+import type { FastifyInstance, RouteShorthandOptions } from '../util/fastify-types.js'
 import { DURATION_FORM, parseDuration, type Duration } from '../util/duration.js'
 import { readEnvironment, type EnvironmentOptions } from './environment.js'
 import { addonProblem } from '../native/binding.js'

@@ -1,5 +1,5 @@
-import type { FastifyInstance } from 'fastify'
 import Negotiator from 'negotiator'
+import type { FastifyInstance } from '../util/fastify-types.js'
 import type { TicketKeys } from '../manager/ticket-keys.js'
 import { metricsRegistry, registerMetrics } from './register.js'
 import type { MetricsOptions } from '../config/options.js'

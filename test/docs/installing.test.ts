@@ -80,5 +80,5 @@ t.test('docs/installing.md: what the Dockerfiles do makes a server that resumes'
   t.notOk(existsSync(join(directory, 'node_modules/fastify-ticket-keys/build')))
 
   const built = await build(fromSource, context, env)
-  t.ok(existsSync(join(built.directory, 'node_modules/fastify-ticket-keys/build/Release/fastify_ticket_keys.node')))
+  t.ok(existsSync(join(built.directory, 'node_modules/fastify-ticket-keys/native/build/Release/fastify_ticket_keys.node')))
 })

@@ -23,7 +23,7 @@ try {
 t.test('without a binary that fits, the error says where one was looked for, and its command builds one', async (t) => {
   const { code, message } = JSON.parse(await runIn(project, 'ask.mjs', ASK)) as { code: string, message: string }
   t.equal(code, 'FST_TICKET_KEYS_NOT_BUILT')
-  t.ok(message.includes(join(project.installed, 'build/Release/fastify_ticket_keys.node')), message)
+  t.ok(message.includes(join(project.installed, 'native/build/Release/fastify_ticket_keys.node')), message)
   t.match(message, new RegExp(`prebuilds/${process.platform}-${process.arch}(-musl)?/fastify_ticket_keys\\.node`))
   const command = /by: (npm .+)$/.exec(message)?.[1]
   t.type(command, 'string')
@@ -32,7 +32,7 @@ t.test('without a binary that fits, the error says where one was looked for, and
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_') && name !== 'NODE_OPTIONS')
   const env = { ...Object.fromEntries(own), PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH']}` }
   await run('/bin/sh', ['-c', command as string], { cwd: project.directory, env, maxBuffer: 2 ** 24 })
-  t.ok(existsSync(join(project.installed, 'build/Release/fastify_ticket_keys.node')))
+  t.ok(existsSync(join(project.installed, 'native/build/Release/fastify_ticket_keys.node')))
   t.notOk(readdirSync(join(project.directory, 'node_modules')).includes('node-gyp'))
   t.strictSame(JSON.parse(await runIn(project, 'ask.mjs', ASK)), { source: 'memory' })
 })

@@ -6,7 +6,7 @@ import t from 'tap'
 import { pack, ROOT, sources } from '../helpers/package.js'
 
 const run = promisify(execFile)
-const PLATFORMS = 6
+const PROMISED = JSON.parse(readFileSync(join(ROOT, 'scripts/platforms.json'), 'utf8')) as string[]
 const BINARY = /^prebuilds\/[^/]+\/fastify_ticket_keys\.node$/
 
 const packed = await pack(t)
@@ -23,7 +23,8 @@ t.test('the package holds what runs, its types, what builds the addon, what READ
     return made.startsWith('dist/cli/') ? [`${made}.js`] : [`${made}.js`, `${made}.d.ts`]
   })
   const native = ['binding', 'keys', 'tls'].flatMap((folder) => readdirSync(join(ROOT, 'native', folder)).map((name) => `native/${folder}/${name}`))
-  const texts = [...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`), ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'binding.gyp', 'package.json']
+  const texts = [...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`), ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'THIRD-PARTY-NOTICES.md',
+    'native/addon.gypi', 'native/binding.gyp', 'package.json']
   t.strictSame(paths.filter((path) => !BINARY.test(path)).sort(), [...library, ...native, ...texts].sort())
 })
 
@@ -32,10 +33,25 @@ t.test('the command can be executed as it was built', async (t) => {
   t.equal(statSync(join(ROOT, 'dist/cli/index.js')).mode & 0o111, 0o111)
 })
 
-t.test('all that binding.gyp compiles is in the package', async (t) => {
-  const compiled = readFileSync(join(ROOT, 'binding.gyp'), 'utf8').match(/native\/\w+\/\w+\.cc/g) ?? []
+t.test('all that native/binding.gyp compiles is in the package, and nothing makes a package manager compile it', async (t) => {
+  const compiled = readFileSync(join(ROOT, 'native/addon.gypi'), 'utf8').match(/\w+\/\w+\.cc/g) ?? []
   t.ok(compiled.length > 10)
-  t.strictSame(compiled.filter((path) => !paths.includes(path)), [])
+  t.strictSame(compiled.filter((path) => !paths.includes(`native/${path}`)), [])
+  // npm, Yarn and pnpm run `node-gyp rebuild` where they find this file in a package's root.
+  t.notOk(paths.includes('binding.gyp'))
+})
+
+t.test('the notices name every package whose code is in the binary', async (t) => {
+  const included = [...readFileSync(join(ROOT, 'native/addon.gypi'), 'utf8').matchAll(/require\(\\?['"]([^'"\\]+)\\?['"]\)\.include_dir/g)].map(([, name]) => name)
+  t.strictSame(included, ['node-addon-api'])
+  t.match(readFileSync(join(ROOT, 'THIRD-PARTY-NOTICES.md'), 'utf8'), /^## node-addon-api$[^]*Copyright \(c\) 2017[^]*The above copyright notice/m)
+})
+
+t.test('the release workflow asks for the promised binaries and the address of the repository', async (t) => {
+  const workflow = readFileSync(join(ROOT, '.github/workflows/release.yml'), 'utf8')
+  for (const platform of PROMISED) t.match(workflow, `platform: ${platform}`)
+  t.match(workflow, 'node scripts/check-binaries.js --all')
+  t.match(workflow, 'node scripts/repository.js check')
 })
 
 t.test('the binary of this platform is in the package, stripped, and names no directory of this machine', async (t) => {
@@ -48,11 +64,11 @@ t.test('the binary of this platform is in the package, stripped, and names no di
   t.notOk(binary.includes('.symtab'))
 })
 
-t.test('with the binaries of six platforms it is under 1 MB unpacked', async (t) => {
+t.test('with every promised binary it is under 1 MB unpacked', async (t) => {
   const binaries = packed.files.filter(({ path }) => BINARY.test(path)).map(({ size }) => size)
   const rest = packed.unpackedSize - binaries.reduce((sum, size) => sum + size, 0)
   // The other platforms' are about as large; .github/workflows/release.yml looks at the real sum.
-  const all = rest + PLATFORMS * Math.max(...binaries)
+  const all = rest + PROMISED.length * Math.max(...binaries)
   t.comment(`${rest} bytes, and ${Math.max(...binaries)} for each platform: ${all}`)
   t.ok(all < 1_000_000, `${all} bytes`)
 })
