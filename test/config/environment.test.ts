@@ -55,7 +55,8 @@ t.test('every variable of the options says what the option says in code', (t) =>
     ['RESUME_SNI_CALLBACK', 'true', { resumeSniCallback: true }],
     ['METRICS_PATH', '/m', { metrics: '/m' }],
     ['METRICS_PATH', 'off', { metrics: false }],
-    ['REQUIRE_TLS', 'false', { requireTls: false }]
+    ['REQUIRE_TLS', 'false', { requireTls: false }],
+    ['OPTIONAL', 'true', { optional: true }]
   ]
   const without = (resolved: ResolvedOptions): object => ({ ...resolved, source: resolved.source.type })
   const byDefault = without(resolve({}))
@@ -162,6 +163,7 @@ t.test('wrong variables: one error names each and says what it should look like,
     ['STRICT_PERMISSIONS', 'must be true or false'],
     ['METRICS_PATH', "must be a path that begins with '/', or off"],
     ['REQUIRE_TLS', 'must be true or false'],
+    ['OPTIONAL', 'must be true or false'],
     ['FORMAT', 'must be one of json, nginx48, nginx80, node48, haproxy, lighttpd'],
     ['SECRET', 'must have at least 32 bytes, a line end at its end not counted'],
     ['PREVIOUS_SECRET_FILE', "names a file that can't be read: ENOENT"]

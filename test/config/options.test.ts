@@ -245,7 +245,8 @@ t.test('options are left as they were, undefined is as good as not given, and th
     resumeSniCallback: false,
     strictPermissions: false,
     metrics: true,
-    requireTls: true
+    requireTls: true,
+    optional: false
   })
   const app = Fastify({ https: {} })
   t.teardown(() => app.close())
