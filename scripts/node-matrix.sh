@@ -7,7 +7,7 @@ versions=("$@")
 [ ${#versions[@]} -gt 0 ] || versions=(20.19.0 22 24 26)
 
 # No handshake, no addon of their own, or other programs that are the same on every version.
-excluded='^test/(cli/(files|rotate-live)|docs/.*|config/environment|keys/formats|helpers/.*|package/(package|types|from-source)|sources/.*)\.test\.ts$'
+excluded='^test/(cli/(files|rotate-live)|docs/.*|config/environment|keys/formats|helpers/.*|package/(package|package-managers|bundlers|lowest-versions|types|types-without-fastify|from-source)|sources/.*)\.test\.ts$'
 mapfile -t tests < <(printf '%s\n' test/*/*.test.ts | grep -Ev "$excluded")
 
 # One binary everywhere: what is installed (prebuilds) is what is built here (build) without its symbols.

@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 # As JavaScript: nobody wants to wait for a transpiler under valgrind.
 npx tsc --noCheck --outDir "$work" --declaration false --sourceMap false
-cp package.json "$work"
+cp package.json binding.gyp "$work"
 mkdir -p "$work/build/Release"
 cp build/Release/fastify_ticket_keys.node "$work/build/Release"
 ln -s "$PWD/node_modules" "$work/node_modules"

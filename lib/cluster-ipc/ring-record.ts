@@ -1,7 +1,6 @@
-import { NAME_LENGTH } from '../keys/key.js'
+import { NAME_LENGTH, type SourceKey } from '../keys/key.js'
 import type { NativeManager } from '../native/types.js'
 import { allocateSecret, erase } from '../native/secret-memory.js'
-import type { SourceKey } from '../sources/key-source.js'
 
 /** What else goes with the keys. */
 export interface RingTimes {

@@ -1,7 +1,8 @@
 import type { Buffer } from 'node:buffer'
+import type { KeyTimes } from '../native/types.js'
 
-/** Bytes of a key's name, which stands in clear at the head of every ticket (RFC 5077 section 4). */
-export const NAME_LENGTH = 16
+export { NAME_LENGTH } from '../native/types.js'
+export type { KeyTimes, SourceKey } from '../native/types.js'
 
 /** Most keys a ring can hold. */
 export const MAX_KEYS = 256
@@ -15,16 +16,6 @@ export interface KeyMaterial {
   aesKey: Buffer
   /** as long as `aesKey` */
   hmacKey: Buffer
-}
-
-/** When a key acts: milliseconds since 1970, `-Infinity` and `Infinity` for "always has" and "for ever". */
-export interface KeyTimes {
-  /** from when it issues tickets; before that it only accepts them */
-  notBefore: number
-  /** from when it no longer issues */
-  issueUntil: number
-  /** from when its tickets are refused and its bytes erased */
-  acceptUntil: number
 }
 
 /** One session ticket key with its times. */

@@ -5,7 +5,8 @@ import { currentKey, nextRotation, rotationsBetween, stateOf } from '../keys/tim
 import { WeakKeyError } from '../util/errors.js'
 import type { HeldKey, NativeManager } from '../native/types.js'
 import { eraseKeys } from '../native/secret-memory.js'
-import type { SourceKey, SourceKeys } from '../sources/key-source.js'
+import type { SourceKeys } from '../sources/key-source.js'
+import type { SourceKey } from '../keys/key.js'
 
 /** A key as status and metrics show it. Times are ms since 1970; `null`: always, or for ever. */
 export interface KeyStatus {

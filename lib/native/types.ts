@@ -1,5 +1,30 @@
 import type { TLSSocket } from 'node:tls'
-import type { KeyTimes } from '../keys/key.js'
+
+/** Bytes of a key's name, which every ticket begins with, in clear (RFC 5077 section 4). */
+export const NAME_LENGTH = 16
+
+/** When a key acts: milliseconds since 1970, `-Infinity` and `Infinity` for "always has" and "for ever". */
+export interface KeyTimes {
+  /** from when it issues tickets; before that it only accepts them */
+  notBefore: number
+  /** from when it no longer issues */
+  issueUntil: number
+  /** from when its tickets are refused and its bytes erased */
+  acceptUntil: number
+}
+
+/**
+ * A key as a source gives it and the ring takes it. `setRing` zeroes `aesKey` and `hmacKey`: a source gives copies. A key whose name is in the
+ * ring already may leave both out.
+ */
+export interface SourceKey extends KeyTimes {
+  /** 16 bytes */
+  name: Buffer
+  /** 16 or 32 bytes */
+  aesKey?: Buffer
+  /** as long as `aesKey` */
+  hmacKey?: Buffer
+}
 
 /** The order of the addon's counters (native/keys/counters.h). */
 export const PROTOCOLS = ['TLSv1.2', 'TLSv1.3'] as const
@@ -23,16 +48,6 @@ export interface NativeOptions {
   sessionIdContext: Buffer
 }
 
-/** A key for the ring; without bytes, the ring keeps those that it holds under the name. */
-export interface RingKey extends KeyTimes {
-  /** 16 bytes */
-  name: Buffer
-  /** 16 or 32 bytes; zeroed by `setRing` */
-  aesKey?: Buffer
-  /** as long as `aesKey`; zeroed by `setRing` */
-  hmacKey?: Buffer
-}
-
 /** A key of the ring as it is shown: never its bytes, which `exportKeys` puts into the buffer it is given. */
 export interface HeldKey extends KeyTimes {
   name: Buffer
@@ -48,7 +63,7 @@ export interface NativeManager {
   /** false where the system did not lock the ring's pages against swapping (RLIMIT_MEMLOCK) */
   readonly memoryLocked: boolean
   /** Replaces the ring. `expired` are names whose tickets are refused as expired. Throws, changing nothing, where a key has no bytes. */
-  setRing (keys: RingKey[], expired: Buffer[]): void
+  setRing (keys: SourceKey[], expired: Buffer[]): void
   keyTimes (): HeldKey[]
   /** As `keyTimes`, with each key's AES half at 64 × its index in `out` and its HMAC half 32 bytes on. */
   exportKeys (out: Buffer): Array<HeldKey & { keyLength: 16 | 32 }>

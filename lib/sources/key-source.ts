@@ -1,17 +1,4 @@
-import type { KeyTimes } from '../keys/key.js'
-
-/**
- * A key as a source gives it. `aesKey` and `hmacKey` are the manager's from then on and are zeroed once the ring has them: give
- * copies. A key whose name is in the ring already may leave them out.
- */
-export interface SourceKey extends KeyTimes {
-  /** 16 bytes */
-  name: Buffer
-  /** 16 or 32 bytes */
-  aesKey?: Buffer
-  /** as long as `aesKey` */
-  hmacKey?: Buffer
-}
+import type { SourceKey } from '../keys/key.js'
 
 /** All the keys of a source at a moment: they replace what the ring held. */
 export interface SourceKeys {

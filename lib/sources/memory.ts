@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto'
-import type { KeySource, SourceKey, SourceKeys } from './key-source.js'
+import type { KeySource, SourceKeys } from './key-source.js'
+import { MAX_KEYS, NAME_LENGTH, type SourceKey } from '../keys/key.js'
 import { currentKey } from '../keys/timetable.js'
-import { MAX_KEYS, NAME_LENGTH } from '../keys/key.js'
 import { SecretArena } from '../native/secret-memory.js'
 
 /** How far ahead next keys are held at least, so that another host or a late timer never meets a key for the first time when it issues. */

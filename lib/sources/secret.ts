@@ -1,6 +1,7 @@
 import { allocateSecret, erase, hkdf, SecretArena } from '../native/secret-memory.js'
 import { keysAhead } from './memory.js'
-import type { KeySource, SourceKey, SourceKeys } from './key-source.js'
+import type { KeySource, SourceKeys } from './key-source.js'
+import type { SourceKey } from '../keys/key.js'
 
 /** Least bytes of a shared secret: as many as HMAC-SHA256, and so HKDF, can make use of. */
 export const MIN_SECRET = 32

@@ -1,7 +1,7 @@
 import { HMAC_FIRST_48, HMAC_FIRST_80, keyLength } from '../keys/formats/binary.js'
-import { ACCEPTS, ISSUES, NAME_LENGTH, type KeyMaterial, type KeyTimes } from '../keys/key.js'
+import { ACCEPTS, ISSUES, type KeyMaterial, type KeyTimes, NAME_LENGTH, type SourceKey } from '../keys/key.js'
 import { allocateSecret, eraseKeys } from '../native/secret-memory.js'
-import type { KeySource, SourceKey, SourceKeys } from './key-source.js'
+import type { KeySource, SourceKeys } from './key-source.js'
 
 /** A key in parts; with any of the times it keeps to them, without it takes its place in the list: the first issues. Times are ms since 1970. */
 export interface StaticKeyParts extends KeyMaterial, Partial<KeyTimes> {

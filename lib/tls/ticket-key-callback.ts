@@ -1,6 +1,6 @@
 import { isTlsServer, socketMaker } from './server-internals.js'
 import { CallbackError } from '../util/errors.js'
-import { NAME_LENGTH } from '../keys/key.js'
+import { NAME_LENGTH } from '../native/types.js'
 import { addon, assertSupportedRuntime } from '../native/binding.js'
 import type { Decision } from '../native/types.js'
 import { OptionErrors } from '../util/option-errors.js'

@@ -34,7 +34,7 @@ async function build (dockerfile: string, context: string, env: NodeJS.ProcessEn
         // `COPY FOLDER NAME` copies what is in the folder.
         for (const name of names) {
           const source = from === undefined ? join(context, name) : join(dirname(context), from, name)
-          cpSync(source, target === '../' ? join(directory, name) : join(directory, target), { recursive: true, verbatimSymlinks: true })
+          cpSync(source, target === './' ? join(directory, name) : join(directory, target), { recursive: true, verbatimSymlinks: true })
         }
         break
       }

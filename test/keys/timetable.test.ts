@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { ACCEPTS, ISSUES, WILL_ISSUE, type KeyTimes } from '../../lib/keys/key.js'
+import { ACCEPTS, ISSUES, type KeyTimes, type SourceKey, WILL_ISSUE } from '../../lib/keys/key.js'
 import { currentKey, mayIssue, nextRotation, rotationsBetween, stateOf } from '../../lib/keys/timetable.js'
 import { keysHeld, MemorySource } from '../../lib/sources/memory.js'
-import type { SourceKey, SourceKeys } from '../../lib/sources/key-source.js'
+import type { SourceKeys } from '../../lib/sources/key-source.js'
 
 const HOUR = 3_600_000
 const NOW = 1_700_000_000_000

@@ -13,6 +13,8 @@ interface Report {
   stats: TicketStats
   secretIsLeft: boolean
   metrics: string
+  /** tlsSession() of a socket without TLS, and of one before its handshake */
+  withoutHandshake: unknown[]
 }
 
 const { key, cert } = await serverCert()
@@ -20,7 +22,9 @@ const { key, cert } = await serverCert()
 /** A Fastify server whose process cannot load the addon. */
 const SERVER = (options: string, prepare = ''): string => `
   ${prepare}
-  const { default: ticketKeys, setTicketKeyCallback } = await import('../../lib/index.js')
+  const { default: ticketKeys, tlsSession } = await import('../../lib/index.js')
+  const { Socket } = await import('node:net')
+  const { TLSSocket } = await import('node:tls')
   const { default: Fastify } = await import('fastify')
   const warnings = []
   const stream = { write (line) { const { level, msg } = JSON.parse(line); if (level === 40) warnings.push(msg) } }
@@ -33,7 +37,8 @@ const SERVER = (options: string, prepare = ''): string => `
   process.send({
     port: app.server.address().port, warnings, status: keys.status(), stats: keys.stats(),
     codes: [await codeOf(() => keys.rotate()), await codeOf(() => keys.reload()), await codeOf(() => keys.revokeSessions())],
-    secretIsLeft: 'TICKET_KEYS_SECRET' in process.env, metrics: (await app.inject('/metrics')).body
+    secretIsLeft: 'TICKET_KEYS_SECRET' in process.env, metrics: (await app.inject('/metrics')).body,
+    withoutHandshake: [tlsSession(new Socket()), tlsSession(new TLSSocket(new Socket()))]
   })
   process.once('message', async () => { await app.close(); process.disconnect() })
 `
@@ -46,7 +51,7 @@ for (const [name, options, env, source] of [
   t.test(`optional, ${name}: where the addon does not load, Node.js keeps the tickets and the server runs`, async (t) => {
     const module = runModule(SERVER(options), { execArgv: ['--no-addons'], env })
     t.teardown(module.stop)
-    const { port, warnings, codes, status, stats, secretIsLeft, metrics } = await module.next() as Report
+    const { port, warnings, codes, status, stats, secretIsLeft, metrics, withoutHandshake } = await module.next() as Report
     t.equal(warnings.length, 1)
     t.match(warnings[0], /not managed.*--allow-addons.*--no-addons/)
     t.match(status, { source, managed: false, stale: false, keys: [], current: null, servers: 0 })
@@ -55,6 +60,7 @@ for (const [name, options, env, source] of [
     t.equal(stats.age.count, 0)
     t.strictSame(codes, Array(3).fill('FST_TICKET_KEYS_NOT_BUILT'))
     t.equal(secretIsLeft, false)
+    t.strictSame(withoutHandshake, [null, null])
 
     for (const protocol of PROTOCOLS) {
       const first = await connect({ port, protocol })
