@@ -6,28 +6,17 @@ import type { Log } from '../util/log.js'
 import { emptyStats, type TicketStats } from './stats.js'
 import { TicketKeys, type TicketKeysStatus } from './ticket-keys.js'
 
-/** Stands for the addon's manager: holds no keys and counts nothing. */
-const NO_MANAGER: NativeManager = {
-  handle: 0,
-  memoryLocked: true,
-  setRing () {},
-  keyTimes: () => [],
-  exportKeys: () => [],
-  attach: () => null,
-  handshakeDone: () => false,
-  readCounters () {},
-  revokeSessions () {},
-  setClockOffset () {},
-  onNoCurrentKey () {},
-  reclaim: () => true
-}
+const nothing = (): void => {}
+
+/** Stands for the addon's manager: holds no keys. It has the members that the methods of TicketKeys use which are not overridden below. */
+const NO_MANAGER: Partial<NativeManager> = { handle: 0, memoryLocked: true, setRing: nothing, setClockOffset: nothing, onNoCurrentKey: nothing }
 
 /** The manager that the option `optional` gives where the addon does not load: every server keeps Node.js's own tickets. */
 export class UnmanagedTicketKeys extends TicketKeys {
   readonly #problem: Error & { code?: string }
 
   constructor (resolved: ResolvedOptions & { unmanaged: Error | null }, clock: Clock, log: Log) {
-    super(resolved, clock, log, NO_MANAGER)
+    super(resolved, clock, log, NO_MANAGER as NativeManager)
     this.#problem = resolved.unmanaged as Error
   }
 

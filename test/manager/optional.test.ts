@@ -13,6 +13,8 @@ interface Report {
   stats: TicketStats
   secretIsLeft: boolean
   metrics: string
+  /** what the source that stands in for the configured one loads */
+  keysOfSource: unknown
   /** tlsSession() of a socket without TLS, and of one before its handshake */
   withoutHandshake: unknown[]
 }
@@ -23,6 +25,7 @@ const { key, cert } = await serverCert()
 const SERVER = (options: string, prepare = ''): string => `
   ${prepare}
   const { default: ticketKeys, tlsSession } = await import('../../lib/index.js')
+  const { resolveOptions } = await import('../../lib/config/options.js')
   const { Socket } = await import('node:net')
   const { TLSSocket } = await import('node:tls')
   const { default: Fastify } = await import('fastify')
@@ -38,6 +41,7 @@ const SERVER = (options: string, prepare = ''): string => `
     port: app.server.address().port, warnings, status: keys.status(), stats: keys.stats(),
     codes: [await codeOf(() => keys.rotate()), await codeOf(() => keys.reload()), await codeOf(() => keys.revokeSessions())],
     secretIsLeft: 'TICKET_KEYS_SECRET' in process.env, metrics: (await app.inject('/metrics')).body,
+    keysOfSource: await resolveOptions({ optional: true, environment: false }).source.load(0),
     withoutHandshake: [tlsSession(new Socket()), tlsSession(new TLSSocket(new Socket()))]
   })
   process.once('message', async () => { await app.close(); process.disconnect() })
@@ -51,7 +55,7 @@ for (const [name, options, env, source] of [
   t.test(`optional, ${name}: where the addon does not load, Node.js keeps the tickets and the server runs`, async (t) => {
     const module = runModule(SERVER(options), { execArgv: ['--no-addons'], env })
     t.teardown(module.stop)
-    const { port, warnings, codes, status, stats, secretIsLeft, metrics, withoutHandshake } = await module.next() as Report
+    const { port, warnings, codes, status, stats, secretIsLeft, metrics, withoutHandshake, keysOfSource } = await module.next() as Report
     t.equal(warnings.length, 1)
     t.match(warnings[0], /not managed.*--allow-addons.*--no-addons/)
     t.match(status, { source, managed: false, stale: false, keys: [], current: null, servers: 0 })
@@ -61,6 +65,7 @@ for (const [name, options, env, source] of [
     t.strictSame(codes, Array(3).fill('FST_TICKET_KEYS_NOT_BUILT'))
     t.equal(secretIsLeft, false)
     t.strictSame(withoutHandshake, [null, null])
+    t.equal(keysOfSource, null)
 
     for (const protocol of PROTOCOLS) {
       const first = await connect({ port, protocol })
