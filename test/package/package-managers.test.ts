@@ -25,12 +25,13 @@ interface PackageManager {
   files?: Record<string, string>
 }
 
-const npm = (version: string, node?: string): PackageManager => ({
+// npm 12 and later run no install script unless they are told to.
+const npm = (version: string, node?: string, scripts: string[] = []): PackageManager => ({
   name: `npm ${version}`,
   tool: `npm@${version}`,
   program: 'node_modules/npm/bin/npm-cli.js',
-  install: ['install', '--no-audit', '--no-fund'],
-  installLocked: ['ci', '--no-audit', '--no-fund'],
+  install: ['install', '--no-audit', '--no-fund', ...scripts],
+  installLocked: ['ci', '--no-audit', '--no-fund', ...scripts],
   ...(node === undefined ? {} : { node })
 })
 const pnpm = (version: string, node?: string): PackageManager => ({
@@ -41,8 +42,8 @@ const pnpm = (version: string, node?: string): PackageManager => ({
   installLocked: ['install', '--frozen-lockfile'],
   files: {
     '.npmrc': 'side-effects-cache=false\n',
-    // pnpm 10 and later run scripts of these packages only.
-    'pnpm-workspace.yaml': 'packages: []\nonlyBuiltDependencies: [fastify-ticket-keys]\nallowBuilds:\n  fastify-ticket-keys: true\n'
+    // pnpm 10 and later run no install script otherwise. A list of names does not cover a package from a tarball.
+    'pnpm-workspace.yaml': 'packages: []\ndangerouslyAllowAllBuilds: true\n'
   },
   ...(node === undefined ? {} : { node })
 })
@@ -60,7 +61,9 @@ const yarn4 = (linker: 'pnp' | 'node-modules'): PackageManager => ({
 })
 
 const managers: PackageManager[] = [
-  npm('10'), npm('11'), npm('latest', '24'), pnpm('9'), pnpm('latest', '24'), yarn4('pnp'), yarn4('node-modules'),
+  npm('10'), npm('11'), npm('latest', '24', ['--dangerously-allow-all-scripts']),
+  pnpm('9'), pnpm('latest', '24'),
+  yarn4('pnp'), yarn4('node-modules'),
   {
     name: 'Yarn 1',
     // It refuses packages whose "engines" leave out this Node.js: some that Fastify brings need Node.js 22.
