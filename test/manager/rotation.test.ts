@@ -36,7 +36,8 @@ t.test('a rotation every second under load costs no session and fails no handsha
   const events: Array<{ current: string | null, previous: string | null }> = []
   keys.on('rotation', (event) => events.push(event))
   const issued = { 'TLSv1.2': [] as string[], 'TLSv1.3': [] as string[] }
-  const firstRotation = keys.status().nextRotation as number
+  // From the timetable: on a busy machine nextRotation may be a later one already.
+  const firstRotation = keys.status().keys[1]?.notBefore as number
   t.ok(firstRotation >= began + 1000 && firstRotation <= Date.now() + 1000)
 
   const end = firstRotation + (ROTATIONS - 1) * 1000 + 500
