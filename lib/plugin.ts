@@ -10,7 +10,7 @@ import { resolveOptions, type TicketKeysOptions } from './config/options.js'
 import { addRoutes } from './metrics/routes.js'
 import { tlsSession, type TlsSession } from './tls/tls-session.js'
 
-/** @ts-ignore: lib/util/fastify-types.ts has the reason */
+/** @ts-ignore: fastify may not be installed; lib/util/fastify-types.ts has the reason */
 declare module 'fastify' {
   interface FastifyInstance {
     /** the manager of this server's session ticket keys */
