@@ -16,7 +16,7 @@ export { createTicketKeys, setTicketKeyCallback, tlsSession, TicketKeys, TicketS
 export type { CallbackKey, TicketKeyCallback, TicketKeyCallbackOptions, TicketKeyDecision, TicketKeyRequest, TicketStatusCode } from './tls/ticket-key-callback.js'
 export type { ManagerOptions } from './create.js'
 export type { Duration } from './util/duration.js'
-export type { EnvironmentOptions } from './config/environment.js'
+export type { EnvironmentOptions } from './config/options.js'
 export type { KeyFormat } from './keys/formats/index.js'
 export type { KeyMaterial, KeyState, KeyTimes, SourceKey, TicketKey } from './keys/key.js'
 export type { Log } from './util/log.js'

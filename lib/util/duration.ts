@@ -6,7 +6,18 @@ export const DURATION_FORM = "milliseconds as a number, or a string such as '90s
 /** A duration: milliseconds as a number, or a number with a unit (`ms`, `s`, `m`, `h`, `d`) as a string. */
 export type Duration = number | string
 
-/** Milliseconds of a duration; `undefined` if it is not one. */
+interface Limit {
+  milliseconds: number
+  text: string
+}
+
+/** The shortest and the longest allowed duration. */
+export interface DurationLimits {
+  atLeast: Limit
+  atMost?: Limit
+}
+
+/** Milliseconds of a duration; `undefined` if the value is not a duration. */
 export function parseDuration (value: unknown): number | undefined {
   if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? value : undefined
   if (typeof value !== 'string') return undefined
@@ -14,4 +25,22 @@ export function parseDuration (value: unknown): number | undefined {
   if (match === null) return undefined
   const milliseconds = Number(match[1]) * (UNITS[match[2] ?? 'ms'] as number)
   return Number.isFinite(milliseconds) ? milliseconds : undefined
+}
+
+/** Why a value is not a duration within the limits, in words that follow its name; `undefined` if it is one. */
+export function durationProblem (value: unknown, { atLeast, atMost }: DurationLimits): string | undefined {
+  const milliseconds = parseDuration(value)
+  if (milliseconds === undefined) return `must be ${DURATION_FORM}`
+  if (milliseconds < atLeast.milliseconds) return `must be at least ${atLeast.text}`
+  if (atMost !== undefined && milliseconds > atMost.milliseconds) return `must be at most ${atMost.text}`
+  return undefined
+}
+
+/**
+ * Whether a number without a unit was probably meant as seconds: less than a minute as milliseconds, or at most 7 days as seconds and no
+ * round number of milliseconds.
+ */
+export function looksLikeSeconds (value: unknown): boolean {
+  const number = Number(value)
+  return number < 60_000 || (number <= 604_800 && number % 10_000 !== 0)
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { VARIABLES } from '../../lib/config/environment.js'
+import { VARIABLES } from '../../lib/config/schema.js'
 import { createTicketKeys } from '../../lib/create.js'
 import { resolveOptions, type ResolvedOptions, type TicketKeysOptions } from '../../lib/config/options.js'
 import { KEY_FORMATS, serializeKeys } from '../../lib/keys/formats/index.js'
@@ -150,6 +150,13 @@ t.test('a .env file is read when the caller says so; what is set already wins', 
   t.end()
 })
 
+t.test('a .env file that cannot be read is one problem of the options', (t) => {
+  const environment = { data: {}, dotenv: { path: t.testdir() } }
+  const problems = 'environment.dotenv names a file that cannot be read (EISDIR); tls12Tickets must be true or false'
+  t.throws(() => resolveOptions({ environment, tls12Tickets: 'no' as unknown as boolean }), { code: 'FST_TICKET_KEYS_OPTIONS', message: problems })
+  t.end()
+})
+
 t.test('wrong variables: one error names each and says what it should look like, and shows no value', (t) => {
   const wrong: Array<[variable: string, form: string]> = [
     ['ROTATION_INTERVAL', "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"],
@@ -180,8 +187,8 @@ t.test('variables that are wrong together, or only for this package', (t) => {
   const cases: Array<[data: Record<string, string>, message: string]> = [
     [{ ROTATION_INTERVAL: '999ms' }, 'TICKET_KEYS_ROTATION_INTERVAL must be at least one second'],
     [{ TICKET_LIFETIME: '8d' }, 'TICKET_KEYS_TICKET_LIFETIME must be at most 7 days'],
-    [{ TICKET_LIFETIME: '2d' }, 'maxSessionAge must not be shorter than TICKET_KEYS_TICKET_LIFETIME'],
-    [{ ROTATION_INTERVAL: '1s' }, 'TICKET_KEYS_ROTATION_INTERVAL is too short for ticketLifetime: more than 256 keys would have to be held'],
+    [{ TICKET_LIFETIME: '2d' }, 'maxSessionAge (TICKET_KEYS_MAX_SESSION_AGE, default 24h) must not be shorter than TICKET_KEYS_TICKET_LIFETIME'],
+    [{ ROTATION_INTERVAL: '1s' }, 'TICKET_KEYS_ROTATION_INTERVAL is too short for ticketLifetime (TICKET_KEYS_TICKET_LIFETIME, default 2h): more than 256 keys would have to be held'],
     [{ SECRET, PREVIOUS_SECRET: 'short' }, 'TICKET_KEYS_PREVIOUS_SECRET must have at least 32 bytes, a line end at its end not counted'],
     [{ SECRET: 'a'.repeat(64) }, 'TICKET_KEYS_SECRET must not be one byte repeated'],
     [{ SECRET, PREVIOUS_SECRET: SECRET }, 'TICKET_KEYS_PREVIOUS_SECRET must be another secret than those before it'],

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import ticketKeys, { createTicketKeys } from '../../lib/index.js'
-import { DEFAULT_OPTIONS, resolveOptions, type TicketKeysOptions } from '../../lib/config/options.js'
+import { resolveOptions, type TicketKeysOptions } from '../../lib/config/options.js'
+import { DEFAULT_OPTIONS } from '../../lib/config/schema.js'
 import { makeApp } from '../helpers/app.js'
 import { randomKey } from '../helpers/keys.js'
 
@@ -79,7 +80,7 @@ t.test('everything that is wrong is in one error at register, by name and withou
     'bindServerName must be true or false',
     'resumeSniCallback must be true or false',
     'strictPermissions must be true or false',
-    "metrics must have a path that begins with '/'",
+    "metrics.path must be a path that begins with '/'",
     'metrics.instance must be a Fastify instance',
     'metrics.register must be a prom-client registry',
     'metrics.routeOptions must be an object',
@@ -103,23 +104,28 @@ t.test('durations', async (t) => {
     resolveOptions({ environment: false, ticketLifetime, maxSessionAge: '7d' }).policy.ticketLifetime)
   t.same(lifetimes, Array<number>(4).fill(604_800_000))
   t.equal(resolveOptions({ environment: false, ticketLifetime: '1.5s' }).policy.ticketLifetime, 1500)
-  const seconds = ['ticketLifetime is less than a minute: a number without a unit is milliseconds']
-  for (const ticketLifetime of [7200, '7200']) t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, seconds)
+  const seconds = ["ticketLifetime has no unit, so its number is in milliseconds: write a unit, such as '90s' or '2h'"]
+  for (const ticketLifetime of [7200, '7200', 86_400, 604_800]) t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, seconds)
+  for (const name of ['rotationInterval', 'maxSessionAge']) {
+    const { warnings } = resolveOptions({ environment: false, ticketLifetime: '2s', [name]: 7200 })
+    t.match(warnings, [`${name} has no unit`])
+  }
   for (const ticketLifetime of ['7200ms', '7200s', 7_200_000]) t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, [])
 })
 
 t.test('lifetimes that contradict each other', async (t) => {
   t.same(faultsOf(errorOf({ ticketLifetime: '2h', maxSessionAge: '1h' })), ['maxSessionAge must not be shorter than ticketLifetime'])
-  t.same(faultsOf(errorOf({ maxSessionAge: '119m' })), ['maxSessionAge must not be shorter than ticketLifetime'])
+  t.same(faultsOf(errorOf({ maxSessionAge: '119m' })), ['maxSessionAge must not be shorter than ticketLifetime (default 2h)'])
   const tooMany = ['rotationInterval is too short for ticketLifetime: more than 256 keys would have to be held']
-  t.same(faultsOf(errorOf({ rotationInterval: '1s' })), tooMany)
+  const tooManyByDefault = [tooMany[0]?.replace('ticketLifetime', 'ticketLifetime (default 2h)')]
+  t.same(faultsOf(errorOf({ rotationInterval: '1s' })), tooManyByDefault)
   t.same(faultsOf(errorOf({ rotationInterval: '1s', ticketLifetime: '225s' })), tooMany)
   t.ok(resolveOptions({ environment: false, rotationInterval: '1s', ticketLifetime: '224s' }))
-  t.same(faultsOf(errorOf({ rotationInterval: '1s', maxSessionAge: '1h' })), ['maxSessionAge must not be shorter than ticketLifetime', ...tooMany])
+  t.same(faultsOf(errorOf({ rotationInterval: '1s', maxSessionAge: '1h' })), ['maxSessionAge must not be shorter than ticketLifetime (default 2h)', ...tooManyByDefault])
   const both = { rotationInterval: '10s', ticketLifetime: '25m', source: { type: 'secret', secret: 'a'.repeat(16) + 'b'.repeat(16), previousSecrets: ['c'.repeat(16) + 'd'.repeat(16)] } }
   t.match(faultsOf(errorOf(both)), tooMany, 'each secret has its keys')
   t.ok(resolveOptions({ environment: false, ...both, source: { type: 'memory' } }))
-  t.match(await refused(t, { rotationInterval: '1s' }), { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${tooMany[0]}` })
+  t.match(await refused(t, { rotationInterval: '1s' }), { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${tooManyByDefault[0]}` })
 })
 
 t.test('numbers, flags and strings of other types', async (t) => {
@@ -130,9 +136,16 @@ t.test('numbers, flags and strings of other types', async (t) => {
   for (const value of [1, null, Buffer.from('a'), ['a']]) t.same(faultsOf(errorOf({ sessionIdContext: value })), ['sessionIdContext must be a string'])
 })
 
+const METRICS = "metrics must be true, false, a path that begins with '/', or an object"
+
+t.test('the names that are reserved for later options are unknown', async (t) => {
+  for (const name of ['dashboard', 'admin']) t.same(faultsOf(errorOf({ [name]: true })), [`${name} is not an option`])
+})
+
 t.test('metrics', async (t) => {
-  for (const value of [null, 1, [], ['/metrics'], () => '/metrics']) t.same(faultsOf(errorOf({ metrics: value })), ['metrics must be true, false, a path, or an object'])
-  for (const value of ['', 'metrics', { path: 'metrics' }, { path: 1 }, { path: null }]) t.same(faultsOf(errorOf({ metrics: value })), ["metrics must have a path that begins with '/'"])
+  for (const value of [null, 1, [], ['/metrics'], () => '/metrics']) t.same(faultsOf(errorOf({ metrics: value })), [METRICS])
+  for (const value of ['', 'metrics']) t.same(faultsOf(errorOf({ metrics: value })), [METRICS])
+  for (const path of ['metrics', 1, null]) t.same(faultsOf(errorOf({ metrics: { path } })), ["metrics.path must be a path that begins with '/'"])
   for (const value of [null, {}, 'app', 1]) {
     t.same(faultsOf(errorOf({ metrics: { instance: value } })), ['metrics.instance must be a Fastify instance'])
     t.same(faultsOf(errorOf({ metrics: { register: value } })), ['metrics.register must be a prom-client registry'])

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto'
+import { decodeBase64 } from '../keys/base64.js'
+import { allocateSecret } from '../native/secret-memory.js'
+import type { SourceOption } from '../sources/make-source.js'
+import { problemOf, readSecretFile } from '../sources/read-key-files.js'
+import { TwoSourcesError } from '../util/errors.js'
+import type { OptionErrors } from '../util/option-errors.js'
+import { checkValues } from './check-values.js'
+import { fileVariable, fromText, SOURCE_VARIABLES, type SourceVariable } from './schema.js'
+
+/** A variable that is set. */
+interface SetVariable extends SourceVariable {
+  /** with the prefix, and with _FILE if the variable names a file */
+  name: string
+  text: string
+  /** whether the text is the path of the file with the value */
+  isFile: boolean
+}
+
+/** The source that the variables name. */
+export class SourceVariables {
+  readonly warnings: string[] = []
+  readonly #texts: Readonly<Record<string, string>>
+  readonly #nameOf: (variable: string) => string
+  readonly #names: Map<string, string>
+
+  /**
+   * @param nameOf the name of a variable with its prefix
+   * @param names receives the variable of each part of the source, such as `source.path`
+   */
+  constructor (texts: Readonly<Record<string, string>>, nameOf: (variable: string) => string, names: Map<string, string>) {
+    this.#texts = texts
+    this.#nameOf = nameOf
+    this.#names = names
+  }
+
+  /**
+   * Puts the source together; `undefined` if no variable names one. Throws FST_TICKET_KEYS_TWO_SOURCES.
+   *
+   * @param strict refuse files with secrets that everybody can read
+   */
+  read (strict: boolean, problems: OptionErrors): SourceOption | undefined {
+    const set = Object.entries(SOURCE_VARIABLES).flatMap(([variable, schema]) => this.#find(variable, schema))
+    const naming = set.filter(({ namesSource }) => namesSource === true)
+    if (naming.length > 1) throw new TwoSourcesError(`${naming.map(({ name }) => name).join(' and ')} each name a source; set one`)
+    const type = naming[0]?.sources[0]
+    const parts: Record<string, unknown> = {}
+    for (const variable of this.#withoutWrong(set, problems)) {
+      if (type !== undefined && variable.sources.includes(type)) parts[variable.part] = this.#value(variable, strict, problems)
+      else problems.add(variable.name, `needs ${this.#namesOf(variable.sources).join(' or ')}`)
+    }
+    return type === undefined || Object.values(parts).includes(undefined) ? undefined : { type, ...parts } as SourceOption
+  }
+
+  #find (variable: string, schema: SourceVariable): SetVariable[] {
+    const names = schema.hasFile === true ? [variable, fileVariable(variable)] : [variable]
+    const set = names.map((name) => [name, this.#nameOf(name)] as const)
+      .map(([short, name]) => ({ ...schema, name, isFile: short !== variable, text: this.#texts[name] }))
+      .filter((found): found is SetVariable => found.text !== undefined)
+    if (set.length > 1) throw new TwoSourcesError(`${set.map(({ name }) => name).join(' and ')} are both set; set one`)
+    return set
+  }
+
+  #withoutWrong (set: SetVariable[], problems: OptionErrors): SetVariable[] {
+    // The sources check secrets.
+    const plain = set.filter(({ secret }) => secret !== true)
+    const values = Object.fromEntries(plain.map((variable) => [variable.name, fromText(variable.text, variable)]))
+    const wrong = checkValues(values, Object.fromEntries(plain.map((variable) => [variable.name, variable])), new Map(), problems)
+    return set.filter(({ name }) => !wrong.has(name))
+  }
+
+  /** The variables that name one of these sources. */
+  #namesOf (sources: readonly string[]): string[] {
+    return Object.entries(SOURCE_VARIABLES)
+      .filter(([, { namesSource, sources: [source = ''] }]) => namesSource === true && sources.includes(source))
+      .flatMap(([variable, { hasFile }]) => hasFile === true ? [variable, fileVariable(variable)] : [variable])
+      .map(this.#nameOf)
+  }
+
+  #value (variable: SetVariable, strict: boolean, problems: OptionErrors): unknown {
+    const { part, name, text, secret } = variable
+    const isList = part === 'previousSecrets'
+    this.#names.set(`source.${part}${isList ? '[0]' : ''}`, name)
+    if (part === 'keys') return this.#keys(variable, problems)
+    if (secret !== true) return fromText(text, variable)
+    const value = variable.isFile ? this.#readFile(variable, strict, problems) : text
+    return isList ? [value] : value
+  }
+
+  #readFile ({ name, text }: SetVariable, strict: boolean, problems: OptionErrors): Buffer {
+    try {
+      const { secret, warning } = readSecretFile(text, strict)
+      if (warning !== undefined) this.warnings.push(`${name} names a file that ${warning}`)
+      return secret
+    } catch (error) {
+      problems.add(name, `names a file that ${problemOf(error)}`)
+      // Stands for the secret, so that the source does not report a second problem.
+      return randomBytes(64)
+    }
+  }
+
+  /** `undefined`, with the problem added, if a key is wrong. */
+  #keys ({ name, text, form }: SetVariable, problems: OptionErrors): Buffer[] | undefined {
+    const parts = text.split(',')
+    const keys = parts.flatMap((part, index) => {
+      // `openssl rand -base64 80` breaks the line.
+      const base64 = Buffer.from(part.replace(/\s/g, ''))
+      const bytes = decodeBase64(base64, allocateSecret)
+      base64.fill(0)
+      if (bytes?.length === 80) return bytes
+      problems.add(name, `must be ${form} (key ${index + 1} is not)`)
+      return []
+    })
+    return keys.length === parts.length ? keys : undefined
+  }
+}
