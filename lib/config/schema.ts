@@ -49,7 +49,7 @@ export interface TicketKeysOptions {
   sessionIdContext?: string
   /** a ticket resumes only under the server name that it was issued for; default `true` */
   bindServerName?: boolean
-  /** with client certificates, also issue tickets under contexts that an SNICallback chose; default `false` */
+  /** with client certificates, also issue tickets where the server has an SNICallback; default `false` */
   resumeSniCallback?: boolean
   /** refuse key files that everybody can read, instead of warning; default `false` */
   strictPermissions?: boolean

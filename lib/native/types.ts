@@ -53,8 +53,21 @@ export interface HeldKey extends KeyTimes {
   name: Buffer
 }
 
-/** Makes a server-side socket over a context that is to be found, and returns it. */
-export type SocketMaker = () => TLSSocket
+declare const capturedContext: unique symbol
+
+/** A captured SSL_CTX, which it keeps alive. Only the addon can make one and look into it. */
+export interface CapturedContext {
+  readonly [capturedContext]: never
+}
+
+/** Some names of a server that have a context of their own. */
+export interface Host {
+  /** host name in lower case; `*` stands for any characters but dots */
+  pattern: string
+  context: CapturedContext
+  /** digest of the client-certificate policy, 16 bytes */
+  policy: Buffer
+}
 
 /** The native half of a manager: ring, policy and counters, shared by all threads that open its handle. */
 export interface NativeManager {
@@ -67,11 +80,12 @@ export interface NativeManager {
   keyTimes (): HeldKey[]
   /** As `keyTimes`, with each key's AES half at 64 × its index in `out` and its HMAC half 32 bytes on. */
   exportKeys (out: Buffer): Array<HeldKey & { keyLength: 16 | 32 }>
-  /**
-   * Takes over a context's tickets; null where it can't be found. `added` make sockets on the contexts given to `addContext` since it was
-   * attached before. `trustByName`: the client policy is not the same under every server name.
-   */
-  attach (makeSocket: SocketMaker, clientPolicy: Buffer, added: SocketMaker[], trustByName: boolean): { noTicket: boolean } | null
+  /** Manages the tickets of a server's own context, from here on; `null` where OpenSSL refused. `policy` is that of the context. */
+  attach (context: CapturedContext, policy: Buffer, sniCallback: boolean): { noTicket: boolean } | null
+  /** Adds hosts to an attached context, in the order in which `addContext` was called; `null` for a host whose names are not known. */
+  addHosts (context: CapturedContext, hosts: Array<Host | null>): void
+  /** Until the next `addHosts`, connections that request client certificates neither resume nor get tickets. */
+  hostsChanged (context: CapturedContext): void
   /** Counts a finished handshake, inside its 'secureConnection'. True if it resumed from a ticket: `ticket` then has key id, time of issue, time of authentication. */
   handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): boolean
   readCounters (out: Float64Array): void
@@ -90,11 +104,13 @@ export type Decision = number | [name: Buffer, aesKey: Buffer, hmacKey: Buffer, 
 export interface Addon {
   Manager: new (options: NativeOptions | number) => NativeManager
   setTicketKeyCallback (
-    makeSocket: SocketMaker,
+    context: CapturedContext,
     decide: (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null) => Decision
   ): boolean
-  /** What a context takes client certificates by, 32 bytes; null where it can't be found. `makeRootSocket` is over one without a `ca`. */
-  trustDigest (makeSocket: SocketMaker, makeRootSocket: SocketMaker): Buffer | null
+  /** Finds the SSL_CTX of the server-side socket that `makeSocket` returns; `null` where it made none. */
+  captureContext (makeSocket: () => TLSSocket): CapturedContext | null
+  /** What a context takes client certificates by, 32 bytes; `null` where OpenSSL failed. `roots` is a context without a `ca`. */
+  trustDigest (context: CapturedContext, roots: CapturedContext): Buffer | null
   /** Memory that is locked, left out of core dumps and zeroed in forked children; cleansed when collected. */
   allocateSecret (bytes: number): Buffer
   cleanse (buffer: Buffer): void

@@ -1,18 +1,28 @@
-import type { SecureContext, Server, TLSSocket } from 'node:tls'
-import { clientPolicy } from './client-cert-policy.js'
+import type { SecureContext, TLSSocket } from 'node:tls'
+import { clientPolicies, hasSniCallback, toHost, type ClientPolicy } from './client-cert-policy.js'
 import type { Clock } from '../util/clock.js'
 import { NotTlsError } from '../util/errors.js'
 import type { Log } from '../util/log.js'
-import type { NativeManager } from '../native/types.js'
+import type { CapturedContext, Host, NativeManager } from '../native/types.js'
 import { noteFullHandshake, noteResumption } from './tls-session.js'
-import { isTlsServer, socketMaker, type TlsServerInternals } from './server-internals.js'
-
-type Patched = 'setSecureContext' | 'addContext' | 'setTicketKeys'
+import { isTlsServer, type TlsServerInternals } from './server-internals.js'
 
 /** Which attachment a server's context listens to: the newest. */
 const newest = new WeakMap<object, Attachment>()
 
-/** One server under a manager: its context's callbacks, and what keeps them there. */
+/** What of a server's state is attached. */
+interface Attached {
+  /** the server's own context; a call of `setSecureContext` puts another one in its place */
+  own: SecureContext | undefined
+  context: CapturedContext
+  /** how many contexts of `addContext` the server had, and the last of them */
+  count: number
+  last: TlsServerInternals['_contexts'][number] | undefined
+  /** whether the addon knows their policies, which it needs where certificates are requested */
+  hosts: boolean
+}
+
+/** One server under a manager: the callbacks of its context, and the listeners that keep them there. */
 export class Attachment {
   readonly server: TlsServerInternals
   readonly #native: NativeManager
@@ -20,10 +30,9 @@ export class Attachment {
   readonly #log: Log
   readonly #ticket = new Float64Array(3)
   readonly #restore: Array<() => void> = []
-  /** the server's own context, and the native ones of `addContext` that the addon knows with it */
-  #own: SecureContext | undefined
+  // The constructor calls #attachTo, which sets it, or throws.
+  #attached!: Attached
   #detached = false
-  readonly #added = new Set<unknown>()
 
   /** Throws FST_TICKET_KEYS_NOT_TLS where there is no TLS context, leaving the server as it was. */
   constructor (server: unknown, native: NativeManager, clock: Clock, log: Log) {
@@ -33,22 +42,19 @@ export class Attachment {
     this.#clock = clock
     this.#log = log
     if (newest.has(server)) log.warn('the server has managed ticket keys already: the other manager counts its handshakes, but has its tickets no more')
-    this.#takeOver(true)
+    if (!this.#attachTo(native)) throw new NotTlsError("the server's TLS context was not found")
+    if (server.ticketKeys !== undefined) log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
     newest.set(server, this)
 
-    const onSecure = (socket: TLSSocket): void => this.#handshakeDone(socket)
+    // First, because the listener of Node.js makes the connection's SSL, from the server's state at that moment.
+    this.#listen('connection', () => this.#followState())
     // First, so that listeners of the application find the session noted.
-    server.prependListener('secureConnection', onSecure)
-    this.#restore.push(() => server.removeListener('secureConnection', onSecure))
-    // setSecureContext makes a new SSL_CTX, and everything set on the old one is gone with it.
-    this.#after('setSecureContext', () => this.#takeOver(false))
-    this.#after('addContext', () => this.#takeOver(false))
-    this.#after('setTicketKeys', () => this.#log.warn('setTicketKeys has no effect: this server has managed ticket keys'))
-    // Node.js calls setTicketKeys by this when a cluster worker listens: nobody's mistake.
-    const ignore = (): void => {}
-    Object.defineProperty(server, '_setServerData', { value: ignore, configurable: true, writable: true })
-    // It is another manager's by now, if one has taken the server over.
-    this.#restore.push(() => Reflect.get(server, '_setServerData') === ignore && Reflect.deleteProperty(server, '_setServerData'))
+    this.#listen('secureConnection', (socket: TLSSocket) => this.#handshakeDone(socket))
+    // A connection that is open already may send the name of the new host before the next connection comes.
+    this.#replace('addContext', true, () => this.#isNewest && native.hostsChanged(this.#attached.context))
+    this.#replace('setTicketKeys', true, () => log.warn('setTicketKeys has no effect: this server has managed ticket keys'))
+    // Node.js calls it to set ticket keys when a cluster worker listens. That is nobody's mistake.
+    this.#replace('_setServerData', false, () => {})
   }
 
   /** Gives the server its own methods back. Its context stays with the manager's ring, which is empty when that is closed. */
@@ -63,47 +69,70 @@ export class Attachment {
     if (!newest.has(this.server)) this.#attachTo(native)
   }
 
-  #after (method: Patched, then: () => void): void {
+  #listen (event: 'connection' | 'secureConnection', listener: (socket: TLSSocket) => void): void {
+    this.server.prependListener(event, listener)
+    this.#restore.push(() => this.server.removeListener(event, listener))
+  }
+
+  /** Puts a method on the server that does `then` and, if `callOriginal`, what the method did before. */
+  #replace (method: 'addContext' | 'setTicketKeys' | '_setServerData', callOriginal: boolean, then: () => unknown): void {
     const { server } = this
-    const original = server[method] as (...args: unknown[]) => unknown
-    // There if somebody has wrapped the method before us.
+    const original = Reflect.get(server, method) as (...args: unknown[]) => unknown
+    // There if somebody has put an own method there before.
     const own = Object.getOwnPropertyDescriptor(server, method)
-    // Whoever has wrapped ours since goes on calling it when we are gone.
-    const afterwards = (): void => { if (!this.#detached) then() }
-    const patched = function (this: Server, ...args: unknown[]): unknown {
-      const result = original.apply(this, args)
-      afterwards()
-      return result
+    const replacement = (...args: unknown[]): void => {
+      if (callOriginal) original.apply(server, args)
+      if (!this.#detached) then()
     }
-    Object.defineProperty(server, method, { value: patched, configurable: true, writable: true })
+    Object.defineProperty(server, method, { value: replacement, configurable: true, writable: true })
     this.#restore.push(() => {
-      // Somebody may have wrapped ours since: then it stays.
-      if (server[method] as unknown !== patched) return
+      // Somebody may have put another one there since. It then stays.
+      if (Reflect.get(server, method) !== replacement) return
       if (own === undefined) Reflect.deleteProperty(server, method)
       else Object.defineProperty(server, method, own)
     })
   }
 
-  #takeOver (first: boolean): void {
-    const { server } = this
-    const found = this.#attachTo(this.#native)
-    if (found === null) throw new NotTlsError("the server's TLS context was not found")
-    if (found.noTicket) this.#log.warn('the server has SSL_OP_NO_TICKET: TLS 1.3 sessions stay in memory, TLS 1.2 has no tickets, and no managed key is used')
-    if (first && server.ticketKeys !== undefined) this.#log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
+  get #isNewest (): boolean {
+    return newest.get(this.server) === this
   }
 
-  #attachTo (native: NativeManager): ReturnType<NativeManager['attach']> {
+  /** Attaches what was changed since the last connection, by whatever call. */
+  #followState (): void {
+    if (!this.#isNewest) return
+    const { own, count, last, hosts } = this.#attached
+    const { _sharedCreds, _contexts: contexts, requestCert } = this.server
+    const sameOwn = own === _sharedCreds
+    if (sameOwn && contexts.length === count && contexts[count - 1] === last && (hosts || requestCert !== true)) return
+    const onlyMore = sameOwn && (hosts || requestCert !== true) && contexts.length > count && contexts[count - 1] === last
+    const found = onlyMore ? this.#attachMore() : this.#attachTo(this.#native)
+    if (!found) this.#log.error("a new TLS context of the server was not found: sessions with client certificates, and those of a new context of the server's own, are not managed")
+  }
+
+  /** Attaches the server's own context anew, with its hosts. False, changing nothing, where a context was not found. */
+  #attachTo (native: NativeManager): boolean {
     const { server } = this
-    const own = server._sharedCreds as SecureContext
-    if (this.#own !== own) this.#added.clear()
-    this.#own = own
-    const added = server._contexts.map(([, context]) => context).filter((context) => !this.#added.has(context))
-    const policy = clientPolicy(server)
-    if (policy === null) return null
-    const makers = added.map((context) => socketMaker({ context } as SecureContext))
-    const found = native.attach(socketMaker(own), policy.digest, makers, policy.byName)
-    if (found !== null) for (const context of added) this.#added.add(context)
-    return found
+    const [own] = clientPolicies(server, [server._sharedCreds?.context]) ?? []
+    const hosts = readHosts(server, 0)
+    if (own === undefined || hosts === null) return false
+    const found = native.attach(own.context, own.digest, hasSniCallback(server))
+    if (found === null) return false
+    native.addHosts(own.context, hosts)
+    this.#attached = stateOf(server, own.context)
+    if (found.noTicket) {
+      this.#log.warn('the server has SSL_OP_NO_TICKET: TLS 1.3 sessions stay in memory, TLS 1.2 has no tickets, and no managed key is used')
+    }
+    return true
+  }
+
+  /** Attaches the contexts that were added since. False where one was not found: then no session with a client certificate resumes. */
+  #attachMore (): boolean {
+    const { server } = this
+    const hosts = readHosts(server, this.#attached.count)
+    const { context } = this.#attached
+    this.#native.addHosts(context, hosts ?? [null])
+    this.#attached = stateOf(server, context)
+    return hosts !== null
   }
 
   #handshakeDone (socket: TLSSocket): void {
@@ -116,4 +145,19 @@ export class Attachment {
     if (resumed) noteResumption(socket, byTicket ? this.#ticket : null)
     else noteFullHandshake(socket, this.#clock.now())
   }
+}
+
+function stateOf ({ _sharedCreds, _contexts, requestCert }: TlsServerInternals, context: CapturedContext): Attached {
+  return { own: _sharedCreds, context, count: _contexts.length, last: _contexts.at(-1), hosts: requestCert === true }
+}
+
+/** The hosts of `addContext` from the one at `first` on, as the addon takes them; `null` where a context was not found. */
+function readHosts (server: TlsServerInternals, first: number): Array<Host | null> | null {
+  const added = server._contexts.slice(first)
+  // An SNICallback takes the place of addContext.
+  if (added.length === 0 || hasSniCallback(server)) return []
+  // Without client certificates, to look into each context would be work for nothing.
+  if (server.requestCert !== true) return [null]
+  const policies = clientPolicies(server, added.map(([, context]) => context))
+  return policies === null ? null : added.map(([matcher], i) => toHost(matcher, policies[i] as ClientPolicy))
 }

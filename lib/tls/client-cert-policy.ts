@@ -1,59 +1,82 @@
 import { createHash } from 'node:crypto'
-import { createSecureContext, type SecureContext } from 'node:tls'
-import { hostPattern, orderHosts, type Host } from './host-patterns.js'
+import { createSecureContext } from 'node:tls'
 import { addon } from '../native/binding.js'
-import { socketMaker, type TlsServerInternals } from './server-internals.js'
+import type { CapturedContext, Host } from '../native/types.js'
+import { captureContext, type TlsServerInternals } from './server-internals.js'
 
-/** Bytes of the digest, as native/tls/attached_context.h has them. */
+/** Bytes of the digest, as native/tls/client_policies.h has them. */
 const LENGTH = 16
 
-/** What decides which client certificates are good. */
+/** A context, and what decides which client certificates are good under it. */
 export interface ClientPolicy {
+  context: CapturedContext
   /** 16 bytes; equal where the configuration is, on every host and in every Node.js version */
   digest: Buffer
-  /** whether it is not the same under every server name */
-  byName: boolean
 }
 
 /**
- * The policy of a server as it is now: what its own context and those of `addContext` trust (`ca`, `crl`, the CAs in a `pfx`), under
- * which names. Certificates and keys of the server itself are no part of it, nor is the root store where `ca` is not set. Whether a
- * certificate is asked for and demanded is seen by the addon in each connection. Returns `null` where a context can't be found.
+ * The client-certificate policies of some contexts of a server: what each context trusts (`ca`, `crl`, the CAs in a `pfx`). Certificates and
+ * keys of the server itself are no part of it, nor are the CAs that Node.js has built in. The addon sees in each connection whether a
+ * certificate is requested and required. Returns `null` where a context cannot be captured.
  */
-export function clientPolicy (server: TlsServerInternals): ClientPolicy | null {
-  const own = trustOf(server._sharedCreds?.context)
-  if (own === null) return null
-  const hosts: Host[] = []
-  for (const [matcher, context] of server._contexts) {
-    const trust = trustOf(context)
-    if (trust === null) return null
-    hosts.push({ ...hostPattern(matcher), trust })
-  }
+export function clientPolicies (server: TlsServerInternals, contexts: unknown[]): ClientPolicy[] | null {
   const callback = hasSniCallback(server)
-  const ordered = orderHosts(own, hosts)
-  const hash = createHash('sha256')
-  hash.update(JSON.stringify(['fastify-ticket-keys client policy 1', callback, own, ordered.map(({ name, trust }) => [name, trust])]))
-  return { digest: hash.digest().subarray(0, LENGTH), byName: callback || ordered.length > 0 }
+  const roots = new BuiltInRoots()
+  const policies: ClientPolicy[] = []
+  for (const native of contexts) {
+    const context = captureContext(native)
+    const trust = context === null ? null : trustOf(native as object, context, roots)
+    if (context === null || trust === null) return null
+    const digest = createHash('sha256').update(JSON.stringify(['fastify-ticket-keys client policy 2', callback, trust])).digest()
+    policies.push({ context, digest: digest.subarray(0, LENGTH) })
+  }
+  return policies
 }
 
-/** By native context; none changes after it was made. */
+/** Whether the server was made with an `SNICallback`; `true` where that cannot be seen. */
+export function hasSniCallback (server: TlsServerInternals): boolean {
+  const symbol = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'snicallback')
+  return symbol === undefined || typeof Reflect.get(server, symbol) === 'function'
+}
+
+/** A host of `addContext` for the addon; `null` where its names are not a host name or a pattern with `*`. */
+export function toHost (matcher: RegExp, { context, digest }: ClientPolicy): Host | null {
+  const pattern = hostPattern(matcher)
+  return pattern === null ? null : { pattern, context, policy: digest }
+}
+
+/**
+ * The name or pattern that Node.js's `addContext` made a regular expression from, as the addon compares it with names in lower case; `null`
+ * for anything but a host name and a pattern with `*`. Node.js 20 compares names with regard to case, later versions do not.
+ */
+function hostPattern ({ source, flags }: RegExp): string | null {
+  const pattern = source.slice(1, -1).replaceAll('[^.]*', '*').replaceAll(/\\([.-])/g, '$1')
+  const isOurs = /^[\w.*-]+$/.test(pattern) &&
+    source === `^${pattern.replaceAll(/[.-]/g, '\\$&').replaceAll('*', '[^.]*')}$`
+  if (!isOurs || (flags !== '' && flags !== 'i')) return null
+  return flags === 'i' ? pattern.toLowerCase() : pattern
+}
+
+/** By native context. A context does not change after it was made. */
 const known = new WeakMap<object, string>()
 
-function trustOf (context: unknown): string | null {
-  if (typeof context !== 'object' || context === null) return null
-  const found = known.get(context)
+function trustOf (native: object, context: CapturedContext, roots: BuiltInRoots): string | null {
+  const found = known.get(native)
   if (found !== undefined) return found
-  // It shares Node.js's root store. Not kept: tls.setDefaultCACertificates may change what it has.
-  const roots = createSecureContext()
-  const digest = addon().trustDigest(socketMaker({ context } as SecureContext), socketMaker(roots))
+  const rootContext = roots.context
+  const digest = rootContext === null ? null : addon().trustDigest(context, rootContext)
   if (digest === null) return null
   const trust = digest.toString('base64')
-  known.set(context, trust)
+  known.set(native, trust)
   return trust
 }
 
-/** Whether the server was made with an `SNICallback`; `true` where that can't be seen. */
-function hasSniCallback (server: TlsServerInternals): boolean {
-  const symbol = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'snicallback')
-  return symbol === undefined || typeof Reflect.get(server, symbol) === 'function'
+/** A context with Node.js's own CAs. It is made anew each time, because `tls.setDefaultCACertificates` may change them. */
+class BuiltInRoots {
+  #context: CapturedContext | null | undefined
+
+  get context (): CapturedContext | null {
+    if (this.#context === undefined) this.#context = captureContext(createSecureContext().context)
+    return this.#context
+  }
 }

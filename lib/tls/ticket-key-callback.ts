@@ -1,4 +1,4 @@
-import { isTlsServer, socketMaker } from './server-internals.js'
+import { captureContext, isTlsServer } from './server-internals.js'
 import { CallbackError } from '../util/errors.js'
 import { NAME_LENGTH } from '../native/types.js'
 import { addon, assertSupportedRuntime } from '../native/binding.js'
@@ -68,8 +68,9 @@ export function setTicketKeyCallback (server: unknown, callback: TicketKeyCallba
   const onError = checkArguments(callback, options)
   // On other runtimes a server with TLS does not look like one.
   assertSupportedRuntime()
-  if (!isTlsServer(server) || server._sharedCreds === undefined) return false
-  return addon().setTicketKeyCallback(socketMaker(server._sharedCreds), (issue, keyName, tls13, serverName) => {
+  const context = isTlsServer(server) ? captureContext(server._sharedCreds?.context) : null
+  if (context === null) return false
+  return addon().setTicketKeyCallback(context, (issue, keyName, tls13, serverName) => {
     try {
       const protocol = tls13 ? 'TLSv1.3' : 'TLSv1.2'
       return check(callback(issue || keyName === null

@@ -163,10 +163,9 @@ int main(int count, char** words) {
   const auto manager = MakeManager();
   ticket_keys::PolicyDigest digest = {};
   digest.fill(9);
-  Require(
-      ticket_keys::ManageTickets(
-          server.get(), AttachedContext::Make(manager, server.get(), nullptr, {}, digest, true)),
-      "ManageTickets");
+  Require(ticket_keys::ManageTickets(server.get(), std::make_shared<AttachedContext>(
+                                                       manager, server.get(), digest, false)),
+          "ManageTickets");
   if (bypass) SSL_CTX_set_session_ticket_cb(server.get(), GenerateNothing, TakeAll, nullptr);
 
   // What is made once, and by the first handshakes of a process, does not count.

@@ -55,14 +55,10 @@ Napi::Value Hkdf(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), done);
 }
 
-// trustDigest(makeSocket, makeRootSocket): what a context takes client certificates by, 32 bytes;
-// null where a context can't be found.
+// trustDigest(context, rootContext): what a context takes client certificates by, 32 bytes; null
+// where OpenSSL failed.
 Napi::Value DigestTrustOf(const Napi::CallbackInfo& info) {
-  const SSL_CTX* ssl_ctx = CaptureContext(info[0].As<Napi::Function>());
-  if (ssl_ctx == nullptr) return info.Env().Null();
-  const SSL_CTX* roots = CaptureContext(info[1].As<Napi::Function>());
-  if (roots == nullptr) return info.Env().Null();
-  const std::optional<TrustDigest> digest = DigestTrust(ssl_ctx, roots);
+  const std::optional<TrustDigest> digest = DigestTrust(ContextOf(info[0]), ContextOf(info[1]));
   if (!digest.has_value()) return info.Env().Null();
   return Napi::Buffer<uint8_t>::Copy(info.Env(), digest->data(), digest->size());
 }
@@ -73,6 +69,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
     return exports;
   }
   exports.Set("Manager", ManagerBinding::Define(env));
+  exports.Set("captureContext", Napi::Function::New(env, CaptureContext));
   exports.Set("setTicketKeyCallback", Napi::Function::New(env, SetTicketKeyCallback));
   exports.Set("allocateSecret", Napi::Function::New(env, AllocateSecret));
   exports.Set("cleanse", Napi::Function::New(env, Cleanse));

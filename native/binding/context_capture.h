@@ -6,9 +6,12 @@
 
 namespace ticket_keys {
 
-// The SSL_CTX behind a server: `make_socket` creates a server-side TLSSocket on it, which nothing
-// is ever read from. nullptr, with an exception pending or not, where no SSL was made.
-SSL_CTX* CaptureContext(const Napi::Function& make_socket);
+// captureContext(makeSocket): the SSL_CTX that `makeSocket` creates a server-side TLSSocket on, for
+// `ContextOf`; null where no SSL was made. Nothing is ever read from the socket.
+Napi::Value CaptureContext(const Napi::CallbackInfo& info);
+
+// The SSL_CTX that was captured, which the value keeps alive.
+SSL_CTX* ContextOf(const Napi::Value& captured);
 
 }  // namespace ticket_keys
 

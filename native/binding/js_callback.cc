@@ -174,8 +174,7 @@ bool InitializeJsCallbacks() {
 
 Napi::Value SetTicketKeyCallback(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  SSL_CTX* ssl_ctx = CaptureContext(info[0].As<Napi::Function>());
-  if (ssl_ctx == nullptr) return Napi::Boolean::New(env, false);
+  SSL_CTX* ssl_ctx = ContextOf(info[0]);
   auto holder = std::make_unique<Holder>(std::make_shared<JsCallback>(
       std::make_unique<Napi::FunctionReference>(Napi::Persistent(info[1].As<Napi::Function>())),
       EnvironmentOf(env)));

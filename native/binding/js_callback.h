@@ -5,7 +5,7 @@
 
 namespace ticket_keys {
 
-// setTicketKeyCallback(makeSocket, decide): OpenSSL's own interface, decided in JavaScript.
+// setTicketKeyCallback(context, decide): OpenSSL's own interface, decided in JavaScript.
 // `decide` is (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null)
 // => number | [name, aesKey, hmacKey, status]; lib/tls/ticket-key-callback.ts checks what it
 // returns and lets nothing be thrown. Returns whether it was set.

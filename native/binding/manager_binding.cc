@@ -42,6 +42,12 @@ KeyName ReadName(const Napi::Value& value) {
   return name;
 }
 
+PolicyDigest ReadPolicy(const Napi::Value& value) {
+  PolicyDigest digest;
+  std::copy_n(value.As<Bytes>().Data(), digest.size(), digest.begin());
+  return digest;
+}
+
 }  // namespace
 
 Napi::Function ManagerBinding::Define(Napi::Env env) {
@@ -52,6 +58,8 @@ Napi::Function ManagerBinding::Define(Napi::Env env) {
                       InstanceMethod<&ManagerBinding::KeyTimes>("keyTimes"),
                       InstanceMethod<&ManagerBinding::ExportKeys>("exportKeys"),
                       InstanceMethod<&ManagerBinding::Attach>("attach"),
+                      InstanceMethod<&ManagerBinding::AddHosts>("addHosts"),
+                      InstanceMethod<&ManagerBinding::HostsChanged>("hostsChanged"),
                       InstanceMethod<&ManagerBinding::HandshakeDone>("handshakeDone"),
                       InstanceMethod<&ManagerBinding::ReadCounters>("readCounters"),
                       InstanceMethod<&ManagerBinding::RevokeSessions>("revokeSessions"),
@@ -161,24 +169,34 @@ Napi::Value ManagerBinding::ExportKeys(const Napi::CallbackInfo& info) {
 
 Napi::Value ManagerBinding::Attach(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto policy = info[1].As<Bytes>();
-  const auto others = info[2].As<Napi::Array>();
-  SSL_CTX* ssl_ctx = CaptureContext(info[0].As<Napi::Function>());
-  if (ssl_ctx == nullptr) return env.Null();
-  PolicyDigest digest;
-  std::copy_n(policy.Data(), digest.size(), digest.begin());
-  std::vector<SSL_CTX*> added;
-  for (uint32_t i = 0; i < others.Length(); i++) {
-    added.push_back(CaptureContext(others.Get(i).As<Napi::Function>()));
-    if (added.back() == nullptr) return env.Null();
-  }
-  auto context = AttachedContext::Make(manager_, ssl_ctx, GetAttached(ssl_ctx), added, digest,
-                                       info[3].As<Napi::Boolean>().Value());
+  SSL_CTX* ssl_ctx = ContextOf(info[0]);
+  auto context = std::make_shared<AttachedContext>(manager_, ssl_ctx, ReadPolicy(info[1]),
+                                                   info[2].As<Napi::Boolean>().Value());
   if (!ManageTickets(ssl_ctx, std::move(context))) return env.Null();
   const Napi::Object result = Napi::Object::New(env);
   result.Set("noTicket",
              Napi::Boolean::New(env, (SSL_CTX_get_options(ssl_ctx) & SSL_OP_NO_TICKET) != 0));
   return result;
+}
+
+void ManagerBinding::AddHosts(const Napi::CallbackInfo& info) {
+  AttachedContext* attached = GetAttached(ContextOf(info[0]));
+  const auto hosts = info[1].As<Napi::Array>();
+  for (uint32_t i = 0; i < hosts.Length(); i++) {
+    const Napi::Value value = hosts.Get(i);
+    if (value.IsNull()) {
+      attached->policies.AddUnknown();
+      continue;
+    }
+    const auto host = value.As<Napi::Object>();
+    attached->policies.Add(host.Get("pattern").As<Napi::String>().Utf8Value(),
+                           ContextOf(host.Get("context")), ReadPolicy(host.Get("policy")));
+  }
+  attached->policies.set_complete(true);
+}
+
+void ManagerBinding::HostsChanged(const Napi::CallbackInfo& info) {
+  GetAttached(ContextOf(info[0]))->policies.set_complete(false);
 }
 
 Napi::Value ManagerBinding::HandshakeDone(const Napi::CallbackInfo& info) {

@@ -24,6 +24,8 @@ class ManagerBinding final : public Napi::ObjectWrap<ManagerBinding> {
   Napi::Value KeyTimes(const Napi::CallbackInfo& info);
   Napi::Value ExportKeys(const Napi::CallbackInfo& info);
   Napi::Value Attach(const Napi::CallbackInfo& info);
+  void AddHosts(const Napi::CallbackInfo& info);
+  void HostsChanged(const Napi::CallbackInfo& info);
   Napi::Value HandshakeDone(const Napi::CallbackInfo& info);
   void ReadCounters(const Napi::CallbackInfo& info);
   void RevokeSessions(const Napi::CallbackInfo& info);

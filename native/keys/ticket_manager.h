@@ -27,7 +27,7 @@ struct TicketOptions {
   int tickets_per_handshake;
 };
 
-// One manager's native key_length: the ring, the options and the counters, shared by every server
+// One manager's native half: the ring, the options and the counters, shared by every server
 // and thread that attaches to it.
 class TicketManager final {
  public:

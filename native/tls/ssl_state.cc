@@ -7,7 +7,6 @@ namespace {
 
 int handshake_index = -1;
 int context_index = -1;
-int epoch_index = -1;
 
 thread_local bool capturing = false;
 thread_local SSL* captured = nullptr;
@@ -18,13 +17,6 @@ using ContextHolder = std::shared_ptr<AttachedContext>;
 void OnNewSsl(void* ssl, void*, CRYPTO_EX_DATA*, int, long,
               void*) {  // NOLINT(runtime/int): OpenSSL's type
   if (capturing) captured = static_cast<SSL*>(ssl);
-}
-
-void OnNewSslEpoch(void*, void*, CRYPTO_EX_DATA* data, int index, long,
-                   void*) {  // NOLINT(runtime/int)
-  const uintptr_t epoch = CurrentPolicyEpoch();
-  // On failure it stays 0: older than any change.
-  if (epoch > 0) CRYPTO_set_ex_data(data, index, reinterpret_cast<void*>(epoch));
 }
 
 void OnFreeSsl(void*, void* handshake, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int)
@@ -65,9 +57,7 @@ bool InitializeHandshakes() {
         CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nullptr, OnNewSsl, OnDuplicate, OnFreeSsl);
     context_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, nullptr, nullptr,
                                             OnDuplicate, OnFreeContext);
-    epoch_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, nullptr, OnNewSslEpoch,
-                                          OnDuplicate, nullptr);
-    return handshake_index >= 0 && context_index >= 0 && epoch_index >= 0;
+    return handshake_index >= 0 && context_index >= 0;
   }();
   return made;
 }
@@ -94,10 +84,6 @@ void Handshake::WatchForEnd(SSL* ssl) {
 }
 
 Handshake* Handshake::Finishing() { return finishing; }
-
-uintptr_t PolicyEpochOf(const SSL* ssl) {
-  return reinterpret_cast<uintptr_t>(SSL_get_ex_data(ssl, epoch_index));
-}
 
 void StartCapture() {
   capturing = true;

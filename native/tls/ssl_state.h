@@ -10,9 +10,6 @@
 
 namespace ticket_keys {
 
-// CurrentPolicyEpoch when a connection began.
-uintptr_t PolicyEpochOf(const SSL* ssl);
-
 // What the key callback found for the ticket that is being looked at.
 enum class KeyMatch : uint8_t { kNotAsked, kUnknown, kExpired, kFound, kFailed };
 

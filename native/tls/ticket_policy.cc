@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <ctime>
+#include <string_view>
 
 #include "tls/client_hello.h"
 #include "tls/client_trust.h"
@@ -27,7 +28,12 @@ bool AsksForCertificate(const SSL* ssl) { return (VerifyMode(ssl) & SSL_VERIFY_P
 // contexts have other spellings, in ways that differ between its versions, and a renegotiation
 // (which TLS 1.2 has) keeps the first one's context whatever it names.
 bool ContextIsOfName(SSL* ssl, const AttachedContext& context, bool normal) {
-  return (normal || !context.trust_by_name) && SSL_renegotiate_pending(ssl) == 0;
+  const bool by_name = context.has_sni_callback || context.policies.by_name();
+  return (normal || !by_name) && SSL_renegotiate_pending(ssl) == 0;
+}
+
+const PolicyDigest& PolicyOf(const AttachedContext& context, const ServerName& name) {
+  return context.policies.Of(std::string_view(name.bytes.data(), name.length));
 }
 
 // The server name in the ClientHello that is being answered: SSL_get_servername knows it only
@@ -129,10 +135,10 @@ bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& 
   // The other way round as well: who is not asked for a certificate must not appear to have shown
   // one.
   if (AsksForCertificate(ssl) != has_certificate) return false;
-  return !has_certificate ||
-         (data.verify_mode == VerifyMode(ssl) && data.client_policy == context.client_policy &&
-          now < static_cast<double>(data.chain_end) && !HasTimedOut(session) &&
-          data.chain_strength >= SecurityBits(SSL_get_security_level(ssl)));
+  return !has_certificate || (data.verify_mode == VerifyMode(ssl) && context.policies.known() &&
+                              data.client_policy == PolicyOf(context, data.server_name) &&
+                              now < static_cast<double>(data.chain_end) && !HasTimedOut(session) &&
+                              data.chain_strength >= SecurityBits(SSL_get_security_level(ssl)));
 }
 
 // Why a session that fits the hello may not resume.
@@ -174,15 +180,18 @@ bool MayIssue(SSL* ssl, const AttachedContext& context, Protocol protocol) {
   if (protocol == Protocol::kTls12 && !options.tls12_tickets) return false;
   if (!AsksForCertificate(ssl)) return true;
   if (SSL_SESSION_get0_peer(SSL_get_session(ssl)) == nullptr) return false;
-  // The client was verified by what was in force when the connection began.
-  if (PolicyEpochOf(ssl) < context.policy_since) return false;
+  if (!context.policies.known()) return false;
   ServerName name;
   const char* asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   if (asked != nullptr) NormalizeServerName(asked, std::strlen(asked), &name);
   if (!ContextIsOfName(ssl, context, name.normal)) return false;
-  // A context that an SNICallback chose would not be asked for again on resumption. A resumed
-  // handshake never leaves the default one; its session passed here when it was made.
-  return options.resume_sni_callback || context.KnowsContextOf(ssl);
+  // The answer of an SNICallback would not be asked for again on resumption.
+  if (context.has_sni_callback) return options.resume_sni_callback;
+  // A resumed handshake never leaves the server's own context; its session passed here when it was
+  // made.
+  if (SSL_session_reused(ssl) == 1) return true;
+  const PolicyDigest* used = context.policies.OfContext(ssl);
+  return used != nullptr && *used == PolicyOf(context, name);
 }
 
 TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketData* presented,
@@ -199,9 +208,9 @@ TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketDat
       data.chain_strength = chain.strength;
     }
     data.extended_master_secret = handshake.extended_master_secret;
-    data.client_policy = handshake.context->client_policy;
     const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     if (name != nullptr) NormalizeServerName(name, std::strlen(name), &data.server_name);
+    data.client_policy = PolicyOf(*handshake.context, data.server_name);
   }
   data.issued_at = static_cast<uint64_t>(std::max(now, 0.0));
   return data;

@@ -29,7 +29,7 @@ export interface ConnectOptions {
   rejectUnauthorized?: boolean
   /** The path to GET, default `/`; `false` sends nothing and reads what a raw TLS server says. */
   request?: string | false
-  /** In ms, default 5000. */
+  /** In ms. The default is long, because a busy machine can be slow: 60,000. */
   timeout?: number
   /** Anything else for `tls.connect`; wins over the rest. */
   tls?: ConnectionOptions
@@ -88,7 +88,7 @@ export async function connect (options: ConnectOptions): Promise<Exchange> {
       socket.destroy()
       resolve({ ...handshake.result(), ...readAnswer(Buffer.concat(chunks)) })
     }
-    socket.setTimeout(options.timeout ?? 5000, () => { fail('timed out') })
+    socket.setTimeout(options.timeout ?? 60_000, () => { fail('timed out') })
     socket.on('secureConnect', () => {
       if (request === false || socket.destroyed) return
       socket.write(`GET ${request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
@@ -110,7 +110,7 @@ export async function connectH2 (options: ConnectOptions): Promise<Exchange> {
   return await new Promise((resolve, reject) => {
     const fail = failWith(socket, reject)
     const failure = (error: Error): void => { fail(error.message, error) }
-    socket.setTimeout(options.timeout ?? 5000, () => { fail('timed out') })
+    socket.setTimeout(options.timeout ?? 60_000, () => { fail('timed out') })
     const early = (): void => { fail('closed before the handshake was finished') }
     socket.on('error', failure)
     socket.on('close', early)

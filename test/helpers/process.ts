@@ -80,7 +80,7 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
 }
 
 /** Waits until a condition holds; throws if it doesn't within so many ms. */
-export async function until (condition: () => boolean | Promise<boolean>, ms = 5000): Promise<void> {
+export async function until (condition: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
   const end = performance.now() + ms
   while (!await condition()) {
     if (performance.now() > end) throw new Error(`not within ${ms} ms: ${condition}`)

@@ -13,7 +13,7 @@ import { closeAll, plainHttp2, plainHttps, plainTls, type PlainServer } from '..
 
 t.teardown(closeAll)
 
-const PATCHED = ['setSecureContext', 'addContext', 'setTicketKeys', '_setServerData']
+const PATCHED = ['addContext', 'setTicketKeys', '_setServerData']
 
 type Served = Managed & PlainServer<Server> & { ledger: Ledger }
 
@@ -269,9 +269,13 @@ t.test('a server that has a context which can not be found is refused, and left 
       Object.assign(server, { _sharedCreds: {} })
       return () => { Object.assign(server, { _sharedCreds }) }
     },
-    ({ _contexts }) => {
-      _contexts.push([/^a\.test$/, undefined])
-      return () => { _contexts.pop() }
+    (server) => {
+      Object.assign(server, { requestCert: true })
+      server._contexts.push([/^a\.test$/, undefined])
+      return () => {
+        Object.assign(server, { requestCert: false })
+        server._contexts.pop()
+      }
     },
     () => {
       addon().trustDigest = () => null

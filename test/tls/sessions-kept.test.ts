@@ -106,13 +106,15 @@ const KEPT: Record<string, Kept> = {
     client: { servername: 'foo.test' },
     peer: null
   },
-  'an SNICallback that leaves it at the server itself': {
+  'an SNICallback that leaves it at the server itself, and resumeSniCallback': {
     server: { SNICallback: (_name, done) => { done(null) } },
+    options: { resumeSniCallback: true },
     client: { ...alice, servername: 'foo.test' },
     peer: 'alice'
   },
-  'an SNICallback that answers with a context of addContext': {
+  'an SNICallback that answers with a context of addContext, and resumeSniCallback': {
     server: { SNICallback: (_name, done) => { done(null, fromA) } },
+    options: { resumeSniCallback: true },
     prepare: (server) => { server.addContext('whatever.test', fromA) },
     client: { ...alice, servername: 'foo.test' },
     peer: 'alice'
