@@ -4,29 +4,25 @@ import { isMainThread } from 'node:worker_threads'
 import { Clock } from './util/clock.js'
 import type { ManagerOptions } from './create.js'
 import { ClosedError, OptionsError } from './util/errors.js'
-import { PRIMARY_VARIABLE, readRequest, type KeysMessage, type KeysRequest, type NotShared, type Offer } from './cluster-ipc/messages.js'
+import { PRIMARY_VARIABLE, readRequest, type FromPrimary, type KeysRequest } from './cluster-ipc/messages.js'
 import { writeRing } from './cluster-ipc/ring-record.js'
 import { importPublic, seal } from './cluster-ipc/sealed-box.js'
 import { KeyRefresher } from './manager/key-refresher.js'
 import { keyId } from './keys/key.js'
 import { isLog, processLog, type Log } from './util/log.js'
 import { NOT_LOCKED } from './manager/ticket-keys.js'
+import { NO_MANAGER, notManaged, warnUnmanaged } from './manager/unmanaged-ticket-keys.js'
 import { addon } from './native/binding.js'
 import type { NativeManager } from './native/types.js'
 import { checkIsObject, resolveOptions, type ResolvedOptions } from './config/options.js'
 import { OptionErrors } from './util/option-errors.js'
 import { KeyRing, type KeyStatus } from './manager/key-ring.js'
 import { erase } from './native/secret-memory.js'
-import { MemorySource } from './sources/memory.js'
-import type { SourceKeys } from './sources/key-source.js'
 
-/**
- * Those of `createTicketKeys`; the workers' own may be given. Of them `rotationInterval`, `ticketLifetime`, `environment` and `log` count here,
- * and the source, if one is given, is `memory`.
- */
+/** As for `createTicketKeys`: the workers' own options may be given. `rotationInterval`, `ticketLifetime`, `source`, `environment` and `log` count. */
 export type ShareOptions = ManagerOptions
 
-/** How the shared keys are. Times are ms since 1970. */
+/** The shared keys, for people and health checks. Times are ms since 1970. */
 export interface SharedKeysStatus {
   /** id of the issuing key */
   current: string | null
@@ -34,13 +30,14 @@ export interface SharedKeysStatus {
   keys: KeyStatus[]
   /** false where the system did not lock the keys' memory against swapping */
   memoryLocked: boolean
-  /** that have these keys now */
+  /** how many workers have these keys now */
   workers: number
 }
 
-/** The keys that a cluster's primary holds for its workers. */
+/** The keys that the primary of a cluster gives to its workers. */
 export class SharedTicketKeys {
-  readonly #clock = new Clock()
+  /** Resolves when the first keys are there. Rejects, with everything closed, where there are none. */
+  readonly ready: Promise<void>
   readonly #native: NativeManager
   readonly #ring: KeyRing
   readonly #refresher: KeyRefresher
@@ -52,19 +49,20 @@ export class SharedTicketKeys {
   #closed = false
 
   /** @internal `shareTicketKeys` makes it. */
-  constructor ({ policy, source, rotationInterval }: ResolvedOptions, log: Log) {
+  constructor ({ policy, source, rotationInterval }: ResolvedOptions, log: Log, native: NativeManager = new (addon().Manager)(policy)) {
     this.#ticketLifetime = policy.ticketLifetime
-    this.#native = new (addon().Manager)(policy)
-    this.#ring = new TellingRing(this.#native, ({ refreshAt = Infinity }) => {
-      this.#revision++
-      this.#refreshAt = refreshAt
-      this.#sendTo([...this.#publicKeys], null)
+    this.#native = native
+    this.#ring = new KeyRing(native)
+    this.#refresher = new KeyRefresher(source, this.#ring, new Clock(), log, rotationInterval * 2, {
+      keys: ({ refreshAt = Infinity }) => {
+        this.#revision++
+        this.#refreshAt = refreshAt
+        this.#sendTo([...this.#publicKeys], null)
+      }
     })
-    this.#refresher = new KeyRefresher(source, this.#ring, this.#clock, log, rotationInterval * 2)
-    // Keys in memory are there at once.
-    this.#refresher.tick(true)
-    this.#native.onNoCurrentKey(() => this.#refresher.tick(true))
-    if (!this.#native.memoryLocked) log.warn(NOT_LOCKED)
+    this.ready = this.start(log)
+    // The log has the error. A primary that does not wait for `ready` goes on.
+    this.ready.catch(() => {})
   }
 
   /** For the source `shared`, in this process and its threads. */
@@ -84,13 +82,19 @@ export class SharedTicketKeys {
     }
   }
 
-  /** Makes the next key the issuing one, now, and tells the workers. Rejects with FST_TICKET_KEYS_CLOSED. */
+  /** Makes the next key the issuing one, now, and tells the workers. Rejects with FST_TICKET_KEYS_CLOSED, FST_TICKET_KEYS_ROTATE. */
   async rotate (): Promise<void> {
-    if (this.#closed) throw new ClosedError('the shared keys are closed')
+    await this.#whenOpen()
     await this.#refresher.rotate()
   }
 
-  /** Erases the keys here and shares them no more. Workers go on with those that they have, to their end. */
+  /** Loads the keys again, now, and tells the workers. Rejects with what the source threw; the keys then stay as they were. */
+  async reload (): Promise<'success' | 'unchanged'> {
+    await this.#whenOpen()
+    return await this.#refresher.reload()
+  }
+
+  /** Erases the keys here, and stops sharing. The workers keep the keys that they have until these end. */
   async close (): Promise<void> {
     this.#closed = true
     if (shared === this) {
@@ -99,20 +103,43 @@ export class SharedTicketKeys {
     }
     this.#publicKeys.clear()
     this.#native.onNoCurrentKey(null)
-    await this.#refresher.close()
     this.#ring.clear()
+    await this.#refresher.close()
   }
 
   /** @internal */
   async answer (worker: Worker, request: KeysRequest): Promise<void> {
     const publicKey = importPublic(Buffer.from(request.publicKey, 'base64'))
-    this.#publicKeys.set(worker, publicKey)
-    if (request.rotate) await this.#refresher.rotate()
     // The clock may have jumped, which a worker notices when it has no key left.
-    else this.#refresher.tick()
-    // Closed while it rotated.
-    if (this.#closed) refuse(worker, request)
-    else this.#sendTo([[worker, publicKey]], request.id)
+    const refresh = request.rotate ? async () => { await this.#refresher.rotate() } : () => { this.#refresher.tick() }
+    try {
+      await this.#whenOpen()
+      this.#publicKeys.set(worker, publicKey)
+      await refresh()
+      await this.#whenOpen()
+      this.#sendTo([[worker, publicKey]], request.id)
+    } catch (error) {
+      refuse(worker, request, error)
+    }
+  }
+
+  /** @internal */
+  protected async start (log: Log): Promise<void> {
+    try {
+      await this.#refresher.start()
+    } catch (error) {
+      if (!this.#closed) log.error(`the cluster primary has no ticket keys to share: ${(error as Error).message}`)
+      // The first error is the one that matters.
+      await this.close().catch(() => {})
+      throw error
+    }
+    this.#native.onNoCurrentKey(() => this.#refresher.tick(true))
+    if (!this.#native.memoryLocked) log.warn(NOT_LOCKED)
+  }
+
+  async #whenOpen (): Promise<void> {
+    if (!this.#closed) await this.ready
+    if (this.#closed) throw new ClosedError('the shared keys are closed')
   }
 
   #sendTo (recipients: Array<[Worker, KeyObject]>, id: number | null): void {
@@ -133,28 +160,37 @@ export class SharedTicketKeys {
   }
 }
 
-/** A ring that says when a source's keys have come into it. */
-class TellingRing extends KeyRing {
-  readonly #replaced: (keys: SourceKeys) => void
+/** With the option `optional`, where the addon does not load: shares nothing, and the workers keep Node.js's own tickets. */
+class UnmanagedSharedKeys extends SharedTicketKeys {
+  readonly #problem: Error
 
-  constructor (native: NativeManager, replaced: (keys: SourceKeys) => void) {
-    super(native)
-    this.#replaced = replaced
+  constructor (resolved: ResolvedOptions, log: Log, problem: Error) {
+    super(resolved, log, NO_MANAGER)
+    this.#problem = problem
   }
 
-  override replace (keys: SourceKeys, now: number, where: string): void {
-    super.replace(keys, now, where)
-    this.#replaced(keys)
+  override status (): SharedKeysStatus {
+    return { current: null, nextRotation: null, keys: [], memoryLocked: true, workers: 0 }
   }
+
+  override async rotate (): Promise<void> {
+    throw notManaged('rotate', this.#problem)
+  }
+
+  override async reload (): Promise<never> {
+    throw notManaged('reload', this.#problem)
+  }
+
+  protected override async start (): Promise<void> {}
 }
 
 let shared: SharedTicketKeys | undefined
 let listening = false
 
 /**
- * To be called in a cluster's primary, before it forks: makes keys in memory, rotates them, and gives them, sealed, to every worker that has
- * the source `memory`, before its server is ready. Throws FST_TICKET_KEYS_OPTIONS, which names every wrong option, in a worker, and where
- * keys are shared already.
+ * Shares keys with the workers of a cluster. Call it in the primary before the first fork. It returns at once; a worker with the source
+ * `memory` waits for the first keys. Throws FST_TICKET_KEYS_OPTIONS, which names every wrong option, also in a worker and where keys are shared
+ * already.
  */
 export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   if (!cluster.isPrimary || !isMainThread) {
@@ -162,12 +198,13 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   }
   if (shared !== undefined) throw new OptionsError('shareTicketKeys was called already: close() what it returned first')
   const problems = new OptionErrors()
-  const { log = processLog, source = { type: 'memory' }, ...rest } = checkIsObject(options, problems)
+  const { log = processLog, ...rest } = checkIsObject(options, problems)
   if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
-  const resolved = resolveOptions({ ...rest, source, environment: withoutDeleting(rest.environment) }, problems)
-  if (!(resolved.source instanceof MemorySource)) {
-    resolved.source.close?.()
-    throw new OptionsError(`source must be 'memory' for shareTicketKeys: workers with the source '${resolved.source.type}' need no keys from the primary`)
+  // Variables with secrets are left for the workers, which delete them.
+  const resolved = resolveOptions(rest, problems, true)
+  if (resolved.unmanaged !== null) {
+    warnUnmanaged(resolved.unmanaged, log)
+    return new UnmanagedSharedKeys(resolved, log, resolved.unmanaged)
   }
   shared = new SharedTicketKeys(resolved, log)
   process.env[PRIMARY_VARIABLE] = String(process.pid)
@@ -180,26 +217,21 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   return shared
 }
 
-/** Variables with secrets are deleted when read; here they are left, for the workers to read. */
-function withoutDeleting (environment: ShareOptions['environment']): NonNullable<ShareOptions['environment']> {
-  // What is no object is for resolveOptions to name.
-  if (environment !== undefined && typeof environment !== 'object') return environment
-  return { ...environment, data: { ...environment?.data ?? process.env } }
-}
-
 function answer (worker: Worker, message: unknown): void {
   const request = readRequest(message)
   if (request === undefined) return
   if (shared === undefined) refuse(worker, request)
-  // A request that can't be read is not answered, which the worker says.
+  // A request that cannot be read is not answered. The worker then reports the silence.
   else shared.answer(worker, request).catch(() => {})
 }
 
-function refuse (worker: Worker, { id }: KeysRequest): void {
-  send(worker, { type: 'fastify-ticket-keys:not-shared', id })
+/** @param error why, where keys are shared: the source cannot rotate, or gave no keys */
+function refuse (worker: Worker, { id }: KeysRequest, error?: unknown): void {
+  const failed = shared !== undefined && error instanceof Error
+  send(worker, failed ? { type: 'fastify-ticket-keys:failed', id, problem: error.message } : { type: 'fastify-ticket-keys:not-shared', id })
 }
 
-function send (worker: Worker, message: KeysMessage | NotShared | Offer): void {
+function send (worker: Worker, message: FromPrimary): void {
   // A worker that ends meanwhile needs no keys.
   worker.send(message, undefined, undefined, () => {})
 }

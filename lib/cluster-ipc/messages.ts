@@ -35,12 +35,22 @@ export interface NotShared {
   id: number
 }
 
+/** The primary shares, and could not do what it was asked for. */
+export interface Failed {
+  type: 'fastify-ticket-keys:failed'
+  id: number
+  /** for the worker's error; without key material */
+  problem: string
+}
+
 /** The primary has begun to share: to workers that may have started before. */
 export interface Offer {
   type: 'fastify-ticket-keys:offer'
 }
 
-export type FromPrimary = KeysMessage | NotShared | Offer
+export type FromPrimary = KeysMessage | NotShared | Failed | Offer
+
+const FROM_PRIMARY: readonly string[] = ['keys', 'not-shared', 'failed', 'offer'].map((type) => `fastify-ticket-keys:${type}`)
 
 /** The request in a worker's message; undefined if it is somebody else's. */
 export function readRequest (message: unknown): KeysRequest | undefined {
@@ -49,9 +59,7 @@ export function readRequest (message: unknown): KeysRequest | undefined {
 
 /** A message of the primary to us; undefined if it is for somebody else. */
 export function readFromPrimary (message: unknown): FromPrimary | undefined {
-  const type = typeOf(message)
-  const ours = type === 'fastify-ticket-keys:keys' || type === 'fastify-ticket-keys:not-shared' || type === 'fastify-ticket-keys:offer'
-  return ours ? message as FromPrimary : undefined
+  return FROM_PRIMARY.includes(String(typeOf(message))) ? message as FromPrimary : undefined
 }
 
 function typeOf (message: unknown): Serializable | undefined {

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { SourceError } from '../util/errors.js'
-import { readFromPrimary, type KeysMessage, type KeysRequest } from './messages.js'
+import { readFromPrimary, type Failed, type KeysMessage, type KeysRequest, type NotShared } from './messages.js'
 import { exportPublic, open } from './sealed-box.js'
 
 /** What hears of messages that the primary sends. */
@@ -83,7 +83,15 @@ export class PrimaryChannel {
       if (message.type === 'fastify-ticket-keys:offer') listener.offer()
     }
     if (message.type === 'fastify-ticket-keys:offer' || message.id === null) return
-    this.#asked.get(message.id)?.(message.type === 'fastify-ticket-keys:keys' ? 'keys' : 'not-shared')
+    this.#asked.get(message.id)?.(answerOf(message))
+  }
+}
+
+function answerOf (message: KeysMessage | NotShared | Failed): Answer | Error {
+  switch (message.type) {
+    case 'fastify-ticket-keys:keys': return 'keys'
+    case 'fastify-ticket-keys:not-shared': return 'not-shared'
+    case 'fastify-ticket-keys:failed': return new SourceError(`the cluster primary: ${message.problem}`)
   }
 }
 

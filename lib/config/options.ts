@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { addonProblem } from '../native/binding.js'
 import type { NativeOptions } from '../native/types.js'
+import { ClusterSource, primaryShares } from '../sources/cluster-worker.js'
 import type { KeySource } from '../sources/key-source.js'
 import { makeSource } from '../sources/make-source.js'
 import { ThreadSource } from '../sources/other-thread.js'
@@ -56,7 +57,7 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
   // A source needs the addon, for locked memory.
   const source = unmanaged === null
     ? makeSource(sourceOf(settings, inCode, environment, problems), sourceSettings, nameOf, problems)
-    : absentSource(settings.source)
+    : absentSource(environment.source?.type ?? settings.source.type)
   problems.throwIfAny()
   return {
     policy: {
@@ -74,7 +75,8 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
     requireTls,
     unmanaged,
     warnings: [
-      ...environment.warnings, ...environment.source?.warnings ?? [], ...withoutEffect(inCode, source), ...withoutUnit(settings, nameOf)
+      ...environment.warnings, ...environment.source?.warnings ?? [], ...withoutEffect(inCode, source), ...withoutUnit(settings, nameOf),
+      ...notFromPrimary(source)
     ]
   }
 }
@@ -83,12 +85,13 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
 function sourceOf (
   { source, strictPermissions }: Settings, inCode: object, environment: Environment, problems: OptionErrors
 ): Settings['source'] {
-  if (Object.hasOwn(inCode, 'source') || environment.source === null) return source
+  // In a worker of a primary that shares, a source from variables is the primary's.
+  if (Object.hasOwn(inCode, 'source') || environment.source === null || primaryShares()) return source
   return environment.source.read(strictPermissions === true, problems) ?? source
 }
 
 /** Stands for the source where no keys are managed. */
-function absentSource ({ type }: Settings['source']): KeySource {
+function absentSource (type: string): KeySource {
   return { type, load: () => null }
 }
 
@@ -114,6 +117,12 @@ function withoutEffect (inCode: object, source: KeySource | undefined): string[]
   const names = source instanceof ThreadSource ? owners.filter((name) => Object.hasOwn(inCode, name)) : []
   if (names.length === 0) return []
   return [`${names.join(', ')} of a manager with the source 'shared' has no effect: set it where the keys are made`]
+}
+
+/** A source in code wins over the keys of the cluster's primary. */
+function notFromPrimary (source: KeySource | undefined): string[] {
+  if (!primaryShares() || source === undefined || source instanceof ClusterSource || source instanceof ThreadSource) return []
+  return [`this cluster worker has the source '${source.type}' in code, and does not take the keys that the primary shares`]
 }
 
 /** Other servers take these durations in seconds. */

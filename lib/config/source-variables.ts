@@ -34,6 +34,12 @@ export class SourceVariables {
     this.#names = names
   }
 
+  /** The type of the source that the variables name, by their names alone; `undefined` if none does. */
+  get type (): string | undefined {
+    return Object.entries(SOURCE_VARIABLES).flatMap(([variable, schema]) => this.#find(variable, schema))
+      .find(({ namesSource }) => namesSource === true)?.sources[0]
+  }
+
   /**
    * Puts the source together; `undefined` if no variable names one. Throws FST_TICKET_KEYS_TWO_SOURCES.
    *

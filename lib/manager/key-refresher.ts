@@ -8,6 +8,11 @@ import type { KeySource, SourceKeys } from '../sources/key-source.js'
 import type { ReloadResult } from './stats.js'
 import { Mutex } from '../util/mutex.js'
 
+/** A source of somebody else's may return a thenable of another library. */
+function isPromise (result: SourceKeys | null | Promise<SourceKeys | null>): result is Promise<SourceKeys | null> {
+  return 'then' in Object(result)
+}
+
 /** The clock may be set at any time, and nothing says so: it is looked at this often at least, ms. */
 const MAX_TIMER_MS = 10_000
 const FIRST_RETRY_MS = 1000
@@ -15,8 +20,10 @@ const MAX_RETRY_MS = 60_000
 /** For a source that wants to be asked again at a moment that has passed, ms. */
 const MIN_REFRESH_DELAY_MS = 100
 
-/** What a keeper tells, none of it with key material. Whoever is told may close it. */
+/** What a refresher reports. A listener may close the refresher. */
 export interface KeyRefresherEvents {
+  /** the ring has new keys, whose bytes are erased by now */
+  keys? (keys: SourceKeys): void
   rotation? (event: Rotation): void
   reload? (event: { result: 'success' | 'unchanged' }): void
   reloadError? (error: Error): void
@@ -63,7 +70,13 @@ export class KeyRefresher {
   /** Loads the first keys. Rejects where there are none. */
   async start (): Promise<void> {
     const now = this.#clock.now()
-    const keys = await this.source.load(now)
+    const loading = this.source.load(now)
+    // Keys that are there at once take effect at once.
+    const keys = isPromise(loading) ? await loading : loading
+    if (this.#closed) {
+      eraseSourceKeys(keys)
+      throw new ClosedError('the manager is closed')
+    }
     this.#loadedAt = now
     if (keys !== null) this.#apply(keys, this.#clock.now())
     else if (this.#ring.keys.length === 0) throw new SourceError(`${this.#where} gave no keys, and there are none before`)
@@ -145,8 +158,12 @@ export class KeyRefresher {
       this.#failed(thrown)
       return
     }
-    if ('then' in Object(result)) this.#mutex.runExclusive(() => this.#finish(Promise.resolve(result), false)).catch(() => {})
-    else this.#finishNow(result as SourceKeys | null, false)
+    if (isPromise(result)) {
+      const loading = result
+      this.#mutex.runExclusive(() => this.#finish(loading, false)).catch(() => {})
+    } else {
+      this.#finishNow(result, false)
+    }
   }
 
   /** For a source that has seen something change; like a poll, it is worth counting only if there was something. */
@@ -208,6 +225,7 @@ export class KeyRefresher {
     assertSourceKeys(keys, this.#where)
     this.#ring.replace(keys, now, this.#where)
     this.#loadedAt = now
+    this.#events.keys?.(keys)
     this.#timed = keys.timed
     const { refreshAt = Infinity } = keys
     this.#refreshAt = refreshAt > now ? refreshAt : now + MIN_REFRESH_DELAY_MS

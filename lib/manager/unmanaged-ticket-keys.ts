@@ -8,15 +8,29 @@ import { TicketKeys, type TicketKeysStatus } from './ticket-keys.js'
 
 const nothing = (): void => {}
 
-/** Stands for the addon's manager: holds no keys. It has the members that the methods of TicketKeys use which are not overridden below. */
-const NO_MANAGER: Partial<NativeManager> = { handle: 0, memoryLocked: true, setRing: nothing, setClockOffset: nothing, onNoCurrentKey: nothing }
+/**
+ * Stands for the addon's manager, and holds no keys. Complete enough for the methods that the subclasses of TicketKeys and SharedTicketKeys
+ * inherit.
+ */
+export const NO_MANAGER = {
+  handle: 0, memoryLocked: true, setRing: nothing, setClockOffset: nothing, onNoCurrentKey: nothing
+} satisfies Partial<NativeManager> as unknown as NativeManager
+
+/** Why a method of a manager without the addon rejects. */
+export function notManaged (method: string, cause: Error): Error {
+  return new NotBuiltError(`${method}() needs the addon, which does not load, and the option optional leaves tickets to Node.js`, { cause })
+}
+
+export function warnUnmanaged (problem: Error, log: Log): void {
+  log.warn(`session ticket keys are not managed, and tickets are left to Node.js (option optional): ${problem.message}`)
+}
 
 /** The manager that the option `optional` gives where the addon does not load: every server keeps Node.js's own tickets. */
 export class UnmanagedTicketKeys extends TicketKeys {
   readonly #problem: Error & { code?: string }
 
   constructor (resolved: ResolvedOptions & { unmanaged: Error | null }, clock: Clock, log: Log) {
-    super(resolved, clock, log, NO_MANAGER as NativeManager)
+    super(resolved, clock, log, NO_MANAGER)
     this.#problem = resolved.unmanaged as Error
   }
 
@@ -34,18 +48,14 @@ export class UnmanagedTicketKeys extends TicketKeys {
   }
 
   override async rotate (): Promise<void> {
-    throw this.#error('rotate')
+    throw notManaged('rotate', this.#problem)
   }
 
   override async reload (): Promise<never> {
-    throw this.#error('reload')
+    throw notManaged('reload', this.#problem)
   }
 
   override async revokeSessions (): Promise<never> {
-    throw this.#error('revokeSessions')
-  }
-
-  #error (method: string): Error {
-    return new NotBuiltError(`${method}() needs the addon, which does not load, and the option optional leaves tickets to Node.js`, { cause: this.#problem })
+    throw notManaged('revokeSessions', this.#problem)
   }
 }

@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { SourceError } from '../util/errors.js'
 import { PRIMARY_VARIABLE, type KeysMessage } from '../cluster-ipc/messages.js'
 import { primaryChannel, type Answer, type PrimaryChannel } from '../cluster-ipc/worker-channel.js'
@@ -15,6 +16,11 @@ const PUSH_DELAY_MS = 2000
 
 const ALONE = 'this cluster worker has session ticket keys of its own, so that sessions from other workers do not resume here: ' +
   "call shareTicketKeys (fastify-ticket-keys/cluster) in the primary, or use the source 'secret', 'file' or 'directory'"
+
+/** Whether this is a worker of a cluster whose primary shared its keys when it forked this worker. */
+export function primaryShares (): boolean {
+  return cluster.isWorker && process.env[PRIMARY_VARIABLE] === String(process.ppid)
+}
 
 /**
  * The source 'memory' in a cluster worker: the primary's keys, where the primary shares; else keys of its own, until it does. The keys that
@@ -74,7 +80,7 @@ export class ClusterSource implements KeySource {
       // What comes is taken as if the primary had sent it unasked.
       offer: () => { this.#channel.ask(false, ANSWER_TIMEOUT_MS).catch(() => {}) }
     })
-    const promised = this.#state === 'shared' || process.env[PRIMARY_VARIABLE] === String(process.ppid)
+    const promised = this.#state === 'shared' || primaryShares()
     const answer = await this.#ask(false, promised ? ANSWER_TIMEOUT_MS : UNKNOWN_PRIMARY_TIMEOUT_MS).catch((error: Error) => error)
     if (this.#hasNews()) return this.#take()
     if (this.#state === 'new' && (answer === 'not-shared' || !promised)) {

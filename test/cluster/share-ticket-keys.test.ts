@@ -6,6 +6,8 @@ import type { ShareOptions } from '../../lib/cluster.js'
 import { importPublic, exportPublic, open, seal } from '../../lib/cluster-ipc/sealed-box.js'
 import { createTicketKeys } from '../../lib/create.js'
 import type { ManagerOptions } from '../../lib/create.js'
+import type { SourceKey } from '../../lib/keys/key.js'
+import type { KeySource, SourceKeys } from '../../lib/sources/key-source.js'
 import { connect } from '../helpers/client.js'
 import { LogBook, manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
@@ -15,15 +17,14 @@ t.teardown(closeAll)
 
 const HOUR = 3_600_000
 
-t.test('shareTicketKeys names every wrong option, and refuses a source that needs no sharing', async (t) => {
+t.test('shareTicketKeys names every wrong option, and promises nothing then', async (t) => {
   for (const [options, message] of [
     [{ rotationInterval: 'soon', ticketLifetime: 0 }, /rotationInterval must be .*; ticketLifetime must be/],
     [{ rotationInterval: '1s', ticketLifetime: '1h' }, /rotationInterval is too short for ticketLifetime/],
     [{ keys: 3 }, /keys is not an option/],
     [{ log: 'here', environment: true }, /log must have the functions.*environment/],
     [7, /the options must be an object/],
-    [{ source: { type: 'secret', secret: randomBytes(32) } }, /source must be 'memory'.*'secret' need no keys from the primary/],
-    [{ source: { type: 'memory', load: () => null } }, /source must be 'memory'/]
+    [{ source: { type: 'secret', secret: 'short' } }, /source.secret/]
   ] as unknown as Array<[ShareOptions, RegExp]>) {
     t.throws(() => shareTicketKeys(options), { code: 'FST_TICKET_KEYS_OPTIONS', message })
   }
@@ -33,11 +34,12 @@ t.test('shareTicketKeys names every wrong option, and refuses a source that need
 t.test('shareTicketKeys reads the environment and leaves secrets there for the workers', async (t) => {
   const secret = randomBytes(32).toString('base64')
   Object.assign(process.env, { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '10m' })
-  const shared = shareTicketKeys()
+  const shared = shareTicketKeys({ source: { type: 'memory' } })
   t.teardown(async () => { await shared.close() })
   t.equal(process.env['TICKET_KEYS_SECRET'], secret)
   Reflect.deleteProperty(process.env, 'TICKET_KEYS_SECRET')
   Reflect.deleteProperty(process.env, 'TICKET_KEYS_ROTATION_INTERVAL')
+  // Keys that are made in memory are there at once.
   const { keys, current, nextRotation, workers, memoryLocked } = shared.status()
   t.same([keys.map(({ state }) => state), current, workers], [['current', 'next', 'next', 'next'], keys[0]?.id, 0])
   t.type(memoryLocked, 'boolean')
@@ -52,11 +54,99 @@ t.test('shareTicketKeys reads the environment and leaves secrets there for the w
   await t.rejects(shared.rotate(), { code: 'FST_TICKET_KEYS_CLOSED' })
   const data = { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '20m' }
   const again = shareTicketKeys({ environment: { data } })
+  await again.ready
+  await t.rejects(again.rotate(), { code: 'FST_TICKET_KEYS_ROTATE' }, 'the source of the variable')
   t.teardown(async () => { await again.close() })
   t.same(data, { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '20m' }, 'of another environment too')
   const [, next] = again.status().keys
   t.equal((next?.issueUntil ?? 0) - (next?.notBefore ?? 0), 1_200_000)
   await again.close()
+})
+
+/** A source of the test's own, with what it needs. */
+function source (members: Partial<KeySource>): KeySource {
+  return { type: 'store', load: () => ({ keys: [key()], timed: true }), ...members }
+}
+
+function key (): SourceKey {
+  return { name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32), notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }
+}
+
+t.test('shareTicketKeys takes any source, returns at once, and is ready when the first keys are there', async (t) => {
+  let answer = (_keys: SourceKeys): void => {}
+  const shared = shareTicketKeys({ source: source({ load: () => new Promise((resolve) => { answer = resolve }) }) })
+  t.teardown(async () => { await shared.close() })
+  t.equal(shared.status().current, null)
+  const rotated = shared.rotate()
+  const first = key()
+  const id = first.name.toString('hex', 0, 4)
+  answer({ keys: [first], timed: true })
+  await shared.ready
+  t.equal(shared.status().current, id)
+  await t.rejects(rotated, { code: 'FST_TICKET_KEYS_ROTATE' }, 'it waited for the keys')
+  const reloaded = shared.reload()
+  await new Promise(setImmediate)
+  const second = key()
+  answer({ keys: [second], timed: true })
+  t.equal(await reloaded, 'success')
+  t.equal(shared.status().current, second.name.toString('hex', 0, 4))
+  await shared.close()
+  await t.rejects(shared.reload(), { code: 'FST_TICKET_KEYS_CLOSED' })
+})
+
+t.test('where the source gives no keys, ready rejects, the log says why, and keys can be shared anew', async (t) => {
+  for (const load of [() => { throw new Error('store down') }, async () => { throw new Error('store down') }, () => null]) {
+    const log = new LogBook()
+    const shared = shareTicketKeys({ log, source: source({ load }) })
+    await t.rejects(shared.ready, { message: /store down|gave no keys/ })
+    t.match(log.of('error'), [/^the cluster primary has no ticket keys to share: .*(store down|gave no keys)/])
+    t.equal(process.env['FASTIFY_TICKET_KEYS_PRIMARY'], undefined, 'nothing is promised to workers')
+    await t.rejects(shared.rotate(), 'it does not wait for ever')
+  }
+})
+
+t.test('closed before the first keys are there: they are erased, and nothing is logged', async (t) => {
+  const log = new LogBook()
+  const keys = [key()]
+  let answer = (): void => {}
+  const shared = shareTicketKeys({ log, source: source({ load: () => new Promise((resolve) => { answer = () => resolve({ keys, timed: true }) }) }) })
+  await shared.close()
+  answer()
+  await t.rejects(shared.ready, { code: 'FST_TICKET_KEYS_CLOSED' })
+  t.equal(keys[0]?.aesKey?.every((byte) => byte === 0), true)
+  t.same(log.of('error'), [])
+})
+
+t.test('a source whose close() rejects makes close() reject, and does not end the process', async (t) => {
+  const close = async (): Promise<void> => { throw new Error('still busy') }
+  const shared = shareTicketKeys({ source: source({ close }) })
+  await shared.ready
+  await t.rejects(shared.close(), { message: 'still busy' })
+  t.same(shared.status().keys, [])
+  const failing = shareTicketKeys({ log: new LogBook(), source: source({ load: () => null, close }) })
+  await t.rejects(failing.ready, { message: /gave no keys/ }, 'the first error is the one that matters')
+  await new Promise(setImmediate)
+})
+
+t.test('shareTicketKeys with optional, where the addon does not load: a warning, and nothing is shared', async (t) => {
+  const program = runModule(`
+    import { shareTicketKeys } from '../../lib/cluster.js'
+    const warnings = []
+    const log = { info () {}, error () {}, warn (message) { warnings.push(message) } }
+    const shared = shareTicketKeys({ log, optional: true, source: { type: 'static', keys: [Buffer.alloc(80, 7)] } })
+    await shared.ready
+    const codeOf = async (action) => { try { await action(); return 'nothing' } catch (error) { return error.code } }
+    const codes = [await codeOf(() => shared.rotate()), await codeOf(() => shared.reload()), await codeOf(() => shared.close())]
+    process.send({ warnings, status: shared.status(), codes, promised: process.env.FASTIFY_TICKET_KEYS_PRIMARY })
+    process.disconnect()
+  `, { execArgv: ['--no-addons'] })
+  t.teardown(program.stop)
+  const { warnings, ...rest } = await program.next() as { warnings: string[] }
+  t.match(warnings, [/not managed.*option optional.*--allow-addons/])
+  t.strictSame(rest, {
+    status: { current: null, nextRotation: null, keys: [], memoryLocked: true, workers: 0 },
+    codes: ['FST_TICKET_KEYS_NOT_BUILT', 'FST_TICKET_KEYS_NOT_BUILT', 'nothing']
+  })
 })
 
 t.test('a server in the primary has the shared keys by their handle', async (t) => {

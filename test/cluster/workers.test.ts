@@ -67,7 +67,8 @@ t.test('without shareTicketKeys a worker says once how keys could be shared, and
   t.same(await each(cluster, 'source'), ['memory', 'memory'])
   t.equal(new Set(await each(cluster, 'current')).size, 2, 'each has keys of its own')
   const took = await cluster.command(first, 'took') as number
-  t.ok(took < 3000, `after ${Math.round(took)} ms`)
+  // The primary's silence would cost 8 s.
+  t.ok(took < 7000, `after ${Math.round(took)} ms`)
   await cluster.command(first, 'rotate')
 
   await cluster.command('primary', 'share')

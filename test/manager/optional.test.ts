@@ -49,7 +49,7 @@ const SERVER = (options: string, prepare = ''): string => `
 
 for (const [name, options, env, source] of [
   ['in code', '{ optional: true, environment: false }', {}, 'memory'],
-  ['by environment, with a secret', '{}', { TICKET_KEYS_OPTIONAL: 'true', TICKET_KEYS_SECRET: 'Zm9ydHktZWlnaHQgcmFuZG9tIGJ5dGVzLCBvciBzby4uLi4u' }, 'memory'],
+  ['by environment, with a secret', '{}', { TICKET_KEYS_OPTIONAL: 'true', TICKET_KEYS_SECRET: 'Zm9ydHktZWlnaHQgcmFuZG9tIGJ5dGVzLCBvciBzby4uLi4u' }, 'secret'],
   ['with a static source', "{ optional: true, environment: false, source: { type: 'static', keys: [Buffer.alloc(80)] } }", {}, 'static']
 ] as const) {
   t.test(`optional, ${name}: where the addon does not load, Node.js keeps the tickets and the server runs`, async (t) => {
