@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# The tests that touch the runtime, on other versions of Node.js, with the binary that was built on this one: `scripts/node-matrix.sh [version…]`.
-# Everything is tested there but what is excluded below; `npm test` comes before, on this version.
+# Tests on other versions of Node.js, with the binary that was built on this one: `scripts/node-matrix.sh [--all] [version…]`.
+# Without --all: what an addon, a handshake or a thread does differently on another version. With --all: everything but what is the same on
+# every version.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+all=false
+[ "${1:-}" = --all ] && { all=true; shift; }
 versions=("$@")
 [ ${#versions[@]} -gt 0 ] || versions=(20.19.0 22 24 26)
 
 # No handshake, no addon of their own, or other programs that are the same on every version.
 excluded='^test/(cli/(files|rotate-live)|docs/.*|config/environment|keys/formats|helpers/.*|package/(package|package-managers|bundlers|lowest-versions|types|types-without-fastify|from-source)|sources/.*)\.test\.ts$'
-mapfile -t tests < <(printf '%s\n' test/*/*.test.ts | grep -Ev "$excluded")
+# These take minutes, for what the shorter tests of the same folders also touch. .ci/nightly runs them.
+long='^test/(cluster/(metrics|primary|processes|sources)|cli/.*|manager/(clock-steps|optional|ring-size|rotation|threads)|package/.*|tls/(aborted-handshakes|client-cert-expiry|peers))\.test\.ts$'
+mapfile -t tests < <(printf '%s\n' test/*/*.test.ts | grep -Ev "$excluded" | if $all; then cat; else grep -Ev "$long"; fi)
 
 # One binary everywhere: what is installed (prebuilds) is what is built here (build) without its symbols.
 built=build/Release/fastify_ticket_keys.node

@@ -11,12 +11,13 @@ import { closeAll } from '../helpers/server.js'
 t.teardown(closeAll)
 
 const CLI = fileURLToPath(new URL('../../dist/cli/index.js', import.meta.url))
-const KILLS = 200
+/** `.ci/nightly` asks for 200. */
+const KILLS = Number(process.env['ROTATE_KILLS'] ?? 60)
 const INTERVAL = '2s'
 /** Longer than this test may take: a TLS 1.2 session ends then, however often it is renewed. */
-const LIFETIME = '5m'
+const LIFETIME = '10m'
 
-t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file is loaded, no session lost`, { timeout: 240_000 }, async (t) => {
+t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file is loaded, no session lost`, { timeout: 500_000 }, async (t) => {
   const directory = join(t.testdir({ keys: {} }), 'keys')
   const rotate = async (killAfter?: number): Promise<NodeJS.Signals | number | null> => {
     const child = spawn(process.execPath, [CLI, 'rotate', directory, '--rotation-interval', INTERVAL, '--ticket-lifetime', LIFETIME], { env: { PATH: process.env['PATH'] } })
@@ -42,10 +43,11 @@ t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file 
     }
   })
   let killed = 0
-  for (let runs = 0; killed < KILLS && runs < KILLS * 2; runs++) {
+  // Some runs end before their kill, more of them on a busy machine.
+  for (let runs = 0; killed < KILLS; runs++) {
     if (await rotate(Math.random() * whole) === 'SIGKILL') killed++
     // One that is left alone now and then, as the next cron run would be.
-    if (runs % 20 === 19) t.equal(await rotate(), 0)
+    if (runs % 10 === 9) t.equal(await rotate(), 0)
   }
   t.equal(await rotate(), 0)
   await sleep(1500)

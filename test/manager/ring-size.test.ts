@@ -98,5 +98,6 @@ t.test('a ticket costs the same to look up in a ring of 1 key and of 256', async
     t.comment(`${size} keys: ${Math.round(Math.min(...micros))} µs of CPU for a resumed connection, client and server (${micros.map(Math.round).join(', ')})`)
     t.equal(keys.stats().resumed['TLSv1.2'], BLOCK * (BLOCKS + 1))
   }
-  t.ok(most < one * 1.5 && one < most * 1.5, `${Math.round(one)} µs and ${Math.round(most)} µs`)
+  // The cost of decrypting with every key would be many times that of one key. Less than that is noise of a busy machine.
+  t.ok(most < one * 2.5 && one < most * 2.5, `${Math.round(one)} µs and ${Math.round(most)} µs`)
 })

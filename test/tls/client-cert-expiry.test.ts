@@ -16,7 +16,7 @@ import { closeAll } from '../helpers/server.js'
 t.teardown(closeAll)
 
 /** s for which what is short-lived here is good: long enough for a busy machine to do some handshakes. */
-const LIFE = 8
+const LIFE = 15
 
 const ca = await makeCa('CA')
 const end = new Date((Math.ceil(Date.now() / 1000) + LIFE) * 1000)
