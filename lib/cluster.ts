@@ -38,6 +38,7 @@ export interface SharedKeysStatus {
 export class SharedTicketKeys {
   /** Resolves when the first keys are there. Rejects, with everything closed, where there are none. */
   readonly ready: Promise<void>
+  readonly #clock = new Clock()
   readonly #native: NativeManager
   readonly #ring: KeyRing
   readonly #refresher: KeyRefresher
@@ -53,7 +54,7 @@ export class SharedTicketKeys {
     this.#ticketLifetime = policy.ticketLifetime
     this.#native = native
     this.#ring = new KeyRing(native)
-    this.#refresher = new KeyRefresher(source, this.#ring, new Clock(), log, rotationInterval * 2, {
+    this.#refresher = new KeyRefresher(source, this.#ring, this.#clock, log, rotationInterval * 2, {
       keys: ({ refreshAt = Infinity }) => {
         this.#revision++
         this.#refreshAt = refreshAt
@@ -71,7 +72,7 @@ export class SharedTicketKeys {
   }
 
   status (): SharedKeysStatus {
-    const now = this.#refresher.tick()
+    const now = this.#clock.now()
     const current = this.#ring.current(now)
     return {
       current: current === undefined ? null : keyId(current.name),

@@ -87,15 +87,14 @@ export class KeyRefresher {
     this.#schedule(this.#clock.now())
   }
 
-  /** Looks at the clock: counts rotations, erases what has expired, asks the source for more. Returns the time. */
-  tick (loadNow = false): number {
+  /** Looks at the clock: counts rotations, erases expired keys, asks the source for more. */
+  tick (loadNow = false): void {
     try {
       const { now, back } = this.rotations.observe()
-      if (this.#closed) return now
+      if (this.#closed) return
       this.#ring.dropExpired(now)
       if ((loadNow || back || now >= this.#refreshAt) && !this.#mutex.busy) this.#refresh(now)
       if (!this.#closed) this.#noticeStale(now)
-      return now
     } finally {
       // Whoever was told of something may have closed this; and what a listener throws must not stop the clock.
       if (!this.#closed) this.#schedule(this.#clock.now())

@@ -11,8 +11,7 @@ export interface Rotation {
 
 /** Notices, after the fact, what the addon has decided by the clock: which key issues, since when, and how often that changed. */
 export class RotationTracker {
-  /** changes of the current key */
-  count = 0
+  #count = 0
   readonly #ring: KeyRing
   readonly #clock: Clock
   readonly #onRotation: (rotation: Rotation) => void
@@ -37,18 +36,26 @@ export class RotationTracker {
   observe (): { now: number, back: boolean } {
     const now = this.#clock.now()
     const before = this.#seen
+    const count = this.countAt(now)
     this.#seen = now
     const current = this.#ring.current(now)
     // By the whole name: ids of names that are text begin alike.
     if (!isSame(current, this.#current)) {
-      // The clock went back, or the ring is another: one change, whatever lies between.
-      if (current !== undefined) this.count += Math.max(1, now > before ? this.#ring.rotationsBetween(before, now) : 0)
+      this.#count = count
       const previous = this.#current
       this.#current = current
       this.#since = now
       if (current !== undefined) this.#onRotation({ current: keyId(current.name), previous: previous === undefined ? null : keyId(previous.name) })
     }
     return { now, back: now < before - 1000 }
+  }
+
+  /** How often the current key has changed until now, which may be more than was observed. */
+  countAt (now: number): number {
+    const current = this.#ring.current(now)
+    if (current === undefined || isSame(current, this.#current)) return this.#count
+    // The clock went back, or the ring is another: one change, whatever lies between.
+    return this.#count + Math.max(1, now > this.#seen ? this.#ring.rotationsBetween(this.#seen, now) : 0)
   }
 
   /** ms for which the current key has been the issuing one here; `null` without one. */

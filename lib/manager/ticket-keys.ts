@@ -111,7 +111,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   }
 
   status (): TicketKeysStatus {
-    const now = this.#refresher.tick()
+    const now = this.#clock.now()
     const current = this.#ring.current(now)
     const staleReason = this.#refresher.staleReason(now)
     return {
@@ -131,12 +131,16 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   }
 
   stats (): TicketStats {
-    this.#refresher.tick()
     return {
       ...readCounters((out) => this.#native.readCounters(out)),
-      rotations: this.#refresher.rotations.count,
+      rotations: this.#refresher.rotations.countAt(this.#clock.now()),
       reloads: { ...this.#refresher.reloads }
     }
+  }
+
+  /** @internal What the manager's timer does. */
+  tick (): void {
+    this.#refresher.tick()
   }
 
   /** ms for which the current key has been the issuing one here; `null` without one. */

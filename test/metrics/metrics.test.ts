@@ -4,11 +4,14 @@ import Fastify from 'fastify'
 import { Counter, Registry } from 'prom-client'
 import t, { type Test } from 'tap'
 import ticketKeys, { createTicketKeys } from '../../lib/index.js'
-import { registerMetrics } from '../../lib/metrics/register.js'
+import { metricsRegistry, registerMetrics } from '../../lib/metrics/register.js'
 import { REASONS } from '../../lib/native/types.js'
 import type { TicketKeysOptions } from '../../lib/config/options.js'
+import type { SourceKeys } from '../../lib/sources/key-source.js'
+import { Clock } from '../../lib/util/clock.js'
 import { makeApp, startApp } from '../helpers/app.js'
 import { connect, PROTOCOLS } from '../helpers/client.js'
+import { randomKey } from '../helpers/keys.js'
 import { LogBook, manage } from '../helpers/managed.js'
 import { parseMetrics, value } from '../helpers/metrics.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
@@ -236,7 +239,7 @@ t.test('a registry that has these metrics already is an error at register, and t
   const { app } = await makeApp()
   t.teardown(() => app.close())
   await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: { register } }), { message: /tls_ticket_issued_total/ })
-  t.equal(Object.hasOwn(app.server, 'setSecureContext'), false)
+  t.equal(Object.hasOwn(app.server, 'addContext'), false)
 })
 
 t.test('metrics.routeOptions hold for both routes', async (t) => {
@@ -289,4 +292,42 @@ t.test('in a scope with a prefix, a route of the same name outside is not in the
   }, { prefix: '/a' })
   t.equal((await second.app.inject('/a/metrics')).body, 'inside')
   t.match(second.log(), [/exists already/])
+})
+
+t.test('status(), stats() and a scrape have no side effects: a source that is due is not asked, and nothing is emitted', async (t) => {
+  const clock = new Clock()
+  const hour = 3_600_000
+  let loads = 0
+  const load = (): SourceKeys => {
+    loads++
+    const [now, later] = [0, clock.now() + hour].map((notBefore) => ({ notBefore, issueUntil: Infinity, acceptUntil: Infinity }))
+    return { keys: [randomKey(now), randomKey(later)], timed: true, refreshAt: clock.now() + hour }
+  }
+  const { keys, log } = await manage(t, { source: { type: 'store', load } }, clock)
+  const registries = [metricsRegistry(keys, 'text'), metricsRegistry(keys, 'openmetrics')]
+  const events: string[] = []
+  for (const name of ['rotation', 'reload', 'reload-error', 'stale'] as const) keys.on(name, () => { events.push(name) })
+  const timers = t.capture(globalThis, 'setTimeout', setTimeout)
+  clock.step(2 * hour)
+  t.match(keys.status(), { current: keys.status().keys[1]?.id, stale: false })
+  t.equal(keys.stats().rotations, 1, 'what the clock has done is shown')
+  for (const registry of registries) {
+    t.equal(value(parseMetrics(await registry.metrics()), 'tls_ticket_key_rotations_total'), 1)
+    await registry.getMetricsAsJSON()
+  }
+  t.same({ loads, events, logged: log.of('info').length, timers: timers().length }, { loads: 1, events: [], logged: 0, timers: 0 })
+  keys.tick()
+  t.same({ loads, events }, { loads: 2, events: ['rotation', 'reload', 'rotation'] }, 'the timer does all of it')
+})
+
+t.test('a scrape takes one snapshot, so that its metrics are of one moment', async (t) => {
+  const { keys } = await manage(t)
+  const registry = metricsRegistry(keys, 'text')
+  const [stats, status] = [t.capture(keys, 'stats', keys.stats), t.capture(keys, 'status', keys.status)]
+  for (let scrapes = 1; scrapes <= 2; scrapes++) {
+    await registry.metrics()
+    t.same([stats().length, status().length], [1, 1])
+  }
+  registry.resetMetrics()
+  t.match(await registry.metrics(), /^tls_handshakes_total\{protocol="TLSv1.2",resumed="true"\} 0$/m, 'a reset does nothing')
 })

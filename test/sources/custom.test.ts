@@ -95,7 +95,7 @@ t.test('it is asked again at refreshAt or after pollInterval, whichever comes fi
   const { keys } = await manage(t, { source }, clock)
   const after = (ms: number): number => {
     clock.step(ms)
-    keys.status()
+    keys.tick()
     return source.loads
   }
   t.equal(after(HOUR - 60_000), 1)
@@ -229,7 +229,7 @@ for (const how of ['at once', 'later'] as const) {
     }
     const loadsAfter = async (ms: number): Promise<number> => {
       clock.step(ms)
-      keys.status()
+      keys.tick()
       await immediate()
       return source.loads
     }
@@ -263,7 +263,7 @@ t.test('whoever is told of something may close the manager, which then does noth
     return { keys, timed: true, refreshAt: middle }
   }
   const fails = (): never => { throw new Error('down') }
-  const look = (keys: TicketKeys): unknown => keys.status()
+  const look = (keys: TicketKeys): void => { keys.tick() }
   const cases: Array<{ hours: number, answer: () => SourceKeys | null, act: (keys: TicketKeys) => unknown, events: Array<keyof TicketKeysEvents>, errors?: string[] }> = [
     { hours: 1, answer: () => null, act: look, events: ['rotation'] },
     { hours: 1, answer: twoKeys, act: (keys) => keys.reload(), events: ['rotation'] },
