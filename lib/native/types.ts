@@ -93,8 +93,6 @@ export interface NativeManager {
   setClockOffset (milliseconds: number): void
   /** Calls back, soon, when a ticket could not be issued for want of a key; once until the next `setRing`. */
   onNoCurrentKey (listener: (() => void) | null): void
-  /** Erases rings that were replaced while a handshake looked at them; true when none is left. */
-  reclaim (): boolean
 }
 
 /** What lib/tls/ticket-key-callback.ts answers to the addon: a bare status, or a key and a status. */

@@ -64,8 +64,7 @@ Napi::Function ManagerBinding::Define(Napi::Env env) {
                       InstanceMethod<&ManagerBinding::ReadCounters>("readCounters"),
                       InstanceMethod<&ManagerBinding::RevokeSessions>("revokeSessions"),
                       InstanceMethod<&ManagerBinding::SetClockOffset>("setClockOffset"),
-                      InstanceMethod<&ManagerBinding::OnNoCurrentKey>("onNoCurrentKey"),
-                      InstanceMethod<&ManagerBinding::Reclaim>("reclaim")});
+                      InstanceMethod<&ManagerBinding::OnNoCurrentKey>("onNoCurrentKey")});
 }
 
 ManagerBinding::ManagerBinding(const Napi::CallbackInfo& info)
@@ -254,10 +253,6 @@ void ManagerBinding::DropWake() {
 // it.
 void ManagerBinding::OnEnvironmentEnd(void* self) {
   static_cast<ManagerBinding*>(self)->DropWake();
-}
-
-Napi::Value ManagerBinding::Reclaim(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), manager_->Reclaim());
 }
 
 }  // namespace ticket_keys

@@ -31,7 +31,6 @@ class ManagerBinding final : public Napi::ObjectWrap<ManagerBinding> {
   void RevokeSessions(const Napi::CallbackInfo& info);
   void SetClockOffset(const Napi::CallbackInfo& info);
   void OnNoCurrentKey(const Napi::CallbackInfo& info);
-  Napi::Value Reclaim(const Napi::CallbackInfo& info);
   Napi::Value MemoryLocked(const Napi::CallbackInfo& info);
 
   void DropWake();

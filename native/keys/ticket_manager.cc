@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <thread>
 #include <utility>
 
 namespace ticket_keys {
 namespace {
-
-// How often a writer looks for a moment without readers before it leaves the old ring to the next
-// call. A reader is done in microseconds.
-constexpr int kReclaimTries = 1000;
 
 struct Registry {
   std::mutex mutex;
@@ -69,31 +64,35 @@ void TicketManager::RevokeSessions() {
 
 bool TicketManager::SetRing(const std::vector<KeyInput>& keys, const std::vector<KeyName>& expired,
                             KeyName* missing) {
-  std::lock_guard<std::mutex> lock(writer_);
-  std::unique_ptr<KeyRing> ring = KeyRing::Build(keys, expired, ring_.load(), missing);
-  if (ring == nullptr) return false;
-  const KeyRing* old = ring_.exchange(ring.release());
-  if (old != nullptr) retired_.emplace_back(old);
-  ReclaimLocked();
+  {
+    std::lock_guard<std::mutex> lock(writer_);
+    std::unique_ptr<KeyRing> ring = KeyRing::Build(keys, expired, ring_.load(), missing);
+    if (ring == nullptr) return false;
+    const KeyRing* old = ring_.exchange(ring.release());
+    if (old != nullptr) retired_.emplace_back(old);
+    has_retired_.store(!retired_.empty());
+  }
+  EraseUnreadRings();
   return true;
 }
 
 void TicketManager::ReadRing(const std::function<void(const KeyRing*)>& read) {
-  std::lock_guard<std::mutex> lock(writer_);
-  read(ring_.load());
-}
-
-bool TicketManager::Reclaim() {
-  std::lock_guard<std::mutex> lock(writer_);
-  return ReclaimLocked();
-}
-
-bool TicketManager::ReclaimLocked() {
-  for (int i = 0; i < kReclaimTries && !retired_.empty(); i++) {
-    if (readers_.load() == 0) retired_.clear();
-    if (!retired_.empty()) std::this_thread::yield();
+  {
+    std::lock_guard<std::mutex> lock(writer_);
+    read(ring_.load());
   }
-  return retired_.empty();
+  EraseUnreadRings();
+}
+
+void TicketManager::EraseUnreadRings() {
+  while (has_retired_.load() && readers_.load() == 0) {
+    std::unique_lock<std::mutex> lock(writer_, std::try_to_lock);
+    // In a handshake: never wait. Whoever holds the mutex comes here when it is done.
+    if (!lock.owns_lock()) return;
+    if (readers_.load() != 0) continue;
+    retired_.clear();
+    has_retired_.store(false);
+  }
 }
 
 void TicketManager::SetWake(Wake wake, void* data) {

@@ -77,7 +77,10 @@ class TicketManager final {
       manager_->readers_.fetch_add(1);
       ring_ = manager_->ring_.load();
     }
-    ~Reader() { manager_->readers_.fetch_sub(1); }
+    ~Reader() {
+      const bool last = manager_->readers_.fetch_sub(1) == 1;
+      if (last && manager_->has_retired_.load()) manager_->EraseUnreadRings();
+    }
     Reader(const Reader&) = delete;
     Reader& operator=(const Reader&) = delete;
 
@@ -93,11 +96,9 @@ class TicketManager final {
     const KeyRing* ring_;
   };
 
-  // Erases replaced rings that no handshake reads any more; true when none is left.
-  bool Reclaim();
-
  private:
-  bool ReclaimLocked();
+  // Erases the replaced rings, unless a handshake reads one now. Its reader then calls this.
+  void EraseUnreadRings();
 
   uint32_t handle_ = 0;
   std::atomic<double> clock_offset_{0};
@@ -110,6 +111,7 @@ class TicketManager final {
   std::atomic<uint32_t> readers_{0};
   std::mutex writer_;
   std::vector<std::unique_ptr<const KeyRing>> retired_;
+  std::atomic<bool> has_retired_{false};
   std::mutex wake_mutex_;
   Wake wake_ = nullptr;
   void* wake_data_ = nullptr;
