@@ -3,6 +3,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
+#include <cstring>
+
 namespace ticket_keys {
 namespace {
 
@@ -36,10 +38,45 @@ bool Matches(std::string_view pattern, std::string_view name) {
   return p == pattern.size();
 }
 
+struct Contents {
+  X509_STORE* store;
+  X509* certificate;
+};
+
+// The key of a context in the table of contents.
+std::string ToKey(const Contents& contents) {
+  return std::string(reinterpret_cast<const char*>(&contents), sizeof(contents));
+}
+
+Contents FromKey(const std::string& key) {
+  Contents contents;
+  std::memcpy(&contents, key.data(), sizeof(contents));
+  return contents;
+}
+
+Contents ContentsOf(const SSL_CTX* context) {
+  return {SSL_CTX_get_cert_store(context), SSL_CTX_get0_certificate(context)};
+}
+
+// The entry of a table, or nullptr.
+template <typename Table>
+const typename Table::mapped_type* Find(const Table& table, const std::string& key) {
+  const auto found = table.find(key);
+  return found == table.end() ? nullptr : &found->second;
+}
+
 }  // namespace
 
 ClientPolicies::ClientPolicies(const SSL_CTX* own, const PolicyDigest& policy) : own_(policy) {
   Remember(own, policy);
+}
+
+ClientPolicies::~ClientPolicies() {
+  for (const auto& [key, entry] : contents_) {
+    const Contents contents = FromKey(key);
+    X509_STORE_free(contents.store);
+    X509_free(contents.certificate);
+  }
 }
 
 void ClientPolicies::Add(const std::string& pattern, const SSL_CTX* context,
@@ -54,17 +91,12 @@ void ClientPolicies::Add(const std::string& pattern, const SSL_CTX* context,
   Remember(context, policy);
 }
 
-const ClientPolicies::Entry* ClientPolicies::FindExact(const std::string& pattern) const {
-  const auto found = exact_.find(pattern);
-  return found == exact_.end() ? nullptr : &found->second;
-}
-
 const PolicyDigest& ClientPolicies::Of(std::string_view name) const {
   if (name.empty()) return own_;
-  const Entry* last = FindExact(std::string(name));
+  const Entry* last = Find(exact_, std::string(name));
   const size_t dot = name.find('.');
   if (dot != std::string_view::npos) {
-    const Entry* wildcard = FindExact("*" + std::string(name.substr(dot)));
+    const Entry* wildcard = Find(exact_, "*" + std::string(name.substr(dot)));
     if (wildcard != nullptr && (last == nullptr || wildcard->position > last->position)) {
       last = wildcard;
     }
@@ -77,26 +109,23 @@ const PolicyDigest& ClientPolicies::Of(std::string_view name) const {
 }
 
 const PolicyDigest* ClientPolicies::OfContext(SSL* ssl) const {
-  const SSL_CTX* context = SSL_get_SSL_CTX(ssl);
   X509_STORE* store = nullptr;
   if (SSL_get0_verify_cert_store(ssl, &store) != 1) return nullptr;
   // Without a HelloRetryRequest Node.js does not change the SSL_CTX of an SSL for the context that
   // it picked by name: it gives the SSL what that context has.
-  const auto found = contents_.find(store == nullptr ? Contents(SSL_CTX_get_cert_store(context),
-                                                                SSL_CTX_get0_certificate(context))
-                                                     : Contents(store, SSL_get_certificate(ssl)));
-  return found == contents_.end() ? nullptr : &found->second;
+  const Contents contents = store == nullptr ? ContentsOf(SSL_get_SSL_CTX(ssl))
+                                             : Contents{store, SSL_get_certificate(ssl)};
+  const Entry* found = Find(contents_, ToKey(contents));
+  return found == nullptr ? nullptr : &found->policy;
 }
 
 void ClientPolicies::Remember(const SSL_CTX* context, const PolicyDigest& policy) {
-  X509_STORE* store = SSL_CTX_get_cert_store(context);
-  X509* certificate = SSL_CTX_get0_certificate(context);
-  contents_[Contents(store, certificate)] = policy;
-  X509_STORE_up_ref(store);
-  held_.emplace_back(store, [](void* held) { X509_STORE_free(static_cast<X509_STORE*>(held)); });
-  if (certificate == nullptr) return;
-  X509_up_ref(certificate);
-  held_.emplace_back(certificate, [](void* held) { X509_free(static_cast<X509*>(held)); });
+  const Contents contents = ContentsOf(context);
+  const auto [known, added] = contents_.insert({ToKey(contents), {0, policy}});
+  known->second.policy = policy;
+  if (!added) return;
+  X509_STORE_up_ref(contents.store);
+  if (contents.certificate != nullptr) X509_up_ref(contents.certificate);
 }
 
 }  // namespace ticket_keys

@@ -7,10 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -25,6 +23,9 @@ using PolicyDigest = std::array<uint8_t, 16>;
 class ClientPolicies final {
  public:
   ClientPolicies(const SSL_CTX* own, const PolicyDigest& policy);
+  ~ClientPolicies();
+  ClientPolicies(const ClientPolicies&) = delete;
+  ClientPolicies& operator=(const ClientPolicies&) = delete;
 
   // One call of addContext, in their order. In a pattern, `*` stands for any characters but dots.
   void Add(const std::string& pattern, const SSL_CTX* context, const PolicyDigest& policy);
@@ -48,11 +49,10 @@ class ClientPolicies final {
     size_t position;
     PolicyDigest policy;
   };
-  // A context is known by what Node.js copies from it to an SSL: verify store and certificate.
-  using Contents = std::pair<X509_STORE*, X509*>;
+  // One kind of table for everything keeps the binary small.
+  using Table = std::map<std::string, Entry>;
 
   void Remember(const SSL_CTX* context, const PolicyDigest& policy);
-  const Entry* FindExact(const std::string& pattern) const;
 
   const PolicyDigest own_;
   bool comparable_ = true;
@@ -60,12 +60,12 @@ class ClientPolicies final {
   bool by_name_ = false;
   size_t count_ = 0;
   // Names, and patterns of the form `*.example.com`, which cover most servers.
-  std::unordered_map<std::string, Entry> exact_;
+  Table exact_;
   // All other patterns, in their order.
   std::vector<std::pair<std::string, Entry>> patterns_;
-  std::map<Contents, PolicyDigest> contents_;
-  // So that nothing made later has the address of something in `contents_`.
-  std::vector<std::shared_ptr<void>> held_;
+  // By what Node.js copies from a context to an SSL: verify store and certificate. Both are held,
+  // so that nothing made later has their address.
+  Table contents_;
 };
 
 }  // namespace ticket_keys

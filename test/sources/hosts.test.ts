@@ -7,6 +7,7 @@ import type { TicketKey } from '../../lib/keys/key.js'
 import { PROTOCOLS, ReusingClient, SingleUseClient, type Protocol } from '../helpers/client.js'
 import { startHost, type Host } from '../helpers/host.js'
 import { randomKey, swapIn } from '../helpers/keys.js'
+import { until } from '../helpers/process.js'
 
 const INTERVAL = 1000
 const ROTATIONS = 10
@@ -80,6 +81,9 @@ t.test('two processes with mounted directories, swapped each second, one of the 
   const hosts = await Promise.all(directories.map(async (path, index) =>
     await startHost(t, { ...OPTIONS, source: { type: 'directory', path } }, index * INTERVAL / 2, [path])))
 
+  // A busy machine may need longer to start them than these keys last.
+  for (const directory of directories) swapIn(directory, files())
+  await until(async () => (await Promise.all(hosts.map((host) => host.report()))).every(({ stats }) => stats.reloads.success > 0))
   const mounts = directories.map((directory, index) => ({ directory, swaps: 0, last: Date.now() - index * INTERVAL / 2 }))
   const clients = await alternate(hosts, () => {
     for (const mount of mounts) {
