@@ -19,7 +19,10 @@ import { OptionErrors } from './util/option-errors.js'
 import { KeyRing, type KeyStatus } from './manager/key-ring.js'
 import { erase } from './native/secret-memory.js'
 
-/** As for `createTicketKeys`: the workers' own options may be given. `rotationInterval`, `ticketLifetime`, `source`, `environment` and `log` count. */
+/**
+ * As for `createTicketKeys`: the workers' own options may be given. `rotationInterval`, `ticketLifetime`, `source`, `environment` and
+ * `log` count.
+ */
 export type ShareOptions = ManagerOptions
 
 /** The shared keys, for people and health checks. Times are ms since 1970. */
@@ -111,12 +114,12 @@ export class SharedTicketKeys {
   /** @internal */
   async answer (worker: Worker, request: KeysRequest): Promise<void> {
     const publicKey = importPublic(Buffer.from(request.publicKey, 'base64'))
-    // The clock may have jumped, which a worker notices when it has no key left.
-    const refresh = request.rotate ? async () => { await this.#refresher.rotate() } : () => { this.#refresher.tick() }
     try {
       await this.#whenOpen()
       this.#publicKeys.set(worker, publicKey)
-      await refresh()
+      if (request.rotate) await this.#refresher.rotate()
+      // The clock may have jumped, which a worker notices when it has no key left.
+      else this.#refresher.tick()
       await this.#whenOpen()
       this.#sendTo([[worker, publicKey]], request.id)
     } catch (error) {
@@ -190,12 +193,16 @@ let listening = false
 
 /**
  * Shares keys with the workers of a cluster. Call it in the primary before the first fork. It returns at once; a worker with the source
- * `memory` waits for the first keys. Throws FST_TICKET_KEYS_OPTIONS, which names every wrong option, also in a worker and where keys are shared
+ * `memory` waits for the first keys. Throws FST_TICKET_KEYS_OPTIONS, which names every wrong option, also in a worker and where keys are
+ * shared
  * already.
  */
 export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   if (!cluster.isPrimary || !isMainThread) {
-    throw new OptionsError("shareTicketKeys is to be called in the cluster primary, not in a worker; where that is not yours (PM2), use the source 'secret', 'file' or 'directory'")
+    throw new OptionsError(
+      'shareTicketKeys is to be called in the cluster primary, not in a worker; ' +
+      "where that is not yours (PM2), use the source 'secret', 'file' or 'directory'"
+    )
   }
   if (shared !== undefined) throw new OptionsError('shareTicketKeys was called already: close() what it returned first')
   const problems = new OptionErrors()

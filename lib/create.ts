@@ -5,7 +5,10 @@ import { registerMetrics } from './metrics/register.js'
 import { checkIsObject, resolveOptions, type TicketKeysOptions } from './config/options.js'
 import { OptionErrors } from './util/option-errors.js'
 
-/** Options of `createTicketKeys` that the plugin does not have. Of `metrics` only `register` has an effect: there are no routes without Fastify. */
+/**
+ * Options of `createTicketKeys` that the plugin does not have. Of `metrics` only `register` has an effect: there are no routes without
+ * Fastify.
+ */
 export interface ManagerOptions extends TicketKeysOptions {
   /** where messages go; Node.js warnings if left out */
   log?: Log
@@ -21,7 +24,9 @@ export async function createTicketKeys (options: ManagerOptions = {}): Promise<T
   if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
   const resolved = resolveOptions(rest, problems)
   const { register, ...routes } = resolved.metrics ?? {}
-  if (rest.metrics !== undefined && Object.keys(routes).length > 0) log.warn('metrics has no effect here but for metrics.register: routes are the Fastify plugin\'s')
+  if (rest.metrics !== undefined && Object.keys(routes).length > 0) {
+    log.warn('metrics has no effect here but for metrics.register: routes are the Fastify plugin\'s')
+  }
   for (const warning of resolved.warnings) log.warn(warning)
   const manager = await startTicketKeys(resolved, log)
   try {

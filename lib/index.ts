@@ -13,7 +13,9 @@ const commonjs: CommonJsExport = Object.assign(plugin, named, { default: plugin,
 
 export { plugin as default, plugin as fastifyTicketKeys, commonjs as 'module.exports' }
 export { createTicketKeys, setTicketKeyCallback, tlsSession, TicketKeys, TicketStatus }
-export type { CallbackKey, TicketKeyCallback, TicketKeyCallbackOptions, TicketKeyDecision, TicketKeyRequest, TicketStatusCode } from './tls/ticket-key-callback.js'
+export type {
+  CallbackKey, TicketKeyCallback, TicketKeyCallbackOptions, TicketKeyDecision, TicketKeyRequest, TicketStatusCode
+} from './tls/ticket-key-callback.js'
 export type { ManagerOptions } from './create.js'
 export type { Duration } from './util/duration.js'
 export type { EnvironmentOptions } from './config/options.js'

@@ -22,7 +22,8 @@ export function importPublic (der: Buffer): KeyObject {
 }
 
 /**
- * Encrypts for whoever has the private key of `recipient`, with a key pair made for this once: the pair's public key, the ciphertext, the tag.
+ * Encrypts for whoever has the private key of `recipient`, with a key pair made for this once: the pair's public key, the ciphertext, the
+ * tag.
  * @param bound what `open` must be told as well
  */
 export function seal (plain: Buffer, recipient: KeyObject, bound: string): Buffer {
@@ -56,7 +57,9 @@ export function open (sealed: Buffer, privateKey: KeyObject, bound: string): Buf
 }
 
 /** Key and IV for one message: no other has the same, since one of the two key pairs is new. */
-function deriveKey (privateKey: KeyObject, publicKey: KeyObject, sender: Buffer, recipient: Buffer): { key: Buffer, iv: Buffer, done: () => void } {
+function deriveKey (
+  privateKey: KeyObject, publicKey: KeyObject, sender: Buffer, recipient: Buffer
+): { key: Buffer, iv: Buffer, done: () => void } {
   const secret = diffieHellman({ privateKey, publicKey })
   const derived = allocateSecret(KEY_LENGTH + IV_LENGTH)
   try {

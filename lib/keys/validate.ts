@@ -32,7 +32,9 @@ export function checkKeys (
 }
 
 /** Which keys {@link checkKeys} would refuse, and why: each key once, and its own faults before what it shares with another. */
-export function weakKeys (keys: ReadonlyArray<KeyMaterial & { name: Buffer }>, place: (index: number) => string): Array<{ index: number, problem: string }> {
+export function weakKeys (
+  keys: ReadonlyArray<KeyMaterial & { name: Buffer }>, place: (index: number) => string
+): Array<{ index: number, problem: string }> {
   const found = new Map<number, string>()
   const note = (index: number, problem: string): void => { if (!found.has(index)) found.set(index, problem) }
   keys.forEach((key, index) => {

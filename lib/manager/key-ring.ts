@@ -98,7 +98,8 @@ export class KeyRing {
       if (state === undefined) return []
       const { notBefore, issueUntil, acceptUntil } = key
       // The constant times of lists without times begin in 1970: nothing to show.
-      return [{ id: keyId(key.name), state, notBefore: notBefore === 0 ? null : shown(notBefore), issueUntil: shown(issueUntil), acceptUntil: shown(acceptUntil) }]
+      const begins = notBefore === 0 ? null : shown(notBefore)
+      return [{ id: keyId(key.name), state, notBefore: begins, issueUntil: shown(issueUntil), acceptUntil: shown(acceptUntil) }]
     })
   }
 

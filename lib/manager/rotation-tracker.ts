@@ -45,7 +45,9 @@ export class RotationTracker {
       const previous = this.#current
       this.#current = current
       this.#since = now
-      if (current !== undefined) this.#onRotation({ current: keyId(current.name), previous: previous === undefined ? null : keyId(previous.name) })
+      if (current !== undefined) {
+        this.#onRotation({ current: keyId(current.name), previous: previous === undefined ? null : keyId(previous.name) })
+      }
     }
     return { now, back: now < before - 1000 }
   }

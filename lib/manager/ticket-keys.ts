@@ -166,7 +166,8 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   }
 
   /**
-   * Erases the keys and lets go of the servers, which from here on do full handshakes and issue no tickets. With the source `shared` the keys
+   * Erases the keys and lets go of the servers, which from here on do full handshakes and issue no tickets. With the source `shared` the
+   * keys
    * stay, and the owner's servers and other threads' go on.
    */
   async close (): Promise<void> {

@@ -25,7 +25,8 @@ interface Definition {
   type: 'counter' | 'gauge' | 'histogram'
   help: string
   /**
-   * How prom-client's AggregatorRegistry makes one metric out of those of a cluster's workers. Counts are added up. The keys are the same in
+   * How prom-client's AggregatorRegistry makes one metric out of those of a cluster's workers. Counts are added up. The keys are the same
+   * in
    * all workers.
    */
   aggregator: Aggregator
@@ -55,7 +56,13 @@ const METRICS: readonly Definition[] = [
     { labels: { protocol, resumed: 'true' }, value: stats.handshakes[protocol].resumed },
     { labels: { protocol, resumed: 'false' }, value: stats.handshakes[protocol].full }
   ])),
-  { name: AGE, type: 'histogram', help: 'Age of session tickets that resumed', aggregator: 'sum', get: ({ stats }) => ageSamples(stats.age) },
+  {
+    name: AGE,
+    type: 'histogram',
+    help: 'Age of session tickets that resumed',
+    aggregator: 'sum',
+    get: ({ stats }) => ageSamples(stats.age)
+  },
   gauge('tls_ticket_keys', 'Session ticket keys held', 'max', ({ status }) => {
     const counts = { next: 0, current: 0, previous: 0 }
     for (const key of status.keys) counts[key.state]++
@@ -63,7 +70,8 @@ const METRICS: readonly Definition[] = [
   }),
   gauge('tls_ticket_key_info', 'Session ticket keys by the first 8 hex digits of their public name', 'max', ({ status }) =>
     status.keys.map(({ id, state }) => ({ labels: { key_id: id, state }, value: 1 }))),
-  gauge('tls_ticket_keys_managed', 'Whether this package manages the session tickets: 0 where the option optional leaves them to Node.js', 'min',
+  gauge('tls_ticket_keys_managed',
+    'Whether this package manages the session tickets: 0 where the option optional leaves them to Node.js', 'min',
     ({ status }) => single(status.managed ? 1 : 0)),
   gauge('tls_ticket_keys_stale', 'Whether no key could issue now, or a list of keys without times is older than it should be', 'max',
     ({ status }) => single(status.stale ? 1 : 0)),
@@ -96,7 +104,9 @@ export function metricsRegistry (manager: TicketKeys, contentType: 'text' | 'ope
   return registry
 }
 
-/** Puts the manager's metrics into a registry. Their values are read at each scrape. Throws where the registry has metrics of these names. */
+/**
+ * Puts the manager's metrics into a registry. Their values are read at each scrape. Throws where the registry has metrics of these names.
+ */
 export function registerMetrics (manager: TicketKeys, registry: Registry): void {
   let snapshot: Snapshot | undefined
   // A registry calls `get` of all its metrics in one turn of the event loop.

@@ -12,7 +12,10 @@ export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, option
   if (register !== undefined) registerMetrics(manager, register)
   if (!pathGiven && instance.hasRoute({ method: 'GET', url: `${instance.prefix}${path}` })) {
     if (register === undefined) {
-      fastify.log.warn(`GET ${path} exists already, so the ticket key metrics are not there: give that route's prom-client registry as metrics.register, or another metrics.path`)
+      fastify.log.warn(
+        `GET ${path} exists already, so the ticket key metrics are not there: ` +
+          "give that route's prom-client registry as metrics.register, or another metrics.path"
+      )
     }
   } else {
     addTextRoute(instance, path, manager, register, routeOptions)
@@ -21,7 +24,9 @@ export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, option
   instance.get(`${path.replace(/\/$/, '')}/ticket-keys`, routeOptions, async () => ({ stats: manager.stats(), status: manager.status() }))
 }
 
-function addTextRoute (instance: FastifyInstance, path: string, manager: TicketKeys, register: MetricsOptions['register'], routeOptions: object): void {
+function addTextRoute (
+  instance: FastifyInstance, path: string, manager: TicketKeys, register: MetricsOptions['register'], routeOptions: object
+): void {
   const text = register ?? metricsRegistry(manager, 'text')
   // A registry has one content type: OpenMetrics comes from one of its own, where the caller has not given theirs.
   const registries = register === undefined ? [text, metricsRegistry(manager, 'openmetrics')] : [text]

@@ -1,7 +1,8 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 
 /**
- * Whether this Node.js runs on musl instead of glibc. Read off the executable itself, which names its dynamic linker near its beginning: that
+ * Whether this Node.js runs on musl instead of glibc. Read off the executable itself, which names its dynamic linker near its beginning:
+ * that
  * takes 0.1 ms, where a diagnostic report lists every open handle first.
  *
  * @param execPath for tests @param platform for tests

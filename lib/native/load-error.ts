@@ -22,7 +22,8 @@ export interface LoadAttempt {
 /** The addon needs POSIX (mmap, mlock). On other systems a compiler does not help. */
 const POSIX = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'openbsd', 'sunos']
 
-const BUNDLER = 'if a bundler packed this code, leave fastify-ticket-keys out of the bundle (external): the binary lies beside the package\'s files. ' +
+const BUNDLER = 'if a bundler packed this code, leave fastify-ticket-keys out of the bundle (external): ' +
+  'the binary lies beside the package\'s files. ' +
   'docs/installing.md shows how for esbuild, webpack, rollup and ncc'
 
 /** FST_TICKET_KEYS_NOT_BUILT: what was looked for, why it failed, and what helps in that case. */

@@ -18,10 +18,16 @@ export function eraseKeys (keys: Array<{ aesKey?: Buffer, hmacKey?: Buffer }>): 
   for (const { aesKey, hmacKey } of keys) erase(...[aesKey, hmacKey].filter((half) => half !== undefined))
 }
 
-/** One page, less the header that native/keys/secret_memory.cc puts before it: a page of its own for every key would cost a system call each. */
+/**
+ * One page, less the header that native/keys/secret_memory.cc puts before it: a page of its own for every key would cost a system call
+ * each.
+ */
 const BLOCK = 4080
 
-/** Hands out pieces of few allocations, and the same ones again after `clear`: what is read every few seconds must not wait for the collector. */
+/**
+ * Hands out pieces of few allocations, and the same ones again after `clear`: what is read every few seconds must not wait for the
+ * collector.
+ */
 export class SecretArena {
   readonly #blocks: Buffer[] = []
   #block = 0

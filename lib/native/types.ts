@@ -14,7 +14,8 @@ export interface KeyTimes {
 }
 
 /**
- * A key as a source gives it and the ring takes it. `setRing` zeroes `aesKey` and `hmacKey`: a source gives copies. A key whose name is in the
+ * A key as a source gives it and the ring takes it. `setRing` zeroes `aesKey` and `hmacKey`: a source gives copies. A key whose name is in
+ * the
  * ring already may leave both out.
  */
 export interface SourceKey extends KeyTimes {
@@ -86,7 +87,10 @@ export interface NativeManager {
   addHosts (context: CapturedContext, hosts: Array<Host | null>): void
   /** Until the next `addHosts`, connections that request client certificates neither resume nor get tickets. */
   hostsChanged (context: CapturedContext): void
-  /** Counts a finished handshake, inside its 'secureConnection'. True if it resumed from a ticket: `ticket` then has key id, time of issue, time of authentication. */
+  /**
+   * Counts a finished handshake, inside its 'secureConnection'. True if it resumed from a ticket: `ticket` then has key id, time of issue,
+   * time of authentication.
+   */
   handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): boolean
   readCounters (out: Float64Array): void
   revokeSessions (): void

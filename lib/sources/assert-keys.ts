@@ -9,7 +9,8 @@ import type { SourceKeys } from './key-source.js'
 
 /**
  * Throws FST_TICKET_KEYS_SOURCE, which names the first thing that is wrong, once all bytes are erased. Weak keys and the lengths of their
- * bytes are left to the ring, which does not look at keys that have expired, nor at those without bytes: their names go to the addon as they are.
+ * bytes are left to the ring, which does not look at keys that have expired, nor at those without bytes: their names go to the addon as
+ * they are.
  *
  * @param where the source, for messages
  */
@@ -46,7 +47,9 @@ function problemOf (given: unknown): string | undefined {
   }
   if (typeof timed !== 'boolean') return 'a timed that is neither true nor false'
   if (refreshAt !== undefined && !isTime(refreshAt)) return 'a refreshAt that is no number of milliseconds'
-  if (warnings !== undefined && !(Array.isArray(warnings) && warnings.every((warning) => typeof warning === 'string'))) return 'warnings that are no array of strings'
+  if (warnings !== undefined && !(Array.isArray(warnings) && warnings.every((warning) => typeof warning === 'string'))) {
+    return 'warnings that are no array of strings'
+  }
   return undefined
 }
 
@@ -58,7 +61,9 @@ function keyProblem (key: unknown): string | undefined {
     if (half !== undefined && !Buffer.isBuffer(half)) return 'whose aesKey or hmacKey is no Buffer'
   }
   if ((aesKey === undefined) !== (hmacKey === undefined)) return 'that has one of aesKey and hmacKey, and not the other'
-  if (!isTime(notBefore) || !isTime(issueUntil) || !isTime(acceptUntil)) return 'whose notBefore, issueUntil or acceptUntil is no number of milliseconds'
+  if (!isTime(notBefore) || !isTime(issueUntil) || !isTime(acceptUntil)) {
+    return 'whose notBefore, issueUntil or acceptUntil is no number of milliseconds'
+  }
   if (notBefore > issueUntil || issueUntil > acceptUntil) return 'whose notBefore, issueUntil and acceptUntil are not in that order'
   return undefined
 }

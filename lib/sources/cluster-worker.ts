@@ -132,6 +132,8 @@ export class ClusterSource implements KeySource {
 
 function checkAnswer (answer: Answer | Error): void {
   if (answer instanceof Error) throw answer
-  if (answer === 'silence') throw new SourceError(`the cluster primary, which has the ticket keys, did not answer within ${ANSWER_TIMEOUT_MS / 1000} s`)
+  if (answer === 'silence') {
+    throw new SourceError(`the cluster primary, which has the ticket keys, did not answer within ${ANSWER_TIMEOUT_MS / 1000} s`)
+  }
   if (answer === 'not-shared') throw new SourceError('the cluster primary no longer shares its ticket keys')
 }

@@ -24,7 +24,8 @@ export interface KeySource {
   readonly pollInterval?: number
   /**
    * All the keys as they should be at `now` (ms since 1970); `null` for "as they were", which the first time they can't be. Called at
-   * the start, at `refreshAt`, after `changed`, on `reload()` and when no key could issue; not again before the last call has ended. What it
+   * the start, at `refreshAt`, after `changed`, on `reload()` and when no key could issue; not again before the last call has ended. What
+   * it
    * throws is logged, counted and tried again, and the last good keys stay: messages must not have key material in them.
    */
   load (now: number): SourceKeys | null | Promise<SourceKeys | null>

@@ -44,7 +44,9 @@ const MEMBERS: Record<SourceOption['type'], readonly string[]> = {
 type NameOf = (option: string) => string
 
 /** Makes the source that an option names; `undefined`, with the reasons noted, where it is wrong. */
-export function makeSource (option: SourceOption | KeySource, settings: SourceSettings, name: NameOf, problems: OptionErrors): KeySource | undefined {
+export function makeSource (
+  option: SourceOption | KeySource, settings: SourceSettings, name: NameOf, problems: OptionErrors
+): KeySource | undefined {
   if (typeof option !== 'object' || option === null) {
     problems.add(name('source'), `must be an object whose type is ${TYPES}, or one with a load function (KeySource)`)
     return undefined
@@ -55,14 +57,17 @@ export function makeSource (option: SourceOption | KeySource, settings: SourceSe
     return undefined
   }
   for (const member of Object.keys(option)) {
-    if (member !== 'type' && !MEMBERS[option.type].includes(member)) problems.add(name(`source.${member}`), `is not an option of the source '${option.type}'`)
+    if (member !== 'type' && !MEMBERS[option.type].includes(member)) {
+      problems.add(name(`source.${member}`), `is not an option of the source '${option.type}'`)
+    }
   }
   switch (option.type) {
     case 'memory': return fits(1, settings, name, problems) ? makeMemory(settings) : undefined
     case 'static': return makeStatic(option.keys, name, problems)
     case 'secret': return makeSecret(option, settings, name, problems)
     case 'shared': return makeShared(option.handle, name, problems)
-    default: return makeFiles(option, settings, name, problems)
+    case 'file':
+    case 'directory': return makeFiles(option, settings, name, problems)
   }
 }
 
@@ -110,7 +115,9 @@ function makeStatic (keys: unknown, name: NameOf, problems: OptionErrors): KeySo
 }
 
 function staticKeyProblem (key: unknown): string | undefined {
-  if (Buffer.isBuffer(key)) return key.length === 80 || key.length === 48 ? undefined : 'must have 80 bytes (nginx80 layout) or 48 (Node.js layout)'
+  if (Buffer.isBuffer(key)) {
+    return key.length === 80 || key.length === 48 ? undefined : 'must have 80 bytes (nginx80 layout) or 48 (Node.js layout)'
+  }
   if (typeof key !== 'object' || key === null) return 'must be a Buffer, or an object with name, aesKey and hmacKey'
   const { name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil } = key as Record<string, unknown>
   if (!Buffer.isBuffer(name) || name.length !== 16) return 'must have a name of 16 bytes'
@@ -120,11 +127,16 @@ function staticKeyProblem (key: unknown): string | undefined {
     if (time !== undefined && (typeof time !== 'number' || Number.isNaN(time))) return 'must have times in milliseconds since 1970'
   }
   const times = timesOf(key as StaticKey)
-  if (times !== undefined && (times.notBefore > times.issueUntil || times.issueUntil > times.acceptUntil)) return 'must have notBefore, issueUntil, acceptUntil in that order'
+  if (times !== undefined && (times.notBefore > times.issueUntil || times.issueUntil > times.acceptUntil)) {
+    return 'must have notBefore, issueUntil, acceptUntil in that order'
+  }
   return undefined
 }
 
-function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previousSecrets?: unknown }, settings: SourceSettings, name: NameOf, problems: OptionErrors): KeySource | undefined {
+function makeSecret (
+  { secret, previousSecrets = [] }: { secret: unknown, previousSecrets?: unknown },
+  settings: SourceSettings, name: NameOf, problems: OptionErrors
+): KeySource | undefined {
   if (!Array.isArray(previousSecrets)) {
     problems.add(name('source.previousSecrets'), 'must be an array')
     return undefined
@@ -133,7 +145,9 @@ function makeSecret ({ secret, previousSecrets = [] }: { secret: unknown, previo
   const copies = secrets.map((value) => typeof value === 'string' || Buffer.isBuffer(value) ? Buffer.from(value) : undefined)
   let right = true
   copies.forEach((copy, index) => {
-    const problem = isPath(secrets[index]) ? 'is the path of a file: what is in it is the secret' : secretProblem(copy, copies.slice(0, index))
+    const problem = isPath(secrets[index])
+      ? 'is the path of a file: what is in it is the secret'
+      : secretProblem(copy, copies.slice(0, index))
     if (problem === undefined) return
     right = false
     problems.add(name(index === 0 ? 'source.secret' : `source.previousSecrets[${index - 1}]`), problem)
@@ -153,7 +167,9 @@ function secretProblem (secret: Buffer | undefined, others: Array<Buffer | undef
   const content = withoutLineEnd(secret)
   if (content.length < MIN_SECRET) return `must have at least ${MIN_SECRET} bytes, a line end at its end not counted`
   if (content.every((byte) => byte === content[0])) return 'must not be one byte repeated'
-  if (others.some((other) => other !== undefined && withoutLineEnd(other).equals(content))) return 'must be another secret than those before it'
+  if (others.some((other) => other !== undefined && withoutLineEnd(other).equals(content))) {
+    return 'must be another secret than those before it'
+  }
   return undefined
 }
 
@@ -163,7 +179,10 @@ function makeShared (handle: unknown, name: NameOf, problems: OptionErrors): Key
   return undefined
 }
 
-function makeFiles ({ type, path, format }: { type: 'file' | 'directory', path: unknown, format?: unknown }, { strictPermissions }: SourceSettings, name: NameOf, problems: OptionErrors): KeySource | undefined {
+function makeFiles (
+  { type, path, format }: { type: 'file' | 'directory', path: unknown, format?: unknown },
+  { strictPermissions }: SourceSettings, name: NameOf, problems: OptionErrors
+): KeySource | undefined {
   const known = format === undefined || (KEY_FORMATS as readonly unknown[]).includes(format)
   if (!known) problems.add(name('source.format'), `must be one of ${KEY_FORMATS.join(', ')}`)
   if (typeof path !== 'string' || path === '') problems.add(name('source.path'), 'must be a path')

@@ -53,7 +53,10 @@ export async function readKeyFile (path: string, strict: boolean, allocate: (byt
   }
 }
 
-/** The same for a file with a secret, at once, since options are read before anything runs. What it throws and warns of is without the path. */
+/**
+ * The same for a file with a secret, at once, since options are read before anything runs. What it throws and warns of is without the
+ * path.
+ */
 export function readSecretFile (path: string, strict: boolean): { secret: Buffer, warning: string | undefined } {
   const file = openSync(path, FLAGS)
   try {

@@ -11,7 +11,8 @@ const NEVER_ISSUES = { notBefore: -Infinity, issueUntil: -Infinity }
 const SALT = Buffer.from('fastify-ticket-keys secret source 1')
 
 /**
- * A secret without the line end that editors and `echo` leave: it is the same from a file and from a variable. Of 32 random bytes the last is a line
+ * A secret without the line end that editors and `echo` leave: it is the same from a file and from a variable. Of 32 random bytes the last
+ * is a line
  * feed one time in 256: bytes that are no text, and too few without it, keep it.
  */
 export function withoutLineEnd (secret: Buffer): Buffer {
@@ -25,7 +26,9 @@ export function withoutLineEnd (secret: Buffer): Buffer {
  * The key of an interval, the same on every host: HKDF-SHA256 with the salt above; the info is the interval's length in ms and its number
  * since 1970, 8 bytes each, big-endian. Of the 80 bytes that come out, 16 are the name, 32 the AES key, 32 the HMAC key.
  */
-export function deriveKey (secret: Buffer, interval: number, number: number, alloc: (bytes: number) => Buffer = allocateSecret): Required<Pick<SourceKey, 'name' | 'aesKey' | 'hmacKey'>> {
+export function deriveKey (
+  secret: Buffer, interval: number, number: number, alloc: (bytes: number) => Buffer = allocateSecret
+): Required<Pick<SourceKey, 'name' | 'aesKey' | 'hmacKey'>> {
   const info = Buffer.alloc(16)
   info.writeBigUInt64BE(BigInt(interval), 0)
   info.writeBigUInt64BE(BigInt(number), 8)
@@ -45,7 +48,10 @@ export class SecretSource implements KeySource {
   #warning: string | undefined
 
   /** @param secrets the present one, then earlier ones, whose tickets go on resuming; copied. Durations in ms. */
-  constructor (secrets: ReadonlyArray<string | Buffer>, { rotationInterval, ticketLifetime, tls12Tickets }: { rotationInterval: number, ticketLifetime: number, tls12Tickets: boolean }) {
+  constructor (
+    secrets: ReadonlyArray<string | Buffer>,
+    { rotationInterval, ticketLifetime, tls12Tickets }: { rotationInterval: number, ticketLifetime: number, tls12Tickets: boolean }
+  ) {
     this.#secrets = secrets.map((secret) => {
       const given = typeof secret === 'string' ? Buffer.from(secret) : secret
       const content = withoutLineEnd(given)
@@ -57,7 +63,8 @@ export class SecretSource implements KeySource {
     this.#interval = Math.round(rotationInterval)
     this.#lifetime = ticketLifetime
     if (tls12Tickets) {
-      this.#warning = 'whoever learns the shared secret can compute every ticket key, past ones too, and with TLS 1.2 tickets decrypt recorded traffic: set tls12Tickets to false where that matters'
+      this.#warning = 'whoever learns the shared secret can compute every ticket key, past ones too, ' +
+        'and with TLS 1.2 tickets decrypt recorded traffic: set tls12Tickets to false where that matters'
     }
   }
 

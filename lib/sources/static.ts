@@ -3,7 +3,10 @@ import { ACCEPTS, ISSUES, type KeyMaterial, type KeyTimes, NAME_LENGTH, type Sou
 import { allocateSecret, eraseKeys } from '../native/secret-memory.js'
 import type { KeySource, SourceKeys } from './key-source.js'
 
-/** A key in parts; with any of the times it keeps to them, without it takes its place in the list: the first issues. Times are ms since 1970. */
+/**
+ * A key in parts; with any of the times it keeps to them, without it takes its place in the list: the first issues. Times are ms since
+ * 1970.
+ */
 export interface StaticKeyParts extends KeyMaterial, Partial<KeyTimes> {
   /** 16 bytes */
   name: Buffer

@@ -46,7 +46,10 @@ abstract class WatchedSource implements KeySource {
   #event: NodeJS.Timeout | undefined
 
   /** @param path of the keys, absolute @param directory to watch, absolute */
-  constructor (path: string, directory: string, format: KeyFormat | undefined, { pollInterval = 10_000, settling = 250, longestSettling = 10_000 }: WatchSettings) {
+  constructor (
+    path: string, directory: string, format: KeyFormat | undefined,
+    { pollInterval = 10_000, settling = 250, longestSettling = 10_000 }: WatchSettings
+  ) {
     this.#path = path
     this.#directory = directory
     this.#format = format
@@ -125,7 +128,8 @@ abstract class WatchedSource implements KeySource {
 
   #mayChange ({ files, digest }: Reading): boolean {
     if (this.#settling === 0) return false
-    // Errors, and whatever is new while keys are at work, are worth a second look: a file that vanished may be back, links may point elsewhere.
+    // Errors, and whatever is new while keys are at work, are worth a second look: a file that vanished may be back, links may point
+    // elsewhere.
     if (this.#loaded !== undefined || files.length === 0) return digest !== this.#loaded
     // A time in the future says nothing: as for a fresh file.
     return files.some(({ modified }) => modified > Date.now() - this.#settling)

@@ -41,7 +41,10 @@ export class Attachment {
     this.#native = native
     this.#clock = clock
     this.#log = log
-    if (newest.has(server)) log.warn('the server has managed ticket keys already: the other manager counts its handshakes, but has its tickets no more')
+    if (newest.has(server)) {
+      log.warn('the server has managed ticket keys already and now belongs to this manager: ' +
+        'the earlier manager still counts its handshakes but no longer issues its tickets')
+    }
     if (!this.#attachTo(native)) throw new NotTlsError("the server's TLS context was not found")
     if (server.ticketKeys !== undefined) log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
     newest.set(server, this)
@@ -106,7 +109,12 @@ export class Attachment {
     if (sameOwn && contexts.length === count && contexts[count - 1] === last && (hosts || requestCert !== true)) return
     const onlyMore = sameOwn && (hosts || requestCert !== true) && contexts.length > count && contexts[count - 1] === last
     const found = onlyMore ? this.#attachMore() : this.#attachTo(this.#native)
-    if (!found) this.#log.error("a new TLS context of the server was not found: sessions with client certificates, and those of a new context of the server's own, are not managed")
+    if (!found) {
+      this.#log.error(
+        'a new TLS context of the server was not found: ' +
+        "sessions with client certificates, and those of a new context of the server's own, are not managed"
+      )
+    }
   }
 
   /** Attaches the server's own context anew, with its hosts. False, changing nothing, where a context was not found. */

@@ -15,7 +15,8 @@ export interface ClientPolicy {
 }
 
 /**
- * The client-certificate policies of some contexts of a server: what each context trusts (`ca`, `crl`, the CAs in a `pfx`). Certificates and
+ * The client-certificate policies of some contexts of a server: what each context trusts (`ca`, `crl`, the CAs in a `pfx`). Certificates
+ * and
  * keys of the server itself are no part of it, nor are the CAs that Node.js has built in. The addon sees in each connection whether a
  * certificate is requested and required. Returns `null` where a context cannot be captured.
  */

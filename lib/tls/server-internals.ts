@@ -26,7 +26,7 @@ export function captureContext (native: unknown): CapturedContext | null {
   if (typeof native !== 'object' || native === null) return null
   const found = captured.get(native)
   if (found !== undefined) return found
-  const context = addon().captureContext(() => makeSocket({ context: native } as tls.SecureContext))
+  const context = addon().captureContext(() => makeSocket({ context: native }))
   if (context !== null) captured.set(native, context)
   return context
 }

@@ -53,14 +53,16 @@ export type TicketKeyCallback = (request: TicketKeyRequest) => TicketKeyDecision
 
 export interface TicketKeyCallbackOptions {
   /**
-   * Told, after the handshake step, of what the callback threw (as `cause`) or answered wrongly; that ticket cost a full handshake. Default: a
+   * Told, after the handshake step, of what the callback threw (as `cause`) or answered wrongly; that ticket cost a full handshake.
+   * Default: a
    * Node.js warning.
    */
   onError?: (error: Error) => void
 }
 
 /**
- * OpenSSL's own interface: `callback` decides, ticket by ticket, while the handshake waits (18 to 35 µs). It must not be asynchronous. Returns
+ * OpenSSL's own interface: `callback` decides, ticket by ticket, while the handshake waits (18 to 35 µs). It must not be asynchronous.
+ * Returns
  * whether it was set: `false` for a server without TLS. It takes the place of a manager on this server, and has to be set again after
  * `server.setSecureContext()`. Throws FST_TICKET_KEYS_OPTIONS.
  */
@@ -108,14 +110,20 @@ function check (decision: unknown): Decision {
   if (decision instanceof Promise) {
     // What it rejects with would end the process.
     decision.catch(() => {})
-    throw new TypeError('it must return { status, key }, and not a promise: it is asked in the middle of a handshake, which can\'t wait for one')
+    throw new TypeError(
+      'it must return { status, key }, and not a promise: it is asked in the middle of a handshake, which can\'t wait for one'
+    )
   }
   const { status, key } = decision as Partial<TicketKeyDecision>
   if (status === TicketStatus.None || status === TicketStatus.Error) return status
   if (status !== TicketStatus.Accept && status !== TicketStatus.Renew) throw new TypeError('status must be one of TicketStatus')
   const { name, aesKey, hmacKey } = (key ?? {}) as Partial<CallbackKey>
   if (!Buffer.isBuffer(name) || name.length !== NAME_LENGTH) throw new TypeError('key.name must be a Buffer of 16 bytes')
-  if (!Buffer.isBuffer(aesKey) || (aesKey.length !== 16 && aesKey.length !== 32)) throw new TypeError('key.aesKey must be a Buffer of 16 or 32 bytes')
-  if (!Buffer.isBuffer(hmacKey) || hmacKey.length < 16 || hmacKey.length > 64) throw new TypeError('key.hmacKey must be a Buffer of 16 to 64 bytes')
+  if (!Buffer.isBuffer(aesKey) || (aesKey.length !== 16 && aesKey.length !== 32)) {
+    throw new TypeError('key.aesKey must be a Buffer of 16 or 32 bytes')
+  }
+  if (!Buffer.isBuffer(hmacKey) || hmacKey.length < 16 || hmacKey.length > 64) {
+    throw new TypeError('key.hmacKey must be a Buffer of 16 to 64 bytes')
+  }
   return [name, aesKey, hmacKey, status]
 }

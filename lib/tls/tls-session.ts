@@ -63,5 +63,7 @@ export function tlsSession (socket: Socket | TLSSocket | null | undefined): TlsS
 function unmanagedSession (socket: Partial<TLSSocket>): TlsSession | null {
   // Without TLS there is no such method. During the handshake alpnProtocol is null, and isSessionReused() may crash Node.js 20.
   if (socket.isSessionReused === undefined || socket.getProtocol === undefined || socket.alpnProtocol === null) return null
-  return { resumed: socket.isSessionReused(), protocol: socket.getProtocol(), keyId: null, issuedAt: null, authenticatedAt: null, data: null }
+  return {
+    resumed: socket.isSessionReused(), protocol: socket.getProtocol(), keyId: null, issuedAt: null, authenticatedAt: null, data: null
+  }
 }

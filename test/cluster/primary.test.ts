@@ -85,7 +85,7 @@ if (cluster.isPrimary) {
     '/log': () => log.of('error'),
     '/events': () => events,
     '/rotate': () => keys.rotate().then(() => 'rotated', (error) => error.message),
-    '/hour': () => { clock.step(3600_000); return keys.status() }
+    '/hour': () => { clock.step(3600_000); keys.tick(); return keys.status() }
   }
   const server = createServer(certificate(), async (request, response) => {
     response.end(JSON.stringify(await answers[request.url]()))

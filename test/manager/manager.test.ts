@@ -140,7 +140,8 @@ t.test('a second manager takes the tickets of a server, and says so', async (t) 
   const first = await serve(t)
   const second = await manage(t)
   second.keys.attach(first.server)
-  t.same(second.log.of('warn'), ['the server has managed ticket keys already: the other manager counts its handshakes, but has its tickets no more'])
+  t.same(second.log.of('warn'), ['the server has managed ticket keys already and now belongs to this manager: ' +
+    'the earlier manager still counts its handshakes but no longer issues its tickets'])
   const { port } = first
   const client = new SingleUseClient({ port, protocol: 'TLSv1.3' })
   for (let i = 0; i < 3; i++) await client.connect()

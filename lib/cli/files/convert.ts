@@ -47,7 +47,9 @@ function losses (read: KeyPath, live: readonly TicketKey[], to: KeyFormat, now: 
     if (!current) lost.push('none of the keys should issue now, but by the order one will')
   }
   if (!read.timed && isTimed(to)) lost.push('the order became times without end; rotate gives them one')
-  if (to === 'lighttpd' && read.timed && read.format !== 'lighttpd') lost.push('issueUntil is lost: lighttpd has one expiry for issuing and accepting, in whole seconds')
+  if (to === 'lighttpd' && read.timed && read.format !== 'lighttpd') {
+    lost.push('issueUntil is lost: lighttpd has one expiry for issuing and accepting, in whole seconds')
+  }
   if (to === 'haproxy' && live.length < HAPROXY_MIN_KEYS) lost.push(`HAProxy refuses files with fewer than ${HAPROXY_MIN_KEYS} keys`)
   return lost
 }

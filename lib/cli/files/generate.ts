@@ -25,7 +25,9 @@ export async function generate (options: GenerateOptions, output: Output): Promi
 }
 
 /** What servers that read the format expect in a file; in JSON the current key and three to come. */
-const DEFAULT_KEYS: Readonly<Record<KeyFormat, number>> = { json: 4, nginx48: 1, nginx80: 1, node48: 1, haproxy: HAPROXY_MIN_KEYS, lighttpd: 1 }
+const DEFAULT_KEYS: Readonly<Record<KeyFormat, number>> = {
+  json: 4, nginx48: 1, nginx80: 1, node48: 1, haproxy: HAPROXY_MIN_KEYS, lighttpd: 1
+}
 
 function makeTimetable (count: number, keyLength: number, now: number, { rotationInterval, ticketLifetime }: Rotation): TicketKey[] {
   return Array.from({ length: count }, (_, index) => {

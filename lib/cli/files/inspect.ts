@@ -47,7 +47,9 @@ export async function inspect (path: string, { format }: InspectOptions, now = D
 
 /** The table that `inspect` prints. */
 export function formatInspection ({ path, format, timed, keys }: Inspection): string {
-  const order = timed ? '' : ', without times: the order decides which key issues, and all others are accepted ("previous"), one that issues next too'
+  const order = timed
+    ? ''
+    : ', without times: the order decides which key issues, and all others are accepted ("previous"), one that issues next too'
   const lines = [`${path}: ${format}, ${keys.length} ${keys.length === 1 ? 'key' : 'keys'}${order}`]
   const titles = ['STATE', 'NAME', 'CIPHER', ...(timed ? ['ISSUES FROM', 'ISSUES UNTIL', 'ACCEPTED UNTIL'] : [])]
   const rows = [titles, ...keys.map((key) => [key.state, key.name, key.cipher, ...(timed ? timeCells(key) : [])])]

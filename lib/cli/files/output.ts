@@ -19,7 +19,9 @@ export interface Output {
 /** Refuses before anything is made: both targets, none, or a terminal, whose scrollback keeps what it shows. */
 export function checkTarget ({ out, stdout = false }: Target, output: Output): void {
   if ((out !== undefined) === stdout) throw new OptionsError('say where the keys go: either --out FILE or --stdout')
-  if (stdout && output.stdout.isTTY === true) throw new OptionsError('keys are not shown on a terminal; redirect standard output, or use --out FILE')
+  if (stdout && output.stdout.isTTY === true) {
+    throw new OptionsError('keys are not shown on a terminal; redirect standard output, or use --out FILE')
+  }
 }
 
 /** Writes keys to a new file with mode 0600, or to standard output, and erases them. */

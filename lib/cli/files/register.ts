@@ -27,7 +27,9 @@ export function registerFiles (program: Command, output: Output): void {
     .argument('<path>', 'file, or directory of files, in name order')
     .description('add the next key ahead of time and drop the expired, for cron or a Kubernetes CronJob')
     .addOption(formatOption('--format <format>', 'format of the keys; json is recognized'))
-    .option('--keep <n>', 'keys to keep in a format without times, the next and the current one counted\n(default: enough for the ticket lifetime)', parseCount))
+    .option('--keep <n>',
+      'keys to keep in a format without times, the next and the current one counted\n(default: enough for the ticket lifetime)',
+      parseCount))
     .addHelpText('after', `
 Run it at least once in a rotation interval. More often is safe: nothing changes
 before its time. So are two runs at once, and a run that is killed.
@@ -82,7 +84,8 @@ function withTarget (command: Command): Command {
 function withRotation (command: Command): Command {
   return command
     .addOption(new Option('--rotation-interval <duration>', 'how long a key issues').argParser(parseInterval).default(3_600_000, '1h'))
-    .addOption(new Option('--ticket-lifetime <duration>', 'how long its tickets are accepted after that').argParser(parseInterval).default(7_200_000, '2h'))
+    .addOption(new Option('--ticket-lifetime <duration>', 'how long its tickets are accepted after that')
+      .argParser(parseInterval).default(7_200_000, '2h'))
 }
 
 function formatOption (flags: string, description: string): Option {

@@ -84,7 +84,9 @@ async function rotateDirectory (read: KeyPath, path: string, options: RotateOpti
 async function rotateList (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
   const [file, ...others] = read.files
   if (file === undefined) throw new SourceError(`${path}: the directory holds no key file; make one with generate`)
-  if (others.length > 0) throw new SourceError(`${path}: ${read.format} keys in several files can't be rotated in one step; put them in one file, or use json`)
+  if (others.length > 0) {
+    throw new SourceError(`${path}: ${read.format} keys in several files can't be rotated in one step; put them in one file, or use json`)
+  }
   const least = minKeep(read.format)
   const { rotationInterval, ticketLifetime } = options
   // The current and the next one, and the previous ones whose tickets may still live.

@@ -36,7 +36,10 @@ export function compareTimes (a: number, b: number): number {
 export function checkRotation (format: KeyFormat, { rotationInterval, ticketLifetime }: Rotation): void {
   const needed = Math.ceil(horizon(format, rotationInterval) / rotationInterval) + Math.ceil(ticketLifetime / rotationInterval) + 2
   if (needed > MAX_KEYS) {
-    throw new OptionsError(`a rotation interval of ${rotationInterval} ms with a ticket lifetime of ${ticketLifetime} ms needs ${needed} keys, more than ${MAX_KEYS}`)
+    throw new OptionsError(
+      `a rotation interval of ${rotationInterval} ms with a ticket lifetime of ${ticketLifetime} ms needs ${needed} keys, ` +
+      `more than ${MAX_KEYS}`
+    )
   }
 }
 

@@ -20,7 +20,9 @@ export interface ProbeOptions {
   timeout?: number
   /** Protocols to offer by ALPN. `['http/1.1']`, or none without `http`. */
   alpn?: string[]
-  /** Send an HTTP request on TLS 1.3 connections, so that the end of the answer tells when all tickets have come; otherwise wait. `true`. */
+  /**
+   * Send an HTTP request on TLS 1.3 connections, so that the end of the answer tells when all tickets have come; otherwise wait. `true`.
+   */
   http?: boolean
   /** Take all targets for one service, whose addresses should accept each other's tickets. `false`: the addresses of each target. */
   together?: boolean
@@ -42,7 +44,9 @@ const LONGEST_TIMER = 2 ** 31 - 1 // ms; setTimeout makes more than this no wait
 /** All that are probed. */
 export const PROTOCOLS: Protocol[] = ['TLSv1.2', 'TLSv1.3']
 
-/** Everything there is to measure. Throws a `TypeError` for targets and names that can't be read, and what OpenSSL throws for a wrong `ca`. */
+/**
+ * Everything there is to measure. Throws a `TypeError` for targets and names that can't be read, and what OpenSSL throws for a wrong `ca`.
+ */
 export async function makeCases (targets: readonly string[], options: ProbeOptions): Promise<Case[]> {
   const { protocols = PROTOCOLS, http = true, alpn = http ? ['http/1.1'] : [], insecure = false } = options
   const timeout = Math.min(options.timeout ?? 10_000, LONGEST_TIMER)

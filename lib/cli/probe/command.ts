@@ -47,7 +47,10 @@ Examples:
       --servername www.example.com
   $ fastify-ticket-keys probe --json --connections 1000 localhost:8443`
 
-/** Adds the command `probe` to the program. It sets `process.exitCode` to 1 for a report that isn't `ok`; wrong arguments are a `CommanderError`. */
+/**
+ * Adds the command `probe` to the program. It sets `process.exitCode` to 1 for a report that isn't `ok`; wrong arguments are a
+ * `CommanderError`.
+ */
 export function registerProbe (program: Command): void {
   program.command('probe')
     .summary('see how servers issue, resume and renew session tickets')

@@ -11,7 +11,8 @@ const QUIET = 100
 // After a request the end of the connection tells. A server that doesn't close is left after this long, or four handshakes' time:
 // its tickets left in one go with its side of the handshake, ahead of any answer.
 const QUIET_AFTER_REQUEST = 500
-// Silence is waited for in so many steps: a timer that is late, since this process was held up, comes before what has arrived meanwhile is read.
+// Silence is waited for in so many steps: a timer that is late, since this process was held up, comes before what has arrived meanwhile is
+// read.
 const STEPS = 5
 
 /** How to connect to one address. */

@@ -9,7 +9,9 @@ const WRONG_VERSION = 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'
 export type Measurement = Omit<ProbeResult, 'host' | 'address' | 'port' | 'servername' | 'protocol'>
 
 /** Runs the three series of connections, up to `3 × connections` in all, and sums them up. `connect` rejecting is part of the result. */
-export async function measure (connect: Connect, protocol: Protocol, connections: number, onSeries: (name: string) => void): Promise<Measurement> {
+export async function measure (
+  connect: Connect, protocol: Protocol, connections: number, onSeries: (name: string) => void
+): Promise<Measurement> {
   onSeries('each ticket once')
   const once = await series(connect, connections, singleUse())
   if (gaveUp(once)) return sumUp(protocol, once, [], [])

@@ -10,7 +10,8 @@ import { findProblems } from './verdict.js'
 
 /**
  * Finds out how servers issue, resume and renew session tickets, with real connections one after the other.
- * `targets` are `HOST`, `HOST:PORT` or `[IPv6]:PORT`. What can't be reached is part of the report; wrong targets or options throw a `TypeError`.
+ * `targets` are `HOST`, `HOST:PORT` or `[IPv6]:PORT`. What can't be reached is part of the report; wrong targets or options throw a
+ * `TypeError`.
  */
 export async function probe (
   targets: readonly string[], options: ProbeOptions = {}, onProgress: (progress: Progress) => void = () => {}
@@ -73,6 +74,7 @@ function mostConnections (cases: Case[], connections: number): number {
 // A server is free to speak one version only, if that one works out.
 function acceptOneProtocol (results: ProbeResult[]): void {
   for (const result of results.filter(({ status }) => status === 'unsupported')) {
-    result.ok = results.some((other) => other.status !== 'unsupported' && place(other) === place(result) && other.servername === result.servername)
+    result.ok = results.some((other) =>
+      other.status !== 'unsupported' && place(other) === place(result) && other.servername === result.servername)
   }
 }

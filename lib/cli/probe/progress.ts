@@ -41,7 +41,9 @@ export interface ProgressStream {
   write: (text: string) => unknown
 }
 
-/** Prints progress: on a terminal in one line that is drawn over, elsewhere a line for each step. Call `end` before printing anything else. */
+/**
+ * Prints progress: on a terminal in one line that is drawn over, elsewhere a line for each step. Call `end` before printing anything else.
+ */
 export function progressPrinter (stream: ProgressStream): { show: (progress: Progress) => void, end: () => void } {
   let drawn = -Infinity
   let step = ''

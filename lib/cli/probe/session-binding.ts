@@ -1,6 +1,8 @@
 /*
- * Node.js 22.23 and later bind a client's session to the server it is for: before what OpenSSL makes of it they put a prefix, then the server's
- * name, or its address if no name was sent, with its length in two bytes. A session for another server is kept back, and one for none too where
+ * Node.js 22.23 and later bind a client's session to the server it is for: before what OpenSSL makes of it they put a prefix, then the
+ * server's
+ * name, or its address if no name was sent, with its length in two bytes. A session for another server is kept back, and one for none too
+ * where
  * certificates are verified. What becomes of a ticket at another address or under another name is what we want to know, though.
  */
 const PREFIX = Buffer.from('\0nodejs:tls:session:1\0')

@@ -70,7 +70,8 @@ function renderVerdict ({ ok, problems, acrossAddresses }: Report): string {
 
 function renderTable (rows: string[][]): string {
   // None for the last column, whose cells end their lines.
-  const widths = rows.reduce<number[]>((widest, row) => row.slice(0, -1).map((cell, column) => Math.max(cell.length, widest[column] ?? 0)), [])
+  const widths = rows.reduce<number[]>(
+    (widest, row) => row.slice(0, -1).map((cell, column) => Math.max(cell.length, widest[column] ?? 0)), [])
   return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n')
 }
 

@@ -8,7 +8,9 @@ interface Count {
   resumed: number
 }
 
-/** What keeps returning connections from resuming, and addresses from accepting each other's tickets: a sentence each, none if all is well. */
+/**
+ * What keeps returning connections from resuming, and addresses from accepting each other's tickets: a sentence each, none if all is well.
+ */
 export function findProblems (results: ProbeResult[], acrossAddresses: Crossing[]): string[] {
   const places = groupBy(results, place)
   const pairs = groupBy(acrossAddresses, ({ from, to }) => [from.address, to.address].sort().join(' '))
@@ -74,7 +76,8 @@ export function groupBy<T> (items: T[], key: (item: T) => string): Map<string, G
 
 /** Over several crossings. */
 export function sum (crossings: Crossing[]): Count {
-  return crossings.reduce(({ shown, resumed }, next) => ({ shown: shown + next.shown, resumed: resumed + next.resumed }), { shown: 0, resumed: 0 })
+  const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
+  return { shown: sum(crossings.map(({ shown }) => shown)), resumed: sum(crossings.map(({ resumed }) => resumed)) }
 }
 
 function failure (crossings: Crossing[]): string {

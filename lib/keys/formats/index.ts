@@ -41,7 +41,9 @@ export function guessFormats (size: number): KeyFormat[] {
  * @param where the file's name, for errors
  * @throws FormatError, WeakKeyError
  */
-export function parseKeys (data: Buffer, format: KeyFormat | undefined, where: string, alloc: Alloc = (bytes) => Buffer.alloc(bytes)): KeySet {
+export function parseKeys (
+  data: Buffer, format: KeyFormat | undefined, where: string, alloc: Alloc = (bytes) => Buffer.alloc(bytes)
+): KeySet {
   const known = format ?? recognize(data, where)
   if (data.length === 0) throw new FormatError(`${where} (${known}), byte 0: the file is empty`)
   const source = `${where} (${known})`
@@ -76,7 +78,9 @@ export function serializeKeys (keys: readonly TicketKey[], format: KeyFormat): B
     const fits = aesKey.length === hmacKey.length && (aesKey.length === 16 || aesKey.length === 32)
     if (!fits || (allowed !== undefined && aesKey.length !== allowed)) {
       const must = allowed === undefined ? '16 or 32' : `${allowed}`
-      throw new FormatError(`${format}, key ${index + 1}: AES and HMAC keys must have ${must} bytes each, not ${aesKey.length} and ${hmacKey.length}`)
+      throw new FormatError(
+        `${format}, key ${index + 1}: AES and HMAC keys must have ${must} bytes each, not ${aesKey.length} and ${hmacKey.length}`
+      )
     }
   }
   return serialize(keys)
