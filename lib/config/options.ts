@@ -13,6 +13,9 @@ import { DEFAULT_OPTIONS, OPTIONS, type MetricsOptions, type OptionSchema, type 
 
 export type { EnvironmentOptions, MetricsOptions, TicketKeysOptions } from './schema.js'
 
+/** Clocks of hosts differ by minutes where nothing sets them. */
+const MIN_CLOCK_SKEW_MS = 5 * 60_000
+
 /** Checked options, complete. Durations in ms. */
 export interface ResolvedOptions {
   policy: NativeOptions
@@ -63,6 +66,7 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
     policy: {
       ticketLifetime,
       maxSessionAge,
+      maxClockSkew: Math.max(MIN_CLOCK_SKEW_MS, rotationInterval),
       tls12Tickets,
       bindServerName,
       resumeSniCallback,

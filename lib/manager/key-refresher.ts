@@ -38,6 +38,7 @@ export class KeyRefresher {
   /** ms since 1970 of the last load that gave keys or said that they are as they were */
   lastReload: number | null = null
   lastError: string | null = null
+  lastErrorCode: string | null = null
   readonly #ring: KeyRing
   readonly #clock: Clock
   readonly #log: Log
@@ -209,6 +210,7 @@ export class KeyRefresher {
     if (recovered) this.#log.info(`${this.#where}: the keys can be loaded again`)
     this.lastReload = this.#clock.now()
     this.lastError = null
+    this.lastErrorCode = null
     this.#retryAfter = FIRST_RETRY_MS
     this.#refreshAt = Math.min(this.#refreshAt, this.lastReload + this.#pollInterval)
     // A poll that finds what it found before is not worth counting, nor is a source's own rotation.
@@ -237,6 +239,7 @@ export class KeyRefresher {
     // Every try is counted; what went wrong is said once.
     if (this.lastError !== error.message) this.#log.error(`${error.message}; the last good keys stay`)
     this.lastError = error.message
+    this.lastErrorCode = String((error as NodeJS.ErrnoException).code ?? 'FST_TICKET_KEYS_SOURCE')
     this.reloads.error++
     const now = this.#clock.now()
     this.#refreshAt = now + Math.min(this.#retryAfter, this.#pollInterval)

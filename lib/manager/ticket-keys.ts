@@ -30,6 +30,8 @@ export interface TicketKeysStatus {
   lastReload: number | null
   /** message of the last load that failed, until one succeeds */
   lastError: string | null
+  /** its code; unlike the message, it may be shown to everybody */
+  lastErrorCode: string | null
   /** false where the system did not lock the keys' memory against swapping */
   memoryLocked: boolean
   servers: number
@@ -104,9 +106,9 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
    */
   attach (server: unknown): this {
     this.#checkOpen()
-    if (!this.#attachments.has(server)) {
-      this.#attachments.set(server, new Attachment(server, this.#native, this.#clock, this.#log))
-    }
+    const attachment = this.#attachments.get(server)
+    if (attachment === undefined) this.#attachments.set(server, new Attachment(server, this.#native, this.#clock, this.#log))
+    else attachment.takeBack()
     return this
   }
 
@@ -125,6 +127,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
       keys: this.#ring.status(now),
       lastReload: this.#refresher.lastReload,
       lastError: this.#refresher.lastError,
+      lastErrorCode: this.#refresher.lastErrorCode,
       memoryLocked: this.#native.memoryLocked,
       servers: this.#attachments.size
     }

@@ -41,6 +41,8 @@ export type RejectReason = typeof REASONS[number]
 export interface NativeOptions {
   ticketLifetime: number
   maxSessionAge: number
+  /** sessions authenticated later than this after now are refused */
+  maxClockSkew: number
   tls12Tickets: boolean
   bindServerName: boolean
   resumeSniCallback: boolean

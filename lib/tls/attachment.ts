@@ -7,8 +7,12 @@ import type { CapturedContext, Host, NativeManager } from '../native/types.js'
 import { noteFullHandshake, noteResumption } from './tls-session.js'
 import { isTlsServer, type TlsServerInternals } from './server-internals.js'
 
-/** Which attachment a server's context listens to: the newest. */
-const newest = new WeakMap<object, Attachment>()
+/** The attachments of a server, oldest first. Its context belongs to the newest. */
+const attachments = new WeakMap<object, Attachment[]>()
+
+function attachmentsOf (server: object): Attachment[] {
+  return attachments.get(server) ?? []
+}
 
 /** What of a server's state is attached. */
 interface Attached {
@@ -41,13 +45,13 @@ export class Attachment {
     this.#native = native
     this.#clock = clock
     this.#log = log
-    if (newest.has(server)) {
+    if (attachmentsOf(server).length > 0) {
       log.warn('the server has managed ticket keys already and now belongs to this manager: ' +
         'the earlier manager still counts its handshakes but no longer issues its tickets')
     }
     if (!this.#attachTo(native)) throw new NotTlsError("the server's TLS context was not found")
     if (server.ticketKeys !== undefined) log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
-    newest.set(server, this)
+    attachments.set(server, [...attachmentsOf(server), this])
 
     // First, because the listener of Node.js makes the connection's SSL, from the server's state at that moment.
     this.#listen('connection', () => this.#followState())
@@ -64,12 +68,23 @@ export class Attachment {
   detach (): void {
     this.#detached = true
     for (const restore of this.#restore) restore()
-    if (newest.get(this.server) === this) newest.delete(this.server)
+    const wasNewest = this.#isNewest
+    const others = attachmentsOf(this.server).filter((other) => other !== this)
+    attachments.set(this.server, others)
+    // The manager that had the server before issues its tickets again.
+    const next = others.at(-1)
+    if (wasNewest && next !== undefined) next.#attachTo(next.#native)
+  }
+
+  /** Gives the server to this manager again, where another manager has taken it over since. */
+  takeBack (): void {
+    if (this.#isNewest || !this.#attachTo(this.#native)) return
+    attachments.set(this.server, [...attachmentsOf(this.server).filter((other) => other !== this), this])
   }
 
   /** Once detached, gives the context to another manager's ring, for good; unless one has taken it over since. */
   moveTo (native: NativeManager): void {
-    if (!newest.has(this.server)) this.#attachTo(native)
+    if (attachmentsOf(this.server).length === 0) this.#attachTo(native)
   }
 
   #listen (event: 'connection' | 'secureConnection', listener: (socket: TLSSocket) => void): void {
@@ -97,7 +112,7 @@ export class Attachment {
   }
 
   get #isNewest (): boolean {
-    return newest.get(this.server) === this
+    return attachmentsOf(this.server).at(-1) === this
   }
 
   /** Attaches what was changed since the last connection, by whatever call. */
@@ -149,7 +164,7 @@ export class Attachment {
     const resumed = socket.isSessionReused()
     const byTicket = this.#native.handshakeDone(protocol === 'TLSv1.3', resumed, this.#ticket)
     // The manager that has taken the server over knows what the ticket said.
-    if ((newest.get(this.server) ?? this) !== this) return
+    if (!this.#isNewest) return
     if (resumed) noteResumption(socket, byTicket ? this.#ticket : null)
     else noteFullHandshake(socket, this.#clock.now())
   }

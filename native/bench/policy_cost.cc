@@ -78,6 +78,7 @@ std::shared_ptr<TicketManager> MakeManager() {
   ticket_keys::TicketOptions options = {};
   options.ticket_lifetime = 7200e3;
   options.max_session_age = 86400e3;
+  options.max_clock_skew = 3600e3;
   options.tls12_tickets = true;
   options.bind_server_name = true;
   options.session_id_context.assign(32, 7);

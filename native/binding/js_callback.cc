@@ -148,7 +148,10 @@ int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
   const JsCallback* callback = CallbackOf(ssl, SSL_get_SSL_CTX(ssl));
   if (callback == nullptr || !callback->environment->alive) return 0;
   const Napi::HandleScope scope(callback->decide->Env());
+  // What the user's code leaves in OpenSSL's queue of errors would end the handshake.
+  ERR_set_mark();
   const Decision decision = Decide(*callback, ssl, encrypt == 1 ? nullptr : name);
+  ERR_pop_to_mark();
   if (!decision.has_key) return decision.status;
   const Direction direction = encrypt == 1 ? Direction::kEncrypt : Direction::kDecrypt;
   if (!InitTicketCipher(direction, decision.aes_key.Data(), decision.aes_key.Length(),

@@ -28,6 +28,7 @@ TicketOptions ReadOptions(const Napi::Object& given) {
   TicketOptions options;
   options.ticket_lifetime = NumberAt(given, "ticketLifetime");
   options.max_session_age = NumberAt(given, "maxSessionAge");
+  options.max_clock_skew = NumberAt(given, "maxClockSkew");
   options.tls12_tickets = FlagAt(given, "tls12Tickets");
   options.bind_server_name = FlagAt(given, "bindServerName");
   options.resume_sni_callback = FlagAt(given, "resumeSniCallback");

@@ -59,7 +59,11 @@ void TicketManager::RecordSession(uint64_t authenticated_at) {
 
 void TicketManager::RevokeSessions() {
   const auto newest = static_cast<double>(newest_session_.load());
-  revoked_until_.store(std::max({Now(), newest, revoked_until()}), std::memory_order_relaxed);
+  const double until = std::max(Now(), newest);
+  double present = revoked_until();
+  // Two threads may revoke at once.
+  while (present < until && !revoked_until_.compare_exchange_weak(present, until)) {
+  }
 }
 
 bool TicketManager::SetRing(const std::vector<KeyInput>& keys, const std::vector<KeyName>& expired,

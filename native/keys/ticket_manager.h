@@ -19,6 +19,8 @@ namespace ticket_keys {
 struct TicketOptions {
   double ticket_lifetime;
   double max_session_age;
+  // How far ahead of this host's clock another host's clock may be.
+  double max_clock_skew;
   bool tls12_tickets;
   bool bind_server_name;
   bool resume_sni_callback;

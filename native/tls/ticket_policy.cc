@@ -110,6 +110,10 @@ bool HasTimedOut(const SSL_SESSION* session) {
 std::optional<Reason> WhyTooOld(SSL_SESSION* session, const TicketOptions& options,
                                 const TicketData& data, Protocol protocol, double now) {
   if (now >= TicketEnd(options, data, protocol)) return Reason::kSessionExpired;
+  // A host whose clock is far ahead would make tickets that resume until this host's clock is
+  // there.
+  if (static_cast<double>(data.authenticated_at) > now + options.max_clock_skew)
+    return Reason::kSessionExpired;
   const bool bounded = protocol == Protocol::kTls13;
   if (bounded && now >= ChainEnd(options, data)) return Reason::kSessionTooOld;
   if (!HasTimedOut(session)) return std::nullopt;

@@ -72,7 +72,7 @@ t.test('the health check tells without failing', async (t) => {
   `, { env: { KEY: key, CERT: cert } })
   t.teardown(running.stop)
   const [healthy, stale] = await running.next() as object[]
-  t.strictSame(healthy, { ok: true, ticketKeys: { stale: false, staleReason: null, lastError: null } })
+  t.strictSame(healthy, { ok: true, ticketKeys: { stale: false, staleReason: null, lastErrorCode: null } })
   t.match(stale, { ok: true, ticketKeys: { stale: true, staleReason: /^no key may issue/ } })
 })
 
@@ -104,7 +104,7 @@ t.test('docs/api.md: what status() gives, and what the manager has', async (t) =
   t.same(Object.keys(status), Object.keys(shown))
   t.same(Object.keys(status.keys[0] ?? {}), Object.keys(shown.keys[0] ?? {}))
   const named = [...text('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
-  const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter((name) => !['constructor', 'start', 'currentKeyAge'].includes(name))
+  const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter((name) => !['constructor', 'start', 'tick', 'currentKeyAge'].includes(name))
   t.same(own.filter((name) => !named.includes(name)), [])
   t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !text('docs/api.md').includes(`| \`${event}\` |`)), [])
 })

@@ -55,6 +55,8 @@ export class Ledger {
   /** Runs an action and checks that exactly what is expected has changed. Where it gives exchanges, they have to fit as well. */
   async step<Result> (name: string, change: Step | (() => Step), action: () => Promise<Result>): Promise<Result> {
     const t = this.#test
+    // A test that has moved the clock does not wait for the manager's timer.
+    this.#manager.tick()
     const before = await this.page()
     const seen = this.#handshakes.length
     const result = await action()

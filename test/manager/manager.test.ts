@@ -234,3 +234,22 @@ t.test('a manager without a log speaks through Node.js warnings', async (t) => {
   await until(() => warnings.some(({ name, message }) => name === 'TicketKeysWarning' && message.includes('ticketKeys')))
   t.pass('told')
 })
+
+t.test('when the newer of two managers closes, or the older attaches again, the older issues the tickets', async (t) => {
+  const first = await serve(t)
+  const { port, server } = first
+  const issuer = async (): Promise<string> =>
+    await issuerAt(port) === first.keys.status().current ? 'first' : 'other'
+  const before = await connect({ port })
+  const second = await manage(t)
+  second.keys.attach(server)
+  t.equal(await issuer(), 'other')
+  t.equal((await connect({ port, session: before.session })).reused, false)
+  first.keys.attach(server)
+  t.equal(await issuer(), 'first', 'after a further call of attach')
+  second.keys.attach(server)
+  t.equal(await issuer(), 'other')
+  await second.keys.close()
+  t.equal(await issuer(), 'first', 'after the newer manager has closed')
+  t.equal((await connect({ port, session: before.session })).reused, true)
+})

@@ -175,7 +175,9 @@ t.test('JSON below the same path: stats and status', async (t) => {
   const { body, headers } = await app.inject('/metrics/ticket-keys')
   t.equal(headers['content-type'], 'application/json; charset=utf-8')
   const shown = JSON.parse(body)
-  t.strictSame(shown, JSON.parse(JSON.stringify({ stats: app.ticketKeys.stats(), status: app.ticketKeys.status() })))
+  const { lastError, ...status } = app.ticketKeys.status()
+  t.equal(lastError, null)
+  t.strictSame(shown, JSON.parse(JSON.stringify({ stats: app.ticketKeys.stats(), status })))
   t.match(shown, { stats: { resumed: { 'TLSv1.3': 1 } }, status: { source: 'memory', keys: [{ state: 'current' }, {}, {}, {}] } })
 })
 
@@ -217,20 +219,42 @@ t.test('metrics.register: the series go to the registry of the caller, and a rou
   t.equal(value(page, 'my_total'), 7)
   t.equal(value(page, 'tls_ticket_key_rotations_total'), 0)
   t.same(seriesOfDesign('memory').filter((series) => !page.has(series)), [])
-  t.same(await codes(app, '/metrics/ticket-keys'), [200])
+  t.same(await codes(app, '/metrics/ticket-keys'), [404], 'which the application may guard')
   t.same(log(), [], 'nothing to warn of')
 })
 
-t.test('metrics.register without a route of the caller: the page has all of the registry, in its content type', async (t) => {
+t.test('with metrics.register there are no routes, unless a path is given: they show the metrics of the package only', async (t) => {
   const register = new Registry()
   const own = new Counter({ name: 'my_total', help: 'mine', registers: [register] })
   own.inc(7)
-  const { app } = await makeWith(t, { metrics: { register, path: '/all' } })
-  const { body, headers } = await app.inject({ url: '/all', headers: { accept: 'application/openmetrics-text' } })
-  t.equal(headers['content-type'], TEXT)
+  const { app } = await makeWith(t, { metrics: { register } })
+  t.same(await codes(app, '/metrics', '/metrics/ticket-keys'), [404, 404], 'the application may guard what is in its registry')
+
+  const other = new Registry()
+  other.registerMetric(own)
+  const { app: withPath } = await makeWith(t, { metrics: { register: other, path: '/all' } })
+  const { body } = await withPath.inject('/all')
+  t.notMatch(body, 'my_total')
   const page = parseMetrics(body)
-  t.equal(value(page, 'my_total'), 7)
   t.same(seriesOfDesign('memory').filter((series) => !page.has(series)), [])
+  t.same(await codes(withPath, '/all/ticket-keys'), [200])
+})
+
+t.test('no route shows the text of an error, which may have a path or the address of a store', async (t) => {
+  let broken = false
+  const load = (): SourceKeys => {
+    if (broken) throw new Error('redis://:password@store.internal is down')
+    return { keys: [randomKey({ notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity })], timed: true }
+  }
+  const { app } = await makeWith(t, { source: { type: 'store', load } })
+  broken = true
+  await t.rejects(app.ticketKeys.reload(), { message: /password/ })
+  t.match(app.ticketKeys.status(), { lastError: /password/, lastErrorCode: /^FST_TICKET_KEYS_SOURCE$/ }, 'the program sees it')
+  for (const url of ['/metrics', '/metrics/ticket-keys']) t.notMatch((await app.inject(url)).body, /password|lastError"/)
+  t.match((await app.inject('/metrics/ticket-keys')).json(), { status: { lastErrorCode: 'FST_TICKET_KEYS_SOURCE' } })
+  broken = false
+  await app.ticketKeys.reload()
+  t.match(app.ticketKeys.status(), { lastError: null, lastErrorCode: null })
 })
 
 t.test('a registry that has these metrics already is an error at register, and the server is left as it was', async (t) => {
@@ -262,7 +286,7 @@ t.test('metrics.routeOptions hold for both routes', async (t) => {
 t.test('where GET /metrics exists, the default steps aside and says how to share a registry', async (t) => {
   const { app, log } = await makeWith(t, {}, (app) => { app.get('/metrics', async () => 'mine') })
   t.equal((await app.inject('/metrics')).body, 'mine')
-  t.equal((await app.inject('/metrics/ticket-keys')).statusCode, 200, 'the JSON is there')
+  t.equal((await app.inject('/metrics/ticket-keys')).statusCode, 404, 'the application may guard its route')
   t.match(log(), [/^warn: GET \/metrics exists already.*metrics\.register/])
   t.equal(log().length, 1)
 })

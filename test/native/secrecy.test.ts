@@ -255,6 +255,7 @@ t.test('errors about options name what is wrong with keys and secrets, never wha
 function nativeManager (): NativeManager {
   return new (addon().Manager)({
     ticketLifetime: 7_200_000,
+    maxClockSkew: 300_000,
     maxSessionAge: 86_400_000,
     tls12Tickets: true,
     bindServerName: true,

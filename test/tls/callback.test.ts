@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { Certificate, randomBytes } from 'node:crypto'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer as createNetServer } from 'node:net'
 import type { Server } from 'node:tls'
@@ -166,6 +166,18 @@ for (const protocol of PROTOCOLS) {
       }
     }
     t.ok((await connect({ port, protocol, session: session as Buffer })).reused, 'and the server goes on')
+  })
+
+  t.test(`${protocol}: an error that the callback leaves in OpenSSL's queue does not end the handshake`, async (t) => {
+    const key = makeKey()
+    const { port, script } = await scripted(t, key)
+    const answer = (): TicketKeyDecision => {
+      t.equal(Certificate.verifySpkac(Buffer.from('rubbish')), false)
+      return { status: Accept, key }
+    }
+    Object.assign(script, { issue: answer, resume: answer })
+    const { session } = await connect({ port, protocol })
+    t.equal((await connect({ port, protocol, session: session as Buffer })).reused, true)
   })
 
   t.test(`${protocol}: the callback is told the key's name, the protocol and the server name`, async (t) => {
