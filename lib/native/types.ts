@@ -83,8 +83,8 @@ export interface NativeManager {
   keyTimes (): HeldKey[]
   /** As `keyTimes`, with each key's AES half at 64 × its index in `out` and its HMAC half 32 bytes on. */
   exportKeys (out: Buffer): Array<HeldKey & { keyLength: 16 | 32 }>
-  /** Manages the tickets of a server's own context, from here on; `null` where OpenSSL refused. `policy` is that of the context. */
-  attach (context: CapturedContext, policy: Buffer, sniCallback: boolean): { noTicket: boolean } | null
+  /** Manages the tickets of a server's own context, from here on. `policy` is that of the context. Throws where memory is out. */
+  attach (context: CapturedContext, policy: Buffer, sniCallback: boolean): { noTicket: boolean }
   /** Adds hosts to an attached context, in the order in which `addContext` was called; `null` for a host whose names are not known. */
   addHosts (context: CapturedContext, hosts: Array<Host | null>): void
   /** Until the next `addHosts`, connections that request client certificates neither resume nor get tickets. */

@@ -138,11 +138,10 @@ export class Attachment {
     const [own] = clientPolicies(server, [server._sharedCreds?.context]) ?? []
     const hosts = readHosts(server, 0)
     if (own === undefined || hosts === null) return false
-    const found = native.attach(own.context, own.digest, hasSniCallback(server))
-    if (found === null) return false
+    const { noTicket } = native.attach(own.context, own.digest, hasSniCallback(server))
     native.addHosts(own.context, hosts)
     this.#attached = stateOf(server, own.context)
-    if (found.noTicket) {
+    if (noTicket) {
       this.#log.warn('the server has SSL_OP_NO_TICKET: TLS 1.3 sessions stay in memory, TLS 1.2 has no tickets, and no managed key is used')
     }
     return true

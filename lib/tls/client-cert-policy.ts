@@ -64,8 +64,7 @@ const known = new WeakMap<object, string>()
 function trustOf (native: object, context: CapturedContext, roots: BuiltInRoots): string | null {
   const found = known.get(native)
   if (found !== undefined) return found
-  const rootContext = roots.context
-  const digest = rootContext === null ? null : addon().trustDigest(context, rootContext)
+  const digest = addon().trustDigest(context, roots.context)
   if (digest === null) return null
   const trust = digest.toString('base64')
   known.set(native, trust)
@@ -74,10 +73,11 @@ function trustOf (native: object, context: CapturedContext, roots: BuiltInRoots)
 
 /** A context with Node.js's own CAs. It is made anew each time, because `tls.setDefaultCACertificates` may change them. */
 class BuiltInRoots {
-  #context: CapturedContext | null | undefined
+  #context: CapturedContext | undefined
 
-  get context (): CapturedContext | null {
-    if (this.#context === undefined) this.#context = captureContext(createSecureContext().context)
+  get context (): CapturedContext {
+    // Where other contexts are captured, so is this one.
+    this.#context ??= captureContext(createSecureContext().context) as CapturedContext
     return this.#context
   }
 }

@@ -172,7 +172,10 @@ Napi::Value ManagerBinding::Attach(const Napi::CallbackInfo& info) {
   SSL_CTX* ssl_ctx = ContextOf(info[0]);
   auto context = std::make_shared<AttachedContext>(manager_, ssl_ctx, ReadPolicy(info[1]),
                                                    info[2].As<Napi::Boolean>().Value());
-  if (!ManageTickets(ssl_ctx, std::move(context))) return env.Null();
+  if (!ManageTickets(ssl_ctx, std::move(context))) {
+    Napi::Error::New(env, "OpenSSL is out of memory").ThrowAsJavaScriptException();
+    return env.Null();
+  }
   const Napi::Object result = Napi::Object::New(env);
   result.Set("noTicket",
              Napi::Boolean::New(env, (SSL_CTX_get_options(ssl_ctx) & SSL_OP_NO_TICKET) != 0));

@@ -244,7 +244,7 @@ t.test('options are left as they were, undefined is as good as not given, and th
   const resolved = resolveOptions(options)
   t.match(resolved, { rotationInterval: 3_600_000, requireTls: true, metrics: {}, metricsPathGiven: false, warnings: [] })
   const { sessionIdContext, ...policy } = resolved.policy
-  t.strictSame(policy, { ticketLifetime: 7_200_000, maxSessionAge: 86_400_000, tls12Tickets: true, bindServerName: true, resumeSniCallback: false, ticketsPerHandshake: 2 })
+  t.strictSame(policy, { ticketLifetime: 7_200_000, maxSessionAge: 86_400_000, maxClockSkew: 3_600_000, tls12Tickets: true, bindServerName: true, resumeSniCallback: false, ticketsPerHandshake: 2 })
   t.equal(sessionIdContext.length, 32)
   t.strictSame(DEFAULT_OPTIONS, {
     source: { type: 'memory' },

@@ -82,6 +82,7 @@ t.test('the addon gets a pattern only where it matches the names that Node.js ma
   server.addContext('A.Test', {})
   const [matcher] = server._contexts.at(-1) as [RegExp, unknown]
   t.equal(pattern(matcher), matcher.test('a.test') ? 'a.test' : 'A.Test')
+  t.equal(pattern(/^A\.test$/i), 'a.test', 'later versions of Node.js compare without regard to case')
   for (const other of [/a\.test/, /^a.test$/, /^a\.test$/m, /^[^.]+\.test$/, /^a\.test$/g]) t.equal(pattern(other), undefined, String(other))
 })
 
