@@ -58,10 +58,8 @@ export interface HeldKey extends KeyTimes {
 
 declare const capturedContext: unique symbol
 
-/** A captured SSL_CTX, which it keeps alive. Only the addon can make one and look into it. */
-export interface CapturedContext {
-  readonly [capturedContext]: never
-}
+/** A captured SSL_CTX. It does not keep the SSL_CTX alive: whoever has this value also has JavaScript's context. */
+export type CapturedContext = bigint & { readonly [capturedContext]: never }
 
 /** Some names of a server that have a context of their own. */
 export interface Host {

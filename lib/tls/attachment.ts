@@ -16,7 +16,7 @@ function attachmentsOf (server: object): Attachment[] {
 
 /** What of a server's state is attached. */
 interface Attached {
-  /** the server's own context; a call of `setSecureContext` puts another one in its place */
+  /** the server's own context; held here, because `context` does not hold it */
   own: SecureContext | undefined
   context: CapturedContext
   /** how many contexts of `addContext` the server had, and the last of them */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createSecureContext } from 'node:tls'
+import { createSecureContext, type SecureContext } from 'node:tls'
 import { addon } from '../native/binding.js'
 import type { CapturedContext, Host } from '../native/types.js'
 import { captureContext, type TlsServerInternals } from './server-internals.js'
@@ -73,11 +73,11 @@ function trustOf (native: object, context: CapturedContext, roots: BuiltInRoots)
 
 /** A context with Node.js's own CAs. It is made anew each time, because `tls.setDefaultCACertificates` may change them. */
 class BuiltInRoots {
-  #context: CapturedContext | undefined
+  #secureContext: SecureContext | undefined
 
   get context (): CapturedContext {
+    this.#secureContext ??= createSecureContext()
     // Where other contexts are captured, so is this one.
-    this.#context ??= captureContext(createSecureContext().context) as CapturedContext
-    return this.#context
+    return captureContext(this.#secureContext.context) as CapturedContext
   }
 }

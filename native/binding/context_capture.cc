@@ -11,14 +11,12 @@ Napi::Value CaptureContext(const Napi::CallbackInfo& info) {
   const Napi::Value socket = info[0].As<Napi::Function>().Call({});
   SSL* ssl = EndCapture();
   if (env.IsExceptionPending() || socket.IsEmpty() || ssl == nullptr) return env.Null();
-  SSL_CTX* context = SSL_get_SSL_CTX(ssl);
-  if (context == nullptr || SSL_CTX_up_ref(context) != 1) return env.Null();
-  return Napi::External<SSL_CTX>::New(env, context,
-                                      [](Napi::Env, SSL_CTX* held) { SSL_CTX_free(held); });
+  return Napi::BigInt::New(env, reinterpret_cast<uint64_t>(SSL_get_SSL_CTX(ssl)));
 }
 
 SSL_CTX* ContextOf(const Napi::Value& captured) {
-  return captured.As<Napi::External<SSL_CTX>>().Data();
+  bool lossless = false;
+  return reinterpret_cast<SSL_CTX*>(captured.As<Napi::BigInt>().Uint64Value(&lossless));
 }
 
 }  // namespace ticket_keys
