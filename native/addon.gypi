@@ -36,7 +36,8 @@
       ],
       'cflags': ['-Wall', '-Wextra', '-fvisibility=hidden', '-ffunction-sections', '-fdata-sections'],
       'cflags_cc': ['-std=c++17', '-fvisibility-inlines-hidden'],
-      # -Os: with -O3 the binary is two and a half times as large, because node-addon-api is all inline. OpenSSL takes the time of a handshake.
+      # -Os: with -O3 the binary is two and a half times as large, because node-addon-api is all inline. The time of a
+      # handshake is OpenSSL's.
       'configurations': { 'Release': { 'cflags!': ['-O3'], 'cflags': ['-Os'] } },
       'conditions': [
         ["OS=='linux'", {

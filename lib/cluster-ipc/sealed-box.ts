@@ -9,7 +9,7 @@ const TAG_LENGTH = 16
 /** Of an X25519 public key in DER (RFC 8410). */
 const PUBLIC_LENGTH = 44
 
-/** A public key as it is sent, DER. */
+/** Encodes a public key for the channel, as DER. */
 export function exportPublic (key: KeyObject): Buffer {
   return key.export({ type: 'spki', format: 'der' })
 }
@@ -22,8 +22,8 @@ export function importPublic (der: Buffer): KeyObject {
 }
 
 /**
- * Encrypts for whoever has the private key of `recipient`, with a key pair made for this once: the pair's public key, the ciphertext, the
- * tag.
+ * Encrypts for the holder of the recipient's private key, with a new key pair each time. Returns the public key of that pair, the
+ * ciphertext and the tag.
  * @param bound what `open` must be told as well
  */
 export function seal (plain: Buffer, recipient: KeyObject, bound: string): Buffer {

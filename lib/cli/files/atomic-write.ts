@@ -11,7 +11,7 @@ const TEMPORARY = /^\..+\.\d+\.[0-9a-f]{16}\.tmp$/
 /** ms after which a temporary file can't be in use: it is written and renamed at once. */
 const STALE_TEMP_AGE_MS = 60_000
 
-/** Mode bits of a replaced file that are kept. Nobody else may write a key file. */
+/** Mode bits of a replaced file that are kept. The bit that lets every user write is not among them. */
 const KEPT_MODE = 0o664
 
 /**
@@ -82,7 +82,7 @@ async function writeTemporary (path: string, data: Buffer, like: Stats | undefin
   return temporary
 }
 
-/** The name is in the directory, which is a file of its own to the disk. */
+/** Writes a new file name to the disk. The name is stored in the directory, not in the file. */
 async function syncDirectory (path: string): Promise<void> {
   const handle = await open(dirname(path), 'r')
   // Some file systems can't, and some need not.

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SourceError } from '../../util/errors.js'
 import { ignoreMissing } from './atomic-write.js'
 
-/** ms after which nobody who holds the lock can still be at work, which takes some ms. */
+/** Age in ms from which a lock is stale. A holder needs the lock for some ms. */
 const STALE = 60_000
 
 /** ms to wait for the lock. */
@@ -72,7 +72,7 @@ function readLink (path: string): string {
   }
 }
 
-/** Whether nobody but `own` has announced themself. Removes the files of the dead. */
+/** Whether no process but `own` claims the lock. Removes the claims of processes that have ended. */
 async function isFree (directory: string, own?: string): Promise<boolean> {
   let free = true
   for (const name of await readdir(directory)) {

@@ -17,7 +17,7 @@ export interface Tally {
 
 /** One address under one server name over one protocol. */
 export interface ProbeResult {
-  /** The host as it was given: a name or an IP address. */
+  /** The name or IP address that the user gave. */
   host: string
   /** The address connected to. */
   address: string
