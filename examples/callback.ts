@@ -1,5 +1,5 @@
-// The reference implementation of OpenSSL's manual page SSL_CTX_set_tlsext_ticket_key_evp_cb(3), in TypeScript: keys are found by the name in
-// the ticket, made when there is none, expire, and near their end have their tickets renewed under another.
+// The reference implementation of OpenSSL's manual page SSL_CTX_set_tlsext_ticket_key_evp_cb(3), in TypeScript. It finds a key by the key
+// name in the ticket, and makes a key when there is none. Keys expire. Near the end of a key, its tickets are renewed under a newer key.
 //   npx tsx examples/callback.ts          port 8443
 //   PORT=0 npx tsx examples/callback.ts   any free port
 import { randomBytes } from 'node:crypto'
@@ -12,9 +12,9 @@ import { localCertificate } from './certificate.js'
 
 /** Durations in ms. */
 interface KeyTimes {
-  /** for how long a key decrypts tickets */
+  /** how long a key decrypts tickets */
   lifetime: number
-  /** before the end of that, for how long its tickets are renewed and it makes no new ones */
+  /** how long before its end a key stops issuing; from then on its tickets are renewed */
   renewal: number
 }
 
@@ -22,7 +22,7 @@ interface Key extends CallbackKey {
   expires: number
 }
 
-/** Keys and the callback that goes with them. `now` gives ms since 1970. */
+/** Returns a ticket key callback with its own keys. `now` returns ms since 1970. */
 export function referenceCallback ({ lifetime, renewal }: KeyTimes, now: () => number = Date.now): TicketKeyCallback {
   const keys = new Map<string, Key>()
   let current: Key | undefined
@@ -33,7 +33,7 @@ export function referenceCallback ({ lifetime, renewal }: KeyTimes, now: () => n
     for (const [name, { expires }] of keys) {
       if (expires <= now()) keys.delete(name)
     }
-    // An AES key of 16 bytes means AES-128-CBC, one of 32 AES-256-CBC; the MAC is HMAC-SHA256. The IV of each ticket is made by the package.
+    // A 16-byte AES key means AES-128-CBC, a 32-byte AES key AES-256-CBC. The MAC is HMAC-SHA256. The package makes the IV of each ticket.
     const key = { name: randomBytes(16), aesKey: randomBytes(16), hmacKey: randomBytes(32), expires: now() + lifetime }
     keys.set(key.name.toString('hex'), key)
     return key
@@ -46,7 +46,7 @@ export function referenceCallback ({ lifetime, renewal }: KeyTimes, now: () => n
     }
     const key = keyName === undefined ? undefined : findKey(keyName)
     if (key === undefined || key.expires <= now()) return { status: TicketStatus.None } // a full handshake
-    // A TLS 1.3 client uses a ticket once: whoever wants it to go on resuming returns Renew here always.
+    // A TLS 1.3 client uses a ticket once. To let clients resume without end, always return Renew here.
     const status = key.expires - renewal <= now() ? TicketStatus.Renew : TicketStatus.Accept
     return { status, key }
   }

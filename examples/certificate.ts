@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as x509 from '@peculiar/x509'
 
-/** A self-signed certificate for localhost, made on the first call and kept in `directory` after that. For trying things out only. */
+/** Returns a self-signed certificate for localhost, for experiments only. The first call makes it and keeps it in `directory`. */
 export async function localCertificate (directory: string): Promise<{ key: string, cert: string }> {
   const keyFile = join(directory, 'key.pem')
   const certFile = join(directory, 'cert.pem')

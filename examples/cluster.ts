@@ -1,4 +1,4 @@
-// A Fastify HTTPS server in four cluster workers that share their session ticket keys, on loopback, and one page of metrics for all of them.
+// A Fastify HTTPS server on loopback, in four cluster workers that share their session ticket keys. One page serves all workers' metrics.
 //   npx tsx examples/cluster.ts                       ports 8443 and 9464
 //   PORT=0 METRICS_PORT=0 npx tsx examples/cluster.ts any free ports
 import cluster from 'node:cluster'
@@ -13,7 +13,7 @@ import { localCertificate } from './certificate.js'
 
 const WORKERS = 4
 const certificates = fileURLToPath(new URL('.certificate', import.meta.url))
-// In the primary it asks the workers, in a worker it answers with the default registry.
+// In the primary, the aggregator asks the workers. In a worker, it answers with the default registry.
 const aggregator = new AggregatorRegistry()
 
 if (cluster.isPrimary) await startPrimary()
@@ -21,13 +21,14 @@ else await startWorker()
 
 async function startPrimary (): Promise<void> {
   await localCertificate(certificates)
-  // Before the first fork: every worker then has the keys before it listens.
+  // Share before the first fork, so that every worker has the keys before it listens.
   shareTicketKeys()
   for (let i = 0; i < WORKERS; i++) cluster.fork()
   const listened = new Set<number>()
   cluster.on('listening', ({ id }) => { listened.add(id) })
   cluster.on('exit', ({ id, exitedAfterDisconnect }) => {
-    // Its sessions resume in any other worker, and in the new one. For one that never came to listen, a new one would not either.
+    // The sessions of this worker resume in every other worker, and in its replacement. Replace a worker only if it has listened. Otherwise
+    // the replacement would fail in the same way.
     if (!exitedAfterDisconnect && listened.has(id)) cluster.fork()
   })
 
@@ -43,7 +44,7 @@ async function startPrimary (): Promise<void> {
   })
 
   cluster.once('listening', (_worker, { port }) => {
-    console.log(`Listening at https://127.0.0.1:${port}. Each answer says which worker gave it, and whether the connection was resumed:`)
+    console.log(`Listening at https://127.0.0.1:${port}. Each answer shows its worker, and whether the connection was resumed:`)
     console.log(`  curl -sk --http1.1 -H 'connection: close' https://127.0.0.1:${port}/ https://127.0.0.1:${port}/`)
   })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -55,10 +56,10 @@ async function startPrimary (): Promise<void> {
 }
 
 async function startWorker (): Promise<void> {
-  // Ctrl+C and systemd reach every process: the primary says when to end.
+  // Ctrl+C and systemd signal every process. Ignore the signals here: the primary ends the workers.
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
   const app = Fastify({ https: await localCertificate(certificates), logger: { level: 'warn' } })
-  // The page to scrape is the primary's: this worker's own is on an instance that never listens.
+  // Prometheus scrapes the primary. The metrics route of this worker is on an instance that never listens.
   await app.register(ticketKeys, { metrics: { register, instance: Fastify() } })
   app.get('/', async (request) => ({ worker: process.pid, resumed: request.tlsSession?.resumed }))
   await app.listen({ host: '127.0.0.1', port: Number(process.env['PORT'] ?? 8443) })

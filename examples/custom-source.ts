@@ -1,4 +1,4 @@
-// A key source of your own: keys from a JSON document that some service hands out, asked for every few seconds.
+// A key source of your own. It requests a JSON document with keys from a service every few seconds.
 //   const keys = await createTicketKeys({ source: new DocumentSource('https://keys.internal/tickets.json') })
 import type { KeySource, SourceKey, SourceKeys } from 'fastify-ticket-keys'
 
@@ -23,21 +23,21 @@ export class DocumentSource implements KeySource {
     this.pollInterval = pollInterval
   }
 
-  /** The manager checks the keys, and keeps the ones it has when this throws: nothing of that has to be done here. */
+  /** The manager checks the keys. If `load` throws, the manager keeps its present keys. */
   async load (): Promise<SourceKeys | null> {
     const headers = this.#version === null ? {} : { 'if-none-match': this.#version }
-    // A service that hangs must not keep the next try from being made.
+    // Without a timeout, a service that hangs would prevent the next attempt.
     const response = await fetch(this.#url, { headers, signal: AbortSignal.timeout(2000) })
     if (response.status === 304) return null
     if (!response.ok) throw new Error(`the key service answers ${response.status}`)
     const { keys } = await readJson(response)
-    // Only what was read whole is known by its version.
+    // Store the version only after the whole document was read.
     this.#version = response.headers.get('etag')
     return { keys: keys.map(toKey), timed: true }
   }
 }
 
-/** `JSON.parse` quotes what it could not read, which may be a key: its message goes nowhere. */
+/** Replaces the error of `JSON.parse`: its message quotes text of the document, which may be a key. */
 async function readJson (response: Response): Promise<{ keys: DocumentKey[] }> {
   return await (response.json() as Promise<{ keys: DocumentKey[] }>).catch(() => { throw new Error('the key service does not answer with JSON') })
 }

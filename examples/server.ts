@@ -1,4 +1,4 @@
-// A Fastify HTTPS server with managed session ticket keys, on loopback, and its metrics on a port of their own.
+// A Fastify HTTPS server on loopback with managed session ticket keys. Its metrics are on a separate port.
 //   npm start                       ports 8443 and 9464
 //   PORT=0 METRICS_PORT=0 npm start any free ports
 import { fileURLToPath } from 'node:url'
@@ -19,17 +19,17 @@ const metricsUrl = await internal.listen({ host: '127.0.0.1', port: Number(proce
 const { host } = new URL(url)
 
 const get = "printf 'GET / HTTP/1.0\\r\\n\\r\\n'"
-// Whoever has a session's file can go on with the session: it lies beside the server's key, where nobody else looks.
+// Anybody who can read a session file can resume the session. Keep the file beside the server's private key, in a directory of mode 0700.
 const client = (version: string, session: string): string =>
   `  ${get} | openssl s_client -quiet -connect ${host} ${version} ${session} 2>/dev/null`
 
 console.log(`
-Listening at ${url}. Each answer says whether its connection was resumed from a session ticket.
+Listening at ${url}. Each answer shows whether the connection was resumed from a session ticket.
 
-Two connections of one curl, which would keep the first one open if it were not told to close it; the second answer has "resumed":true:
+One curl command makes two connections. The header closes the first connection. The second answer has "resumed":true:
   curl -sk --http1.1 -H 'connection: close' -w '\\n' ${url}/ ${url}/
 
-OpenSSL, TLS 1.3: the first command keeps the ticket in a file, the second shows it, and gets "resumed":true:
+OpenSSL, TLS 1.3. The first command saves the ticket in a file. The second command presents the ticket and prints "resumed":true:
 ${client('-tls1_3', `-sess_out ${certificates}/ticket13.pem`)}
 ${client('-tls1_3', `-sess_in ${certificates}/ticket13.pem`)}
 
@@ -37,11 +37,11 @@ OpenSSL, TLS 1.2:
 ${client('-tls1_2', `-sess_out ${certificates}/ticket12.pem`)}
 ${client('-tls1_2', `-sess_in ${certificates}/ticket12.pem`)}
 
-What Prometheus sees, and the keys' timetable:
+The Prometheus metrics, and the timetable of the keys:
   curl -s ${metricsUrl}/metrics
   curl -s ${metricsUrl}/metrics/ticket-keys
 
-Whether this server issues, resumes and renews, as its clients see it:
+Test from outside whether this server issues, resumes and renews:
   npx fastify-ticket-keys probe --insecure ${host}
 
 Stop with Ctrl+C.

@@ -1,5 +1,5 @@
-// Fails where a binary that the package promises is missing: `node scripts/check-binaries.js` asks for the binary of this machine,
-// `node scripts/check-binaries.js --all` for every binary of scripts/platforms.json.
+// Fails if a binary that the package promises is missing. `node scripts/check-binaries.js` checks the binary of this machine.
+// `node scripts/check-binaries.js --all` checks every binary of scripts/platforms.json.
 import { readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 

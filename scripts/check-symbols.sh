@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails if a binary needs a newer glibc or libstdc++ than the official builds of Node.js 20 do: `scripts/check-symbols.sh BINARY`.
+# Usage: scripts/check-symbols.sh BINARY. Fails if the binary needs a newer glibc or libstdc++ than the official builds of Node.js 20.
 set -euo pipefail
 symbols=$(objdump -T "$1")
 for limit in GLIBC_2.28 GLIBCXX_3.4.25; do

@@ -1,4 +1,4 @@
-// Prints tap's totals as 'N passed, N failed' and fails if there are none, or any test failed: `node scripts/closing-line.js LOG`.
+// Usage: node scripts/closing-line.js LOG. Prints tap's totals as 'N passed, N failed'. Fails if no test passed or any test failed.
 import { readFileSync } from 'node:fs'
 
 const log = readFileSync(process.argv[2], 'utf8')

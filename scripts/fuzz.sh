@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes each C++ parser of bytes from outside, with AddressSanitizer and UBSan: scripts/fuzz.sh [seconds for each, default 60].
-# Starts from test/corpus/<target>; with KEEP=1 inputs that reach new code are added to it.
+# Usage: scripts/fuzz.sh [seconds for each parser, default 60]. Fuzzes each C++ parser of untrusted bytes, with AddressSanitizer and UBSan.
+# Each parser starts from test/corpus/<target>. With KEEP=1, the script adds inputs that reach new code to this corpus.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
@@ -14,7 +14,7 @@ for source in native/fuzz/*.cc; do
   mkdir -p "$work/$target" "$corpus"
   clang++ -std=c++17 -Wall -Wextra -Werror -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
     -Inative -isystem "$node_headers" "$source" native/tls/ticket_data.cc native/tls/client_hello.cc -o "$work/$target.fuzz"
-  # What it finds goes to the first directory; a crash is written to the working directory.
+  # libFuzzer writes new inputs to the first directory, and a crashing input to the working directory.
   if ! "$work/$target.fuzz" "$work/$target" "$corpus" -max_total_time="$seconds" -max_len=700 -print_final_stats=1 >"$work/$target.log" 2>&1; then
     cat "$work/$target.log"
     echo "$target: FAILED; the input is in $PWD" >&2

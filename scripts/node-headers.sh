@@ -1,4 +1,5 @@
-# To be sourced: sets node_headers to the directory with Node.js's own headers (node.h, openssl/ssl.h), where node-gyp looks for them.
+# Source this file. It sets node_headers to the directory with Node.js's own headers (node.h, openssl/ssl.h). It searches where node-gyp
+# searches.
 node_headers=$(node -p '
   const { existsSync } = require("node:fs")
   const { homedir } = require("node:os")
@@ -9,6 +10,6 @@ node_headers=$(node -p '
   found ?? ""
 ')
 if [ -z "$node_headers" ]; then
-  echo "no headers of Node.js: install them, or set npm_config_nodedir to where node-gyp has them" >&2
+  echo "the Node.js headers were not found. Install them, or set npm_config_nodedir to the directory where node-gyp keeps them" >&2
   exit 1
 fi

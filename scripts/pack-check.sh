@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `npm pack` in a clean clone makes a package that works, or fails: it must never ship a package without dist or without this machine's binary.
+# Checks `npm pack` in a clean clone. It must fail, or make a package that contains dist and this machine's binary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -11,7 +11,7 @@ cd "$work/clone"
 if npm pack >"$work/log" 2>&1; then
   echo 'npm pack succeeded in a clone without its dependencies'; exit 1
 fi
-if ls ./*.tgz >/dev/null 2>&1; then echo 'a tarball was left'; exit 1; fi
+if ls ./*.tgz >/dev/null 2>&1; then echo 'npm pack failed, but left a tarball'; exit 1; fi
 
 ln -s "$modules" node_modules
 npm pack >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
@@ -19,11 +19,11 @@ contents=$(tar -tzf fastify-ticket-keys-*.tgz)
 grep -qx package/dist/index.js <<<"$contents"
 grep -q '^package/prebuilds/.*/fastify_ticket_keys.node$' <<<"$contents"
 
-# What a release also asks for. This clone has neither the address nor the binaries of the other platforms.
+# A release also needs the repository address and the binaries of all platforms. This clone has neither, so these checks must fail.
 for check in 'node scripts/repository.js check' 'node scripts/check-binaries.js --all' 'npm publish --dry-run'; do
-  if $check >"$work/log" 2>&1; then echo "succeeded, and must not: $check"; exit 1; fi
+  if $check >"$work/log" 2>&1; then echo "this check must fail, but succeeded: $check"; exit 1; fi
 done
 rm -r prebuilds
-if node scripts/check-binaries.js >"$work/log" 2>&1; then echo 'check-binaries.js found a binary that is not there'; exit 1; fi
+if node scripts/check-binaries.js >"$work/log" 2>&1; then echo 'check-binaries.js succeeded without any binary'; exit 1; fi
 node scripts/repository.js set owner/name && node scripts/repository.js check
-echo 'npm pack makes a whole package, or fails'
+echo 'npm pack makes a complete package, or fails'

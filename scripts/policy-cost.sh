@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Counts what the ticket policy costs a resumed handshake, in instructions of the server: with it, and with every ticket taken unasked. Links the addon's own
-# sources against the system's OpenSSL. Fails when it is 1 % of a TLS 1.3 resumption or more.
+# Counts the server's instructions for a resumed handshake, with the ticket policy and with a bypass that accepts every ticket. Links the
+# addon's own sources against the system's OpenSSL. Fails if the policy costs 1 % of a TLS 1.3 resumption or more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 handshakes=30
@@ -11,7 +11,7 @@ sources=$(ls native/tls/*.cc native/keys/*.cc)
 # shellcheck disable=SC2086
 g++ -std=c++17 -Wall -Wextra -Werror -Os -g -Inative native/bench/policy_cost.cc $sources -lssl -lcrypto -o "$work/policy_cost"
 
-# Instructions of a resumed handshake.
+# Prints the number of instructions for one resumed handshake.
 count () {
   valgrind --tool=callgrind --toggle-collect=ServerStep --callgrind-out-file="$work/out" "$work/policy_cost" "$@" "$handshakes" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
   echo $(($(sed -n 's/^\(summary\|totals\): *//p' "$work/out" | tail -1) / handshakes))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the addon for the machine it runs on and puts it, stripped, where lib/native/binding.ts looks for it. Warnings are errors here
+# Builds the addon for this machine. Puts the stripped binary where lib/native/binding.ts looks for it. Warnings are errors
 # (native/addon.gypi).
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,12 +12,12 @@ target=$(node -e '
   const musl = platform === "linux" && report.getReport().header.glibcVersionRuntime === undefined
   console.log(`prebuilds/${platform}-${arch}${musl ? "-musl" : ""}`)')
 mkdir -p "$target"
-# Renamed into place: a process that has the old one open goes on with it.
+# Rename the new binary into place, so that a running process keeps the old binary.
 binary=$target/fastify_ticket_keys.node
 cp build/Release/fastify_ticket_keys.node "$binary.new"
 if [ "$(uname)" = Darwin ]; then
   strip -x "$binary.new"
-  codesign --force --sign - "$binary.new" # stripping broke the linker's signature
+  codesign --force --sign - "$binary.new" # stripping invalidated the linker's signature
 else
   strip --strip-unneeded "$binary.new"
 fi

@@ -1,5 +1,5 @@
-// The one place that sets the address of the repository. `node scripts/repository.js set OWNER/NAME` writes it into package.json;
-// `node scripts/repository.js check` fails while the address is not known. npm's provenance needs the true address.
+// Sets the address of the repository. `node scripts/repository.js set OWNER/NAME` writes the address into package.json.
+// `node scripts/repository.js check` fails if the address is not set. npm provenance needs the real address.
 import { readFileSync, writeFileSync } from 'node:fs'
 
 const FILE = new URL('../package.json', import.meta.url)

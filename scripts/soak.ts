@@ -1,5 +1,5 @@
-// How memory and rates do over many handshakes: `npx tsx scripts/soak.ts [handshakes]`. The server is this process, with a rotation
-// every second; two clients in processes of their own use each TLS 1.3 ticket once. Prints resident memory as it goes.
+// Usage: npx tsx scripts/soak.ts [handshakes]. Prints resident memory and counts during many handshakes. This process is the server, and
+// rotates its keys every second. Two client processes use each TLS 1.3 ticket once.
 import { fork } from 'node:child_process'
 import { createServer } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -1,5 +1,5 @@
-// Serves and resumes with the package that is installed where this file lies: `node try-package.mjs KEY CERTIFICATE`. Plain JavaScript with no
-// helpers, to be copied into an empty project.
+// Usage: node try-package.mjs KEY CERTIFICATE. Serves and resumes with the package that is installed beside this file. The file is plain
+// JavaScript without helpers, so that you can copy it into an empty project.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -16,7 +16,7 @@ await app.register(ticketKeys)
 app.get('/', async (request) => request.tlsSession)
 await app.listen({ port: 0, host: '127.0.0.1' })
 
-/** One connection and one request; `tickets` gets what comes. */
+/** Makes one connection with one request, and adds the new tickets to `tickets`. Returns whether the connection resumed. */
 async function visit (protocol, session, tickets) {
   const { port } = app.server.address()
   const socket = connect({ port, servername: 'localhost', ca: cert, session, minVersion: protocol, maxVersion: protocol })

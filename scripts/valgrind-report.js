@@ -1,4 +1,4 @@
-// Counts the errors of a valgrind report (XML) whose stack has an object of this name: `node scripts/valgrind-report.js REPORT OBJECT`.
+// Usage: node scripts/valgrind-report.js REPORT OBJECT. Counts the errors of a valgrind XML report that have OBJECT in their stack.
 import { readFileSync } from 'node:fs'
 
 const [, , file, object] = process.argv

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Real handshakes under valgrind's memcheck, with the addon as it is built: scripts/valgrind.sh [rounds]. V8 and OpenSSL have findings of their own; this
-# fails on those with the addon in their stack: wrong accesses, uninitialised values, leaks.
+# Usage: scripts/valgrind.sh [rounds]. Does real handshakes under valgrind's memcheck, with the addon as built. Fails on errors with the
+# addon in their stack: invalid accesses, uninitialised values, leaks. Ignores the other errors, which V8 and OpenSSL cause.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-12}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# As JavaScript: nobody wants to wait for a transpiler under valgrind.
+# Compile to JavaScript first: a transpiler under valgrind would be too slow.
 npx tsc --noCheck --outDir "$work" --declaration false --sourceMap false
 cp package.json binding.gyp "$work"
 mkdir -p "$work/build/Release"

@@ -1,4 +1,4 @@
-/** Status and body of an HTTP/1.1 answer that was read to the end of the connection; anything else is all body. */
+/** Status and body of an HTTP/1.1 response that ended with its connection. Other bytes are all body. */
 export function readAnswer (bytes: Buffer): { status: number | undefined, body: string } {
   const end = bytes.indexOf('\r\n\r\n')
   const head = bytes.toString('latin1', 0, Math.max(end, 0))

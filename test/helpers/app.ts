@@ -9,7 +9,7 @@ import type { TicketKeysOptions } from '../../lib/config/options.js'
 import { serverCert } from './certs.js'
 import { watch, type Handshake } from './server.js'
 
-/** A logger for Fastify that keeps messages, as `level: text`; what Fastify says of requests and listening is left out. */
+/** A logger for Fastify that keeps warnings and errors as `level: text`. */
 export function logBook (): { lines: string[], options: { level: string, stream: { write (line: string): void } } } {
   const lines: string[] = []
   const write = (line: string): void => {
@@ -19,28 +19,28 @@ export function logBook (): { lines: string[], options: { level: string, stream:
   return { lines, options: { level: 'info', stream: { write } } }
 }
 
-/** A Fastify server over TLS that listens. */
+/** A listening Fastify server with TLS. */
 export interface App {
   app: FastifyInstance<Server>
   port: number
-  /** What was logged as a warning or an error: `warn: text`. Without the warning about memory that the system would not lock. */
+  /** Logged warnings and errors, such as `warn: text`, without the warning about unlocked memory. */
   log: () => string[]
-  /** All finished handshakes of its first server, oldest first. */
+  /** All finished handshakes of the app's first server, oldest first. */
   handshakes: Handshake[]
 }
 
-/** How an app is made. */
+/** Options of `makeApp` and `startApp`. */
 export interface AppOptions {
   https?: SecureContextOptions & Record<string, unknown>
-  /** Serves HTTP/2, and HTTP/1.1 as well if `https.allowHTTP1` says so. */
+  /** Serves HTTP/2, and also HTTP/1.1 if `https.allowHTTP1` is set. */
   http2?: boolean
-  /** What to listen on, default 127.0.0.1. */
+  /** The address to listen on, default 127.0.0.1. */
   host?: string
   /** Runs before the plugin is registered. */
   before?: (app: FastifyInstance<Server>) => void | Promise<void>
 }
 
-/** Makes a Fastify server with `serverCert()`, whose GET / answers with `request.tlsSession`; the environment says nothing to it. */
+/** Makes a Fastify server with `serverCert()`, without the plugin. GET / responds with `request.tlsSession`. */
 export async function makeApp ({ https, http2 = false }: Pick<AppOptions, 'https' | 'http2'> = {}): Promise<Omit<App, 'port' | 'handshakes'>> {
   const { key, cert } = await serverCert()
   const { lines, options } = logBook()
@@ -52,7 +52,7 @@ export async function makeApp ({ https, http2 = false }: Pick<AppOptions, 'https
   return { app, log: () => lines.filter((line) => !line.includes('RLIMIT_MEMLOCK')) }
 }
 
-/** The same, with the plugin, listening; closed with the test. */
+/** Makes such a server with the plugin, and listens. The plugin reads no variables. The server closes with the test. */
 export async function startApp (t: Test, options: TicketKeysOptions = {}, appOptions: AppOptions = {}): Promise<App> {
   const { app, log } = await makeApp(appOptions)
   t.teardown(() => app.close())

@@ -11,13 +11,13 @@ import type { Extension } from '@peculiar/x509'
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const DAY = 86_400_000
 
-/** When a certificate is valid: by default from yesterday, for ten years. */
+/** When a certificate is valid. Default: from yesterday, for ten years. */
 export interface Validity {
   notBefore?: Date
   notAfter?: Date
 }
 
-/** What a leaf certificate says. */
+/** The contents of a leaf certificate. */
 export interface LeafOptions extends Validity {
   /** The common name. */
   name: string
@@ -25,11 +25,13 @@ export interface LeafOptions extends Validity {
   hosts?: string[]
   /** A client's certificate instead of a server's. */
   client?: boolean
-  /** An RSA key of so many bits instead of an elliptic one, for TLS's ideas of what is too weak. */
+  /** Use an RSA key with this number of bits instead of an elliptic-curve key, to test keys that TLS finds too weak. */
   rsaBits?: number
 }
 
-/** A private key and its certificate, in PEM; the certificate is followed by the intermediate ones, without the root. */
+/**
+ * A private key and its certificate, in PEM. The intermediate certificates follow the certificate, without the root.
+ */
 export interface KeyPair {
   key: string
   cert: string
@@ -37,20 +39,20 @@ export interface KeyPair {
 
 /** A certificate authority made for a test. */
 export interface Ca {
-  /** This authority's own certificate, PEM: what goes into the `ca` option, if this is a root. */
+  /** This authority's own certificate in PEM. For a root, it is the value of the `ca` option. */
   cert: string
-  /** Makes a certificate under this authority. */
+  /** Issues a certificate of this authority. */
   issue: (options: LeafOptions) => Promise<KeyPair>
-  /** Makes a list of certificates that this authority revoked, PEM. */
+  /** Makes a revocation list of this authority, in PEM. */
   crl: (revoked: KeyPair[], nextUpdate?: Date) => Promise<string>
-  /** Makes an authority under this one. */
+  /** Makes an intermediate authority under this one. */
   intermediate: (name: string, validity?: Validity) => Promise<Ca>
 }
 
 interface Authority {
   certificate: X509Certificate
   signingKey: webcrypto.CryptoKey
-  /** PEM certificates that a server has to send after the leaf, to reach the root. */
+  /** PEM certificates that a server must send after the leaf certificate, up to the root. */
   chain: string
 }
 
@@ -63,7 +65,7 @@ export async function makeCa (name: string, validity: Validity = {}): Promise<Ca
   return authority({ certificate, signingKey: keys.privateKey, chain: '' })
 }
 
-/** The certificate most tests serve, made once a process, and the authority that issued it. */
+/** The certificate of most test servers, and the authority that issued it. Made once per process. */
 export function serverCert (): Promise<KeyPair & { ca: Ca }> {
   cachedServerCert ??= makeServerCert()
   return cachedServerCert

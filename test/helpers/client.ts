@@ -1,4 +1,4 @@
-/** All TLS clients for tests, and what they work with. */
+/** Exports all TLS clients for tests, and their utilities. */
 export * from './connect.js'
 export * from './external-psk.js'
 export * from './hang-up.js'

@@ -9,27 +9,28 @@ import { tlsSession } from '../../lib/tls/tls-session.js'
 import type { LogBook } from './managed.js'
 
 /*
- * What the processes of a test's cluster run: see cluster.ts for the other end. The primary stands between the test and its workers.
+ * The code of the processes in a test's cluster. The test itself uses cluster.ts. The primary passes messages between
+ * the test and the workers.
  */
 
-/** What a test can ask a process for. */
+/** The commands that a test can send to a process. */
 export type Commands = Record<string, (argument: unknown) => unknown>
 
-/** An answer of a worker's server, as JSON. */
+/** The response of a worker's server, as JSON. */
 export interface Answer {
   pid: number
   reused: boolean
-  /** of the ticket that the client presented, if keys are managed */
+  /** key id of the presented ticket, if keys are managed */
   keyId: string | null
 }
 
-/** On the channels between test, primary and workers. */
+/** Messages between the test, the primary and the workers. */
 export type Message =
   | { test: 'listening', pid: number, port: number }
   | { test: 'command', id: number, to: number | 'primary', name: string, argument?: unknown }
   | { test: 'done', id: number, result?: unknown, error?: string }
 
-/** The primary: forks workers, also for those that end, and passes messages on. */
+/** Runs the primary: forks workers, replaces workers that end, and passes messages on. */
 export function drive (workers: number, commands: Commands = {}, fork: () => Worker = () => cluster.fork()): void {
   cluster.on('message', (_worker, message: Message | null) => { if (message?.test !== undefined) process.send?.(message) })
   cluster.on('exit', () => { fork() })
@@ -41,7 +42,7 @@ export function drive (workers: number, commands: Commands = {}, fork: () => Wor
   for (let i = 0; i < workers; i++) fork()
 }
 
-/** A worker: carries out commands, and listens with a server that says who answers. */
+/** Runs a worker: executes commands, and listens with a server whose responses contain its process id. */
 export async function serve (attach: (server: Server) => void, commands: Commands = {}): Promise<void> {
   const server = createServer(certificate(), (request, response) => {
     const session = tlsSession(request.socket)
@@ -54,23 +55,23 @@ export async function serve (attach: (server: Server) => void, commands: Command
   announce(server, { renewCertificate: () => { server.setSecureContext(certificate()) }, ...commands })
 }
 
-/** A worker with a server of the test's own, which listens: carries out commands. */
+/** Runs a worker with the test's own listening server: executes commands. */
 export function announce (server: Pick<Server, 'address'>, commands: Commands): void {
   obey(commands)
   process.send?.({ test: 'listening', pid: process.pid, port: (server.address() as AddressInfo).port } satisfies Message)
 }
 
-/** Carries out commands that come from the parent. */
+/** Executes commands from the parent process. */
 export function obey (commands: Commands): void {
   process.on('message', (message: Message | null) => { if (message?.test === 'command') perform(message, commands) })
 }
 
-/** What the test gave to `startCluster`. */
+/** The key and the certificate from `startCluster`. */
 export function certificate (): { key: string, cert: string } {
   return { key: process.env['TEST_KEY'] ?? '', cert: process.env['TEST_CERT'] ?? '' }
 }
 
-/** Warnings and errors, in that order. */
+/** All warnings, then all errors. */
 export function complaints (log: LogBook): string[] {
   return (['warn', 'error'] as const).flatMap((level) => log.of(level).map((message) => `${level}: ${message}`))
 }

@@ -5,10 +5,10 @@ import type { ConnectOptions, Exchange } from './connect.js'
 import { runModule, until } from './process.js'
 import type { RunOptions, RunningModule } from './process.js'
 
-/** A cluster in processes of its own, whose primary runs `drive` and whose workers run `serve`. */
+/** A cluster in separate processes. Its primary runs `drive`, and its workers run `serve`. */
 export class TestCluster {
   readonly primary: RunningModule
-  /** Process ids of workers that listen, oldest first; one that was killed stays until `kill` has returned. */
+  /** Process ids of listening workers, oldest first. A killed worker stays in the list until `kill` returns. */
   readonly workers: number[] = []
   port = 0
   #lastId = 0
@@ -21,14 +21,14 @@ export class TestCluster {
     })
   }
 
-  /** Waits until so many workers listen. */
+  /** Waits until this number of workers listen. */
   async listening (workers: number): Promise<this> {
     await until(() => this.workers.length >= workers || this.primary.child.exitCode !== null, 60_000)
     if (this.primary.child.exitCode !== null) throw new Error(this.primary.output())
     return this
   }
 
-  /** Has the primary or a worker carry out one of its commands, and gives what came of it. */
+  /** Makes the primary or a worker execute one of its commands, and returns the result. */
   async command (to: number | 'primary', name: string, argument?: unknown): Promise<unknown> {
     const id = ++this.#lastId
     const done = await new Promise<Message & { test: 'done' }>((resolve) => {
@@ -39,7 +39,7 @@ export class TestCluster {
     return done.result
   }
 
-  /** Kills the oldest worker, which can do nothing about it, and waits until another one listens in its place. */
+  /** Kills the oldest worker with SIGKILL, and waits until its replacement listens. */
   async kill (): Promise<{ killed: number, replacement: number }> {
     const [killed] = this.workers
     const count = this.workers.length
@@ -49,7 +49,7 @@ export class TestCluster {
     return { killed: killed as number, replacement: this.workers.at(-1) as number }
   }
 
-  /** One connection, to whichever worker gets it. */
+  /** Makes one connection, which any worker may accept. */
   async connect (options: Partial<ConnectOptions> = {}): Promise<Exchange & { answer: Answer }> {
     const exchange = await connect({ port: this.port, ...options })
     return { ...exchange, answer: JSON.parse(exchange.body) as Answer }
@@ -71,7 +71,7 @@ export class TestCluster {
   }
 }
 
-/** Runs the code of a primary and its workers, one module for both; resolves when so many workers listen. */
+/** Runs the code of a primary and its workers, which is one module. Resolves when `workers` workers listen. */
 export async function startCluster (code: string, workers: number, options: RunOptions = {}): Promise<TestCluster> {
   const { key, cert } = await serverCert()
   const env = { TEST_KEY: key, TEST_CERT: cert, ...options.env }

@@ -8,12 +8,12 @@ import { rawSession, sessionTicket } from './session.js'
 export const PROTOCOLS = ['TLSv1.2', 'TLSv1.3'] as const
 export type Protocol = typeof PROTOCOLS[number]
 
-/** How a test client connects. What is left out is as in `tls.connect`, except where it says otherwise. */
+/** How a test client connects. Unless noted otherwise, the defaults are those of `tls.connect`. */
 export interface ConnectOptions {
   port: number
-  /** Default 127.0.0.1, which means no server name in the ClientHello unless `servername` is given. */
+  /** Default 127.0.0.1. The ClientHello then has no server name unless `servername` is set. */
   host?: string
-  /** A session from an earlier exchange, to be resumed, under whatever name and whether or not it was made for it. */
+  /** A session from an earlier exchange, to be resumed. It may have been made for another server name. */
   session?: Buffer | undefined
   /** The only protocol version offered. */
   protocol?: Protocol
@@ -25,44 +25,47 @@ export interface ConnectOptions {
   ecdhCurve?: string
   ciphers?: string
   alpn?: string[]
-  /** Default `true`: a server certificate that cannot be verified is an error. */
+  /** Default `true`: a server certificate that fails verification is an error. */
   rejectUnauthorized?: boolean
-  /** The path to GET, default `/`; `false` sends nothing and reads what a raw TLS server says. */
+  /** The path to GET, default `/`. `false` sends nothing and reads the response of a raw TLS server. */
   request?: string | false
-  /** In ms. The default is long, because a busy machine can be slow: 60,000. */
+  /** In ms. The default is 60,000, because a busy machine can be slow. */
   timeout?: number
-  /** Anything else for `tls.connect`; wins over the rest. */
+  /** Other options of `tls.connect`. They override the options above. */
   tls?: ConnectionOptions
 }
 
-/** What a client saw in one connection. */
+/** The client's view of one connection. */
 export interface Exchange {
   /** Whether the client resumed: `isSessionReused()`. */
   reused: boolean
   protocol: Protocol
   cipher: string
-  /** Sessions with a ticket that came in this connection, oldest first. */
+  /** Sessions whose tickets arrived in this connection, oldest first. */
   tickets: Buffer[]
-  /** The newest session: TLS 1.3, the last ticket, if any came; TLS 1.2, the connection's, with a renewed ticket if one came. */
+  /**
+   * The newest session. TLS 1.3: the last one with a ticket, if any arrived. TLS 1.2: the session of the connection,
+   * with the renewed ticket if one arrived.
+   */
   session: Buffer | undefined
-  /** Whether the client found the server's certificate good. */
+  /** Whether the client verified the server's certificate. */
   authorized: boolean
   /** SHA-256 fingerprint of the server's certificate, as Node.js writes it. */
   fingerprint: string | undefined
   alpn: string | false
-  /** The client's Finished message: the server's `getPeerFinished()` is the same. */
+  /** The client's Finished message. The server's `getPeerFinished()` returns the same. */
   finished: Buffer | undefined
-  /** The server's Finished message: the server's `getFinished()` is the same. */
+  /** The server's Finished message. The server's `getFinished()` returns the same. */
   peerFinished: Buffer | undefined
-  /** HTTP status, if the answer was HTTP. */
+  /** HTTP status, if the response was HTTP. */
   status: number | undefined
-  /** The answer's body; all of it, if it was not HTTP. */
+  /** The body of the response. All of the response, if it was not HTTP. */
   body: string
 }
 
 /** A connection that failed. */
 export class ConnectError extends Error {
-  /** What the server's or our own TLS alert said, such as `internal error`; undefined if there was none. */
+  /** Text of the TLS alert from either side, such as `internal error`; undefined if there was none. */
   readonly alert: string | undefined
   /** Node.js's error code. */
   readonly code: string | undefined
@@ -75,7 +78,9 @@ export class ConnectError extends Error {
   }
 }
 
-/** One connection over HTTP/1.1 or raw TLS: handshake, request, answer, to the end. Throws a {@link ConnectError}. */
+/**
+ * Makes one connection over HTTP/1.1 or raw TLS: handshake, request, response, close. Throws a {@link ConnectError}.
+ */
 export async function connect (options: ConnectOptions): Promise<Exchange> {
   const { socket, handshake } = await open(options)
   const request = options.request ?? '/'
@@ -97,14 +102,14 @@ export async function connect (options: ConnectOptions): Promise<Exchange> {
     socket.on('end', succeed)
     socket.on('close', succeed)
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      // A raw server that answers without reading the request makes the kernel send a reset after its answer.
+      // A raw server may respond without reading the request. The kernel then sends a reset after the response.
       if (chunks.length > 0 && error.code === 'ECONNRESET') succeed()
       else fail(error.message, error)
     })
   })
 }
 
-/** One connection over HTTP/2. Throws a {@link ConnectError}. */
+/** Makes one connection over HTTP/2. Throws a {@link ConnectError}. */
 export async function connectH2 (options: ConnectOptions): Promise<Exchange> {
   const { socket, handshake } = await open({ alpn: ['h2'], ...options })
   return await new Promise((resolve, reject) => {
@@ -146,7 +151,7 @@ async function open (options: ConnectOptions): Promise<{ socket: TLSSocket, hand
     host,
     ca: (await serverCert()).ca.cert,
     session: session === undefined ? session : rawSession(session),
-    rejectUnauthorized: false, // else Node.js would not take a raw session; the answer is looked at below
+    rejectUnauthorized: false, // else Node.js would refuse a raw session; the result is checked below
     ...rest,
     ...(protocol !== undefined && { minVersion: protocol, maxVersion: protocol }),
     ...(alpn !== undefined && { ALPNProtocols: alpn }),
@@ -160,7 +165,7 @@ async function open (options: ConnectOptions): Promise<{ socket: TLSSocket, hand
   return { socket, handshake }
 }
 
-/** Notes what a client socket tells of itself only while it lives. */
+/** Records the properties of a client socket that are only available while it is open. */
 class Observer {
   done: Handshake | undefined
   #tickets: Buffer[] = []
@@ -178,7 +183,7 @@ class Observer {
         finished: socket.getFinished(),
         peerFinished: socket.getPeerFinished()
       }
-      // TLS 1.2 sends the ticket before its Finished, and a renewed one makes no 'session' event.
+      // A TLS 1.2 server sends the ticket before its Finished message. A renewed ticket emits no 'session' event.
       if (this.done.protocol === 'TLSv1.2') this.#see12(socket.getSession(), offered)
     })
     socket.on('session', (session: Buffer) => {

@@ -11,29 +11,29 @@ import { issuerAt } from './keys.js'
 import { runModule } from './process.js'
 import { readTypeScript } from './typescript.js'
 
-/** The repository. */
+/** The root of the repository. */
 export const ROOT = new URL('../../', import.meta.url)
-/** A file of it. */
+/** The text of a file in the repository. */
 export const text = (file: string): string => readFileSync(new URL(file, ROOT), 'utf8')
 
-/** The fenced blocks of a language in a document, or in one section of it. */
+/** The fenced code blocks of one language in a document, or in one section of a document. */
 export function blocks (file: string, language: string, section = ''): string[] {
   const [, from = ''] = section === '' ? ['', text(file)] : text(file).split(`\n${section}\n`)
   const until = section === '' ? from : from.split(new RegExp(`\n#{1,${section.indexOf(' ')}} `))[0] ?? ''
   return [...until.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code ?? '')
 }
 
-/** The only such block. */
+/** The only fenced code block of one language in a section. */
 export function one (file: string, language: string, section: string): string {
   const [only, ...more] = blocks(file, language, section)
   if (only === undefined || more.length > 0) throw new Error(`${more.length + 1} blocks of ${language} in ${section}`)
   return only
 }
 
-/** A server that was set up as the docs say. */
+/** A running server that was set up as in the docs. */
 export interface Running { port: number, status: () => Promise<TicketKeysStatus> }
 
-/** Runs TypeScript that attaches `keys` to `server`, with the file system's root moved to `root`. */
+/** Runs TypeScript code that attaches `keys` to `server`. Paths below /run and /etc are moved to `root`. */
 export async function runTypeScript (t: Test, code: string, root: string, env: Record<string, string> = {}): Promise<Running> {
   const { key, cert } = await serverCert()
   const moved = code.replaceAll(/'\/(run|etc)\//g, `'${root}/$1/`)
@@ -57,12 +57,15 @@ export async function runTypeScript (t: Test, code: string, root: string, env: R
   }
 }
 
-/** The same with nothing but variables. */
+/** Runs a server that is configured only by variables. */
 export async function runVariables (t: Test, env: Record<string, string>): Promise<Running> {
   return await runTypeScript(t, "import { createTicketKeys } from 'fastify-ticket-keys'\nconst keys = await createTicketKeys()\nkeys.attach(server)", '', env)
 }
 
-/** A shell in `directory`, with this package's command line as `npx` and, as `kubectl`, one that keeps a Secret in the file `secret`. */
+/**
+ * Runs shell code in `directory`. `npx` runs this package's command line. `kubectl` is a substitute that stores a
+ * Secret in the file `secret`.
+ */
 export async function runShell (code: string, directory: string): Promise<string> {
   const bin = join(directory, '.bin')
   mkdirSync(bin, { recursive: true })
@@ -83,7 +86,7 @@ export async function runShell (code: string, directory: string): Promise<string
   return stdout
 }
 
-/** Connects twice, under the key that issues. */
+/** Connects twice, and checks that the second connection resumes and that the current key issues the tickets. */
 export async function works (t: Test, { port, status }: Running, source: string): Promise<void> {
   const client = new SingleUseClient({ port })
   await client.connect()

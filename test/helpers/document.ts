@@ -2,15 +2,15 @@ import { createServer } from 'node:http'
 import type { TicketKey } from '../../lib/keys/key.js'
 import { listen } from './server.js'
 
-/** The service that examples/custom-source.ts asks for its keys. */
+/** The service from which examples/custom-source.ts gets its keys. */
 export interface DocumentService {
   url: string
   keys: TicketKey[]
-  /** answers with rubbish while it is true */
+  /** while true, the service sends an invalid response */
   broken: boolean
 }
 
-/** Starts it; `closeAll` ends it. */
+/** Starts the service. `closeAll` stops it. */
 export async function serveDocument (first: TicketKey): Promise<DocumentService> {
   const service: DocumentService = { url: '', keys: [first], broken: false }
   const server = createServer((request, response) => {

@@ -1,4 +1,4 @@
-/** Certificates that never change, for digests that must not change either: on no host, in no version of Node.js. */
+/** Fixed certificates, to test digests that must be the same on every host and in every Node.js version. */
 
 /** The root certificate of an authority, valid until 2126. */
 export const CA_A = `-----BEGIN CERTIFICATE-----
@@ -13,7 +13,7 @@ ZNHZqr2NJ3vGlRgwFVKxRw==
 -----END CERTIFICATE-----
 `
 
-/** Another one. */
+/** The root certificate of another authority, valid until 2126. */
 export const CA_B = `-----BEGIN CERTIFICATE-----
 MIIBWjCCAQGgAwIBAgIRAOn+kyydGUBHnOZjypmMdekwCgYIKoZIzj0EAwIwDDEK
 MAgGA1UEAxMBQjAgFw0yNjAxMDEwMDAwMDBaGA8yMTI2MDEwMTAwMDAwMFowDDEK
@@ -26,7 +26,7 @@ H0XOfb9d9g1FHFdSZaA=
 -----END CERTIFICATE-----
 `
 
-/** A list of the first one's, with one certificate revoked. */
+/** A revocation list of authority A, with one revoked certificate. */
 export const CRL_OF_A = `-----BEGIN X509 CRL-----
 MIG9MGQCAQEwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAxMBQRcNMjYxMTIyMTMzMzE0
 WhgPMjEyNjAxMDEwMDAwMDBaMCUwIwIQCsGw6ujRVFkIQ+HAJJf6IRcNMjYxMTIy

@@ -7,16 +7,18 @@ import { relay } from './relay.js'
 import type { RelayOptions } from './relay.js'
 import { rawSession } from './session.js'
 
-/** Less than the shortest ServerHello, so that the client never sends its Finished. */
+/** Shorter than any ServerHello, so that the client never sends its Finished message. */
 const PART_OF_SERVER_HELLO = 40
 
 /**
- * When a client hangs up: after the TCP handshake; after its ClientHello; when the first bytes of the ServerHello have
- * come; or as soon as its own handshake is finished, before it has read a TLS 1.3 ticket.
+ * When a client hangs up: after the TCP handshake; after its ClientHello; after the first bytes of the ServerHello; or
+ * when its own handshake is finished, before it reads a TLS 1.3 ticket.
  */
 export type Stage = 'connected' | 'client-hello' | 'server-hello' | 'finished'
 
-/** Connects, hangs up at a stage, and resolves when the connection is gone. With a `session`, its ticket is offered. */
+/**
+ * Connects, hangs up at a stage, and resolves when the connection is closed. Offers the ticket of `session`, if set.
+ */
 export async function hangUp (stage: Stage, options: ConnectOptions): Promise<void> {
   const { port, host = '127.0.0.1' } = options
   switch (stage) {
@@ -55,7 +57,7 @@ async function hangUpWhenFinished (options: ConnectOptions): Promise<void> {
     ...(protocol !== undefined && { minVersion: protocol, maxVersion: protocol })
   })
   await once(socket, 'secureConnect')
-  // Finished is written at the end of this turn of the event loop.
+  // Node.js writes the Finished message at the end of this turn of the event loop.
   setImmediate(() => { socket.destroy() })
   await once(socket, 'close')
 }

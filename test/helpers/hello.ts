@@ -14,10 +14,10 @@ const PSK_KEY_EXCHANGE_MODES = 45
 const KEY_SHARE = 51
 const X25519 = 29
 const MAX_RECORD = 16384
-/** For what never gets to be verified. */
+/** An invalid binder, for tickets whose binder the server never verifies. */
 const NO_BINDER = Buffer.alloc(32)
 
-/** Cipher suites by their numbers (the TLS registry of the IANA). */
+/** Cipher suites and their numbers (IANA's TLS registry). */
 export const SUITES = {
   'ECDHE-ECDSA-AES128-GCM-SHA256': 0xc02b,
   'ECDHE-ECDSA-AES256-GCM-SHA384': 0xc02c,
@@ -25,29 +25,32 @@ export const SUITES = {
   TLS_AES_256_GCM_SHA384: 0x1302
 } as const
 
-/** A ClientHello, made by hand: whatever no TLS library would send. */
+/** A handmade ClientHello that no TLS library would send. */
 export interface Hello {
   protocol: Protocol
   /** TLS 1.2: the content of the session_ticket extension. */
   ticket?: Buffer
-  /** TLS 1.3: the tickets in the pre_shared_key extension; one with a `secret` (of a SHA-256 session) gets a right binder. */
+  /**
+   * TLS 1.3: the tickets in the pre_shared_key extension. A ticket with a `secret` (of a SHA-256 session) gets
+   * a valid binder.
+   */
   identities?: Array<{ ticket: Buffer, secret?: Buffer }>
-  /** A name, or the content of the server_name extension. */
+  /** A server name, or the content of the server_name extension. */
   serverName?: string | Buffer
   suites?: number[]
   /** TLS 1.2, default `true`. */
   extendedMasterSecret?: boolean
 }
 
-/** What a server answers to a ClientHello. */
+/** The server's reply to a ClientHello. */
 export interface Reply {
-  /** Description of the alert (RFC 8446 section 6), if that is the answer. */
+  /** The alert's description (RFC 8446 section 6), if the reply is an alert. */
   alert?: number
-  /** TLS 1.3: the index of the identity that it took. */
+  /** TLS 1.3: the index of the accepted identity. */
   identity?: number
 }
 
-/** The records of a ClientHello. */
+/** Encodes a ClientHello as TLS records. */
 export function encodeHello (hello: Hello): Buffer {
   const message = handshakeMessage(hello)
   const records: Buffer[] = []
@@ -89,7 +92,7 @@ function handshakeMessage (hello: Hello): Buffer {
   return message
 }
 
-/** Puts the binders in, which stand at the end and cover all before them (RFC 8446 section 4.2.11.2). */
+/** Fills in the binders. They are at the end, and cover everything before them (RFC 8446 section 4.2.11.2). */
 function sign (message: Buffer, identities: Array<{ secret?: Buffer }>): void {
   const size = 1 + NO_BINDER.length
   const start = message.length - identities.length * size

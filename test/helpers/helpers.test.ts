@@ -100,7 +100,7 @@ for (const protocol of PROTOCOLS) {
 
   t.test(`${protocol}: a client can hang up at each stage`, async (t) => {
     let accepted = 0
-    let hellos = 0 // Node.js asks for a context when the ClientHello was read, unless its ticket is accepted
+    let hellos = 0 // Node.js calls the SNICallback after it has read the ClientHello, unless the ticket is accepted
     const SNICallback = (_name: string, done: (error: Error | null) => void): void => {
       hellos++
       done(null)

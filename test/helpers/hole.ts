@@ -11,32 +11,38 @@ import { manage } from './managed.js'
 import { mutualServer, visit } from './mutual.js'
 import type { Outcome } from './mutual.js'
 
-/** The reason for which the package refuses a ticket; or that it makes none. */
+/** The reason why the package refuses the ticket; or 'none' if it issues no ticket. */
 export type Closed = RejectReason | 'none'
 
-/** A way in: a ticket is made, and shown to another server or after a change, where a full handshake ends otherwise. */
+/**
+ * A security hole: a ticket is issued, and then presented to another server or after a change. The result differs from
+ * that of a full handshake.
+ */
 export interface Hole {
-  /** the server that makes the ticket */
+  /** options of the server that issues the ticket */
   made: TlsOptions
-  /** done to it first */
+  /** changes this server before it issues the ticket */
   prepare?: (server: Server) => void
-  /** the server that the ticket is shown to; if left out, the same */
+  /** options of the server to which the ticket is presented; default: the same server */
   shown?: TlsOptions
-  /** done to that server before */
+  /** changes that server before the ticket is presented */
   change?: (server: Server) => void
   client: Partial<ConnectOptions>
-  /** what the client does differently when it shows the ticket */
+  /** other client options while it presents the ticket */
   clientShows?: Partial<ConnectOptions>
   protocols?: readonly Protocol[]
   options?: TicketKeysOptions
-  /** what a full handshake gives at that moment */
+  /** the outcome of a full handshake at that time */
   full: Outcome
-  /** what the ticket gives on plain Node.js */
+  /** the outcome of the ticket on plain Node.js */
   open: (protocol: Protocol) => Outcome
   reason: Closed | Record<Protocol, Closed>
 }
 
-/** Shows a hole open on plain Node.js and closed under a manager: there a ticket gives what a full handshake does. */
+/**
+ * Checks that a hole is open on plain Node.js and closed under a manager: there, the ticket has the same outcome as a
+ * full handshake.
+ */
 export async function tryHole (t: Test, hole: Hole, protocol: Protocol): Promise<void> {
   const plain = await goThrough(hole, protocol, () => {}, { ticketKeys: randomBytes(48), sessionIdContext: 'shared' })
   t.strictSame(plain.full, hole.full, 'a full handshake')
@@ -58,7 +64,7 @@ export async function tryHole (t: Test, hole: Hole, protocol: Protocol): Promise
   t.ok(stats.every(({ resumed }) => resumed[protocol] === 0))
 }
 
-/** Makes a ticket and shows it; between the two, a full handshake. */
+/** Gets a ticket, makes a full handshake, and then presents the ticket. */
 async function goThrough (
   { made, prepare, shown, change, client, clientShows }: Hole, protocol: Protocol, attach: (server: Server) => unknown, options?: TlsOptions
 ): Promise<{ tickets: number, full: Outcome, shown: Outcome }> {

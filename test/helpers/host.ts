@@ -4,17 +4,17 @@ import type { TicketStats } from '../../lib/manager/stats.js'
 import { serverCert } from './certs.js'
 import { runModule } from './process.js'
 
-/** What a host says of itself. */
+/** A host's report about itself. */
 export interface HostReport {
   stats: TicketStats
-  /** what was logged as an error or a warning */
+  /** logged errors and warnings */
   errors: string[]
   warnings: string[]
   /** codes of `reload-error` events */
   reloadErrors: string[]
 }
 
-/** A host of a fleet: an HTTPS server under a manager, in a process of its own. */
+/** A host of a fleet: an HTTPS server under a manager, in a separate process. */
 export interface Host {
   port: number
   report: () => Promise<HostReport>
@@ -40,7 +40,7 @@ const HOST = `
   process.send(await listen(server))
 `
 
-/** Starts a host whose clock is `offset` ms ahead; its command line is `args`, as no two hosts have the same. */
+/** Starts a host whose clock is `offset` ms ahead. `args` is its command line, because no two hosts have the same. */
 export async function startHost (t: Test, options: TicketKeysOptions, offset: number, args: string[]): Promise<Host> {
   const { key, cert } = await serverCert()
   const host = runModule(HOST, { args, env: { HOST: JSON.stringify({ options, offset, key, cert }) } })

@@ -5,22 +5,22 @@ import { serializeKeys, type KeyFormat } from '../../lib/keys/formats/index.js'
 import { ISSUES, keyId, type KeyTimes, type TicketKey } from '../../lib/keys/key.js'
 import { connect, ticketKeyName, type Protocol } from './client.js'
 
-/** A key of random bytes, 32 in each half unless told otherwise; it issues, and always has, unless there are times. */
+/** A random key. Its AES key and HMAC key have 32 bytes each by default. By default, it issues without time limits. */
 export function randomKey (times: KeyTimes = ISSUES, half = 32): TicketKey {
   return { name: randomBytes(16), aesKey: randomBytes(half), hmacKey: randomBytes(half), ...times }
 }
 
-/** How status and metrics call a key. */
+/** The id of a key in status and metrics. */
 export function idOf ({ name }: TicketKey): string {
   return keyId(name)
 }
 
-/** Writes a key file that only its owner can read, in place. */
+/** Writes a key file in place. Only its owner can read it. */
 export function writeKeys (path: string, keys: readonly TicketKey[], format: KeyFormat = 'nginx80'): void {
   writeFileSync(path, serializeKeys(keys, format), { mode: 0o600 })
 }
 
-/** The same by a rename. */
+/** Writes a key file under another name, and renames it. */
 export function renameKeys (path: string, keys: readonly TicketKey[], format: KeyFormat = 'nginx80'): void {
   writeKeys(`${path}.new`, keys, format)
   renameSync(`${path}.new`, path)
@@ -28,7 +28,10 @@ export function renameKeys (path: string, keys: readonly TicketKey[], format: Ke
 
 let generation = 0
 
-/** Changes the files of a directory as Kubernetes does in a mounted Secret: a new directory, then a swap of the link `..data` to it. */
+/**
+ * Changes the files of a directory as Kubernetes does in a mounted Secret: creates a new directory, then switches the
+ * link `..data` to it.
+ */
 export function swapIn (directory: string, files: Record<string, Buffer>): void {
   const next = `..generation_${generation++}`
   mkdirSync(join(directory, next))
@@ -50,7 +53,7 @@ function dataOf (directory: string): string | undefined {
   }
 }
 
-/** The id of the key that a server issues tickets under, by the ticket that a client gets. */
+/** The id of the key with which a server issues tickets, read from a new ticket. */
 export async function issuerAt (port: number, protocol: Protocol = 'TLSv1.3'): Promise<string | undefined> {
   const { session, tickets } = await connect({ port, protocol })
   return session === undefined || tickets.length === 0 ? undefined : keyId(ticketKeyName(session))

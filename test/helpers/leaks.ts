@@ -1,25 +1,28 @@
 import { Buffer } from 'node:buffer'
 
-/** So many bytes in a row of a secret are a leak: no chance brings them about, and no truncation hides them. */
+/**
+ * This number of consecutive secret bytes counts as a leak. A match is never a coincidence, and truncated output still
+ * has enough bytes.
+ */
 const WINDOW = 9
 
-/** Secret bytes that must not appear in any text, in whatever form bytes are written. */
+/** Secret bytes that must not appear in any text, in any encoding. */
 export class Secrets {
   readonly #windows = new Map<string, string>()
 
-  /** Adds bytes that are secret: their beginning, their middle and their end are looked for. */
+  /** Adds secret bytes. `find` looks for their beginning, middle and end. */
   add (name: string, bytes: Uint8Array): void {
     for (const start of [0, (bytes.length - WINDOW) >> 1, bytes.length - WINDOW]) {
       this.#windows.set(Buffer.from(bytes.subarray(start, start + WINDOW)).toString('hex'), name)
     }
   }
 
-  /** How many pieces of bytes are looked for. */
+  /** The number of byte sequences that `find` looks for. */
   get size (): number {
     return this.#windows.size
   }
 
-  /** What of the secrets is in a text, and how it is written there; empty if nothing is. */
+  /** The secrets in a text, each with its encoding. Empty if there are none. */
   find (text: string): string[] {
     const lower = text.toLowerCase()
     const hex = lower.replace(/\\x|0x|\\u00|[^0-9a-z]/g, '')
@@ -37,7 +40,10 @@ export class Secrets {
   }
 }
 
-/** What bytes look like inside base64, whatever the number of bytes before them: without the characters that they share with others. */
+/**
+ * The possible base64 encodings of bytes inside a longer string, without the characters that also
+ * encode neighboring bytes.
+ */
 function inBase64 (bytes: Buffer): string[] {
   return [0, 1, 2].map((before) => {
     const text = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64').replace(/=+$/, '')

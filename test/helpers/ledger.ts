@@ -9,18 +9,18 @@ import type { Managed } from './managed.js'
 import { changes, parseMetrics, type Metrics } from './metrics.js'
 import type { Handshake, PlainServer } from './server.js'
 
-/** What a step adds to the counters of one protocol version; what is left out is 0. */
+/** What a step adds to the counters of one protocol version. Missing counters are 0. */
 export interface Counts {
   /** finished full handshakes */
   full?: number
   /** finished handshakes that resumed from a ticket */
   resumed?: number
-  /** finished handshakes with `isSessionReused()`, but by an external PSK or a session ID */
+  /** finished handshakes that resumed by an external PSK or a session ID, not from a ticket */
   otherwise?: number
   issued?: number
   renewed?: number
   rejected?: Partial<Record<RejectReason, number>>
-  /** how old the tickets that resumed were, s, by the manager's clock; default 0 */
+  /** age of the resumed tickets in seconds, by the manager's clock; default 0 */
   age?: number
 }
 
@@ -29,14 +29,14 @@ export type Step = Partial<Record<Protocol, Counts>> & {
   rotations?: number
 }
 
-/** How long a step may take on a busy machine, s: by so much a ticket may be older than a test says. */
+/** How long a step may take on a busy machine, in seconds. Tickets may be older than expected by this time. */
 const SLOW = 30
 const AGE = 'tls_ticket_age_seconds'
 const COUNTERS = /^tls_(ticket_(issued|renewed|resumed|rejected|key_rotations|key_reloads)_total|handshakes_total|ticket_age_seconds)/
 
 /**
- * Holds what clients saw, what the server's `isSessionReused()` said, `stats()` and the metrics page against each other: all four must
- * be equal to the unit, and nothing else may have changed.
+ * Compares four sources: what clients saw, the server's `isSessionReused()`, `stats()` and the metrics page. All must
+ * be exactly equal, and nothing else may have changed.
  */
 export class Ledger {
   readonly #test: Test
@@ -52,10 +52,13 @@ export class Ledger {
     t.teardown(async () => { await this.#metrics.close() })
   }
 
-  /** Runs an action and checks that exactly what is expected has changed. Where it gives exchanges, they have to fit as well. */
+  /**
+   * Runs an action, and checks that exactly the expected counters have changed. If the action returns exchanges, they
+   * must match too.
+   */
   async step<Result> (name: string, change: Step | (() => Step), action: () => Promise<Result>): Promise<Result> {
     const t = this.#test
-    // A test that has moved the clock does not wait for the manager's timer.
+    // The test may have moved the clock, so do not wait for the manager's timer.
     this.#manager.tick()
     const before = await this.page()
     const seen = this.#handshakes.length
@@ -76,7 +79,7 @@ export class Ledger {
     return result
   }
 
-  /** The metrics page, over its route; its counters are checked against `stats()`. */
+  /** Fetches the metrics page from its route, and checks its counters against `stats()`. */
   async page (): Promise<Metrics> {
     const { body, statusCode } = await this.#metrics.inject('/metrics')
     if (statusCode !== 200) throw new Error(body)
@@ -87,7 +90,7 @@ export class Ledger {
     return page
   }
 
-  /** What of the histogram grew by less or more than tickets of the expected ages can explain. */
+  /** The parts of the histogram whose growth does not match tickets of the expected ages. */
   #wrongAges (expected: Step, by: (key: string) => number): string[] {
     const counts = PROTOCOLS.map((protocol) => ({ resumed: 0, age: 0, ...expected[protocol] }))
     const add = (pick: (count: { resumed: number, age: number }) => number): number => counts.reduce((sum, count) => sum + pick(count), 0)
@@ -104,18 +107,18 @@ export class Ledger {
   }
 }
 
-/** What one full handshake does, after refusing a ticket if there is a `reason`. */
+/** The step of one full handshake. With a `reason`, the server first refuses a ticket. */
 export function full (protocol: Protocol, reason?: RejectReason): Step {
   const refused = reason === undefined ? {} : { rejected: { [reason]: 1 } }
   return { [protocol]: { full: 1, issued: protocol === 'TLSv1.3' ? 2 : 1, ...refused } }
 }
 
-/** What one resumed handshake does: a new ticket comes over TLS 1.3 always, over TLS 1.2 if `renewed`. */
+/** The step of one resumed handshake. TLS 1.3 always issues a new ticket, TLS 1.2 only if `renewed`. */
 export function resumed (protocol: Protocol, { age = 0, renewed = false } = {}): Step {
   return { [protocol]: { resumed: 1, renewed: protocol === 'TLSv1.3' || renewed ? 1 : 0, age } }
 }
 
-/** The sum of steps; tickets of another age than 0 can't be added up. */
+/** The sum of several steps. Their tickets must have age 0. */
 export function sum (...steps: Step[]): Step {
   const total: Step = {}
   for (const protocol of PROTOCOLS) {
@@ -134,7 +137,7 @@ export function sum (...steps: Step[]): Step {
   return total
 }
 
-/** Series of the metrics page by how much a step makes them grow. */
+/** The growth of each series on the metrics page in a step. */
 function series (step: Step): Record<string, number> {
   const grown: Array<[string, number]> = PROTOCOLS.flatMap((protocol) => {
     const { full = 0, resumed = 0, otherwise = 0, issued = 0, renewed = 0, rejected = {} } = step[protocol] ?? {}
@@ -151,7 +154,7 @@ function series (step: Step): Record<string, number> {
   return Object.fromEntries(grown.filter(([, by]) => by !== 0))
 }
 
-/** The counters of the page as `stats()` has them. */
+/** The counters of the metrics page, from `stats()`. */
 function fromStats (manager: TicketKeys): Record<string, number> {
   const { issued, renewed, resumed, rejected, handshakes, age, rotations } = manager.stats()
   const found: Record<string, number> = { tls_ticket_key_rotations_total: rotations, [`${AGE}_sum`]: age.sum, [`${AGE}_count`]: age.count }
@@ -171,7 +174,7 @@ function fromStats (manager: TicketKeys): Record<string, number> {
   return found
 }
 
-/** Handshakes by version and by whether they resumed. */
+/** Counts handshakes by protocol version and by whether they resumed. */
 function tally (handshakes: Array<Pick<Handshake, 'protocol' | 'reused'>>): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const { protocol, reused } of handshakes) {

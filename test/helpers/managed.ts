@@ -7,7 +7,7 @@ import type { TicketKeys } from '../../lib/manager/ticket-keys.js'
 import { resolveOptions, type TicketKeysOptions } from '../../lib/config/options.js'
 import { plainHttps, type PlainServer } from './server.js'
 
-/** A logger that keeps what it was told. */
+/** A logger that keeps its messages. */
 export class LogBook implements Log {
   readonly lines: Array<{ level: keyof Log, message: string }> = []
 
@@ -15,20 +15,20 @@ export class LogBook implements Log {
   warn (message: string): void { this.lines.push({ level: 'warn', message }) }
   error (message: string): void { this.lines.push({ level: 'error', message }) }
 
-  /** The messages of one level, without the one about memory that the system would not lock. */
+  /** The messages of one level, without the warning about unlocked memory. */
   of (level: keyof Log): string[] {
     return this.lines.filter((line) => line.level === level && !line.message.includes('RLIMIT_MEMLOCK')).map(({ message }) => message)
   }
 }
 
-/** A manager, with its clock and what it logs. */
+/** A manager with its clock and its log. */
 export interface Managed {
   keys: TicketKeys
   clock: Clock
   log: LogBook
 }
 
-/** Makes a manager that the environment says nothing to; closed with the test. */
+/** Makes a manager that reads no variables. The manager closes with the test. */
 export async function manage (t: Test, options: TicketKeysOptions = {}, clock = new Clock()): Promise<Managed> {
   const log = new LogBook()
   const keys = await startTicketKeys(resolveOptions({ environment: false, ...options }), log, clock)
@@ -36,7 +36,7 @@ export async function manage (t: Test, options: TicketKeysOptions = {}, clock = 
   return { keys, clock, log }
 }
 
-/** A listening server under a manager of its own: an HTTPS one, or what `start` makes. */
+/** Makes a listening server with its own manager: an HTTPS server, or the server that `start` makes. */
 export async function serve (t: Test, options?: TicketKeysOptions): Promise<Managed & PlainServer>
 export async function serve<S extends Server> (
   t: Test, options: TicketKeysOptions | undefined, start: () => Promise<PlainServer<S>>, clock?: Clock

@@ -1,11 +1,16 @@
-/** Series of a metrics page: `name` or `name{label="value",…}`, labels in alphabetical order, and their values. */
+/**
+ * The series of a metrics page and their values. Keys are `name` or `name{label="value",…}`, with labels in
+ * alphabetical order.
+ */
 export type Metrics = Map<string, number>
 
 const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*?)\})? (\S+)(?: \d+(?:\.\d+)?)?(?: # .*)?$/
 const LABEL = /\s*([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"\s*(?:,|$)/y
 const ESCAPED: Record<string, string> = { '\\\\': '\\', '\\"': '"', '\\n': '\n' }
 
-/** Reads a page in the Prometheus text format or OpenMetrics. Throws at a line it can't read and at a series that comes twice. */
+/**
+ * Parses a page in the Prometheus text format or in OpenMetrics. Throws for an invalid line and for a duplicate series.
+ */
 export function parseMetrics (text: string): Metrics {
   const metrics: Metrics = new Map()
   for (const line of text.split('\n')) {
@@ -19,7 +24,7 @@ export function parseMetrics (text: string): Metrics {
   return metrics
 }
 
-/** The value of one series. Throws if there is no such series: a counter that was never reset is 0, not absent. */
+/** The value of one series. Throws if the series is absent: a counter that never changed must be 0, not absent. */
 export function value (metrics: Metrics, name: string, labels: Record<string, string> = {}): number {
   const key = series(name, labels)
   const found = metrics.get(key)
@@ -27,13 +32,13 @@ export function value (metrics: Metrics, name: string, labels: Record<string, st
   return found
 }
 
-/** By how much each series grew. One that is on one page only counts as 0 on the other. */
+/** The growth of each series. A series that is on one page only counts as 0 on the other page. */
 export function difference (before: Metrics, after: Metrics): Metrics {
   const keys = new Set([...before.keys(), ...after.keys()])
   return new Map([...keys].map((key) => [key, (after.get(key) ?? 0) - (before.get(key) ?? 0)]))
 }
 
-/** The series whose names begin with `prefix` and that did change, as an object to compare with. */
+/** The series that changed and whose names begin with `prefix`, as an object for comparison. */
 export function changes (before: Metrics, after: Metrics, prefix = ''): Record<string, number> {
   return Object.fromEntries([...difference(before, after)].filter(([key, by]) => by !== 0 && key.startsWith(prefix)))
 }

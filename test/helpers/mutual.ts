@@ -6,7 +6,7 @@ import { connect, ConnectError } from './connect.js'
 import type { ConnectOptions, Exchange } from './connect.js'
 import { listen } from './server.js'
 
-/** What a server's application knew of a client. */
+/** What a server's application knew about a client. */
 export interface Seen {
   reused: boolean
   authorized: boolean
@@ -14,24 +14,24 @@ export interface Seen {
   peer: string | null
 }
 
-/** What became of a connection: what the server saw, or that the client was not let in. */
+/** The outcome of a connection: what the server saw, or that it refused the client. */
 export type Outcome = Seen | 'refused'
 
-/** A connection, and what became of it. */
+/** A connection and its outcome. */
 export interface Visit {
   outcome: Outcome
-  /** As in {@link Exchange}; none where the client was not let in. */
+  /** As in {@link Exchange}. Empty if the client was refused. */
   tickets: Buffer[]
   session: Buffer | undefined
 }
 
-/** A listening HTTPS server that tells a client what it knows of it. */
+/** A listening HTTPS server whose response tells the client what the server knows about it. */
 export interface MutualServer {
   server: Server
   port: number
 }
 
-/** Starts a server for {@link visit}, with `serverCert()` unless told otherwise. */
+/** Starts a server for {@link visit}. The default certificate is `serverCert()`. */
 export async function mutualServer (options: TlsOptions = {}): Promise<MutualServer> {
   const { key, cert } = await serverCert()
   const server = createServer({ key, cert, ...options }, ({ socket }, response) => {
@@ -45,7 +45,9 @@ function look (socket: TLSSocket): Seen {
   return { reused: socket.isSessionReused(), authorized: socket.authorized, peer: typeof name === 'string' ? name : null }
 }
 
-/** One connection to a {@link mutualServer}, under whatever name: the server's certificate is not looked at. */
+/**
+ * Makes one connection to a {@link mutualServer}. Does not verify the server's certificate, so any server name works.
+ */
 export async function visit (options: ConnectOptions): Promise<Visit> {
   let exchange: Exchange
   try {

@@ -1,10 +1,10 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
 
-/** A static key's 80 bytes are its name, its HMAC key and its AES key. */
+/** The 80 bytes of a static key are its name, its HMAC key and its AES key. */
 const parts = (key: Buffer): { name: Buffer, hmacKey: Buffer, aesKey: Buffer } =>
   ({ name: key.subarray(0, 16), hmacKey: key.subarray(16, 48), aesKey: key.subarray(48) })
 
-/** The session in a ticket (RFC 5077 section 4), for who has its key: OpenSSL's DER form. */
+/** Decrypts the session in a ticket (RFC 5077 section 4) with the ticket's key. Returns OpenSSL's DER form. */
 export function openTicket (key: Buffer, ticket: Buffer): Buffer {
   const { hmacKey, aesKey } = parts(key)
   const mac = createHmac('sha256', hmacKey).update(ticket.subarray(0, -32)).digest()
@@ -13,7 +13,7 @@ export function openTicket (key: Buffer, ticket: Buffer): Buffer {
   return Buffer.concat([cipher.update(ticket.subarray(32, -32)), cipher.final()])
 }
 
-/** A ticket with any content, as the owner of the key would make it. */
+/** Encrypts any content as a ticket. */
 export function sealTicket (key: Buffer, session: Buffer): Buffer {
   const { name, hmacKey, aesKey } = parts(key)
   const iv = randomBytes(16)

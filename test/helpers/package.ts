@@ -8,10 +8,10 @@ import type { Test } from 'tap'
 import { localRegistry } from './registry.js'
 import { closeAll } from './server.js'
 
-/** This checkout. */
+/** The root of this checkout. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** What npm says of the package that it made. */
+/** npm's description of the packed package. */
 export interface Packed {
   /** path of the tarball */
   tarball: string
@@ -19,10 +19,10 @@ export interface Packed {
   unpackedSize: number
 }
 
-/** An otherwise empty project that has the package from its tarball. */
+/** An otherwise empty project in which the package is installed from its tarball. */
 export interface Project {
   directory: string
-  /** the installed package in it */
+  /** the folder of the installed package */
   installed: string
   /** an environment whose PATH has Node.js and nothing else */
   env: NodeJS.ProcessEnv
@@ -30,14 +30,14 @@ export interface Project {
 
 const run = promisify(execFile)
 
-/** A directory that is gone after the test. */
+/** Makes a directory that is removed after the test. */
 export function temporary (t: Test): string {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'package-')))
   t.teardown(() => { rmSync(directory, { recursive: true, force: true }) })
   return directory
 }
 
-/** Packs what `npm run build` made. Throws where that is older than what it was made from. */
+/** Packs the output of `npm run build`. Throws if the output is older than the sources. */
 export async function pack (t: Test): Promise<Packed> {
   const stale = sources('lib').find((path) => !isNewer(`dist/${path.slice('lib/'.length, -'.ts'.length)}.js`, path))
   if (stale !== undefined) throw new Error(`run npm run build: dist is older than ${stale}`)
@@ -47,7 +47,7 @@ export async function pack (t: Test): Promise<Packed> {
   return { ...packed, tarball: join(directory, packed.filename) }
 }
 
-/** TypeScript files under a directory of this checkout, as paths from there. */
+/** The TypeScript files under a directory, as paths from the root of this checkout. */
 export function sources (directory: string): string[] {
   return readdirSync(join(ROOT, directory), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
@@ -58,7 +58,7 @@ function isNewer (made: string, from: string): boolean {
   return existsSync(join(ROOT, made)) && statSync(join(ROOT, made)).mtimeMs >= statSync(join(ROOT, from)).mtimeMs
 }
 
-/** Installs the packed package into an empty project as a user without compilers does who lets no script run. */
+/** Installs the packed package into an empty project, without compilers and without install scripts. */
 export async function install (t: Test, { tarball }: Packed, others: string[] = []): Promise<Project> {
   const directory = temporary(t)
   const bin = temporary(t)
@@ -71,7 +71,7 @@ export async function install (t: Test, { tarball }: Packed, others: string[] = 
   return { directory, installed: join(directory, 'node_modules/fastify-ticket-keys'), env }
 }
 
-/** Runs a module of a project, given as its text, to its end; gives what it wrote. */
+/** Writes a module into a project, runs it to its end, and returns its output. */
 export async function runIn ({ directory, env }: Project, name: string, text: string): Promise<string> {
   writeFileSync(join(directory, name), text)
   const { stdout } = await run(process.execPath, [name], { cwd: directory, env })
@@ -82,7 +82,7 @@ async function npm (args: string[], options: { cwd: string, env: NodeJS.ProcessE
   return await run(process.execPath, [npmProgram(), ...args], options)
 }
 
-/** npm's own program, to be run by the Node.js of the test, whatever PATH says then. */
+/** The path of npm's own program. The test's Node.js runs it, whatever the PATH of the project is. */
 function npmProgram (): string {
   const found = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'npm')).find((path) => existsSync(path))
   if (found === undefined) throw new Error('npm is not on the PATH')

@@ -4,7 +4,7 @@ import type { ConnectOptions, Exchange } from './connect.js'
 /** Makes a connection: `connect`, `connectH2`, or a test's own. */
 export type Connect = (options: ConnectOptions) => Promise<Exchange>
 
-/** A client with a memory for tickets; counts what became of its connections. */
+/** A client that stores tickets, and counts the results of its connections. */
 abstract class TicketClient {
   /** Connections with a full handshake. */
   full = 0
@@ -15,13 +15,13 @@ abstract class TicketClient {
   readonly #options: ConnectOptions
   readonly #connect: Connect
 
-  /** `options` hold for all connections; `via` is how they are made, {@link connect} if left out. */
+  /** `options` apply to all connections. `via` makes the connections; default: {@link connect}. */
   constructor (options: ConnectOptions, via: Connect = connect) {
     this.#options = options
     this.#connect = via
   }
 
-  /** Connects once, with a ticket from memory if there is one. A failure is counted, and thrown. */
+  /** Connects once, with a stored ticket if there is one. Counts a failure, and throws it. */
   async connect (options: Partial<ConnectOptions> = {}): Promise<Exchange> {
     try {
       const exchange = await this.#connect({ ...this.#options, session: this.take(), ...options })

@@ -3,7 +3,7 @@ import { probe } from '../../lib/cli/probe/probe.js'
 import type { Report } from '../../lib/cli/probe/report.js'
 import { serverCert } from './certs.js'
 
-/** Probes ports of 127.0.0.1, with 9 connections a series unless told otherwise. */
+/** Probes ports of 127.0.0.1. Default: 9 connections per series. */
 export async function probeLocal (ports: number[], options: ProbeOptions = {}): Promise<Report> {
   const { ca } = await serverCert()
   return await probe(ports.map((port) => `127.0.0.1:${port}`), { ca: ca.cert, connections: 9, ...options })

@@ -9,37 +9,37 @@ import { COVERAGE_VARIABLE, readTypeScript } from './typescript.js'
 
 const TEST_DIRECTORY = fileURLToPath(new URL('..', import.meta.url))
 
-/** How a module is run. */
+/** Options of `runModule`. */
 export interface RunOptions {
   /** Arguments after the script's name. */
   args?: string[]
   /** Arguments for Node.js itself. */
   execArgv?: string[]
-  /** Added to this process's environment; `undefined` takes a variable away. */
+  /** Added to this process's environment. `undefined` removes a variable. */
   env?: Record<string, string | undefined>
-  /** `false`: no coverage is taken, whose records grow, so that the process's memory can be measured. */
+  /** `false`: record no coverage. Coverage records grow, and would disturb measurements of the process's memory. */
   coverage?: boolean
-  /** The Node.js to run it, by default the one that runs the test. */
+  /** The Node.js that runs the module; default: the Node.js of the test. */
   execPath?: string
 }
 
-/** A module that runs in its own process. */
+/** A module that runs in a separate process. */
 export interface RunningModule {
   child: ChildProcess
-  /** The next message that the module gave to `process.send`. Rejects, with its output, if it exits before. */
+  /** The next message that the module passed to `process.send`. Rejects with the module's output if it exits first. */
   next: () => Promise<unknown>
-  /** Gives the module a message; it gets it in `process.on('message')`. */
+  /** Sends the module a message, which it receives in `process.on('message')`. */
   send: (message: string | object) => void
   /** Standard output and error so far. */
   output: () => string
-  /** Resolves when the process is gone. */
+  /** Resolves when the process has ended. */
   exit: Promise<{ code: number | null, signal: NodeJS.Signals | null }>
-  /** Ends the process, if it still runs. */
+  /** Ends the process if it is still running. */
   stop: () => Promise<void>
 }
 
 /**
- * Runs TypeScript code as an ES module in a new process, in a file one directory below `test`: it imports helpers as
+ * Runs TypeScript code as an ES module in a new process. The file is one directory below `test`: it imports helpers as
  * `../helpers/….js` and the library as `../../lib/….js`.
  */
 export function runModule (code: string, options: RunOptions = {}): RunningModule {
@@ -49,7 +49,7 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
   const child = spawn(options.execPath ?? process.execPath, [
     ...options.execArgv ?? [], ...readTypeScript(options.coverage), script, ...options.args ?? []
   ], {
-    // Without NODE_OPTIONS: the test runner's own loaders are not meant for this process.
+    // Remove NODE_OPTIONS: the test runner's loaders are not meant for this process.
     env: { ...process.env, NODE_OPTIONS: undefined, ...options.coverage === false ? { [COVERAGE_VARIABLE]: '0' } : {}, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']
   })
@@ -79,7 +79,7 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
   }
 }
 
-/** Waits until a condition holds; throws if it doesn't within so many ms. */
+/** Waits until a condition is true. Throws if this takes longer than `ms` ms. */
 export async function until (condition: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
   const end = performance.now() + ms
   while (!await condition()) {

@@ -8,17 +8,20 @@ import type { Test } from 'tap'
 import { serverCert } from './certs.js'
 import { until } from './process.js'
 
-/** nginx or HAProxy, at work. */
+/** A running nginx or HAProxy. */
 export interface RealServer {
-  /** one for each `server` block or `bind` line */
+  /** one port for each `server` block or `bind` line */
   ports: number[]
-  /** Where its configuration and its keys are. */
+  /** The directory of the server's configuration and keys. */
   directory: string
-  /** Asks it to read its configuration and keys again; it goes on with the old ones until new workers run. */
+  /** Tells the server to reload its configuration and keys. It uses the old ones until new workers run. */
   reload: () => void
 }
 
-/** nginx with a `server` block for each string of directives, in which `DIRECTORY` is where its keys are. `keys` become files there. */
+/**
+ * Starts nginx with one `server` block for each string of directives. In these strings, `DIRECTORY` stands for the
+ * directory of the keys. `keys` are the files in that directory.
+ */
 export async function nginx (t: Test, servers: string[], keys: Record<string, Buffer> = {}): Promise<RealServer> {
   const { key, cert } = await serverCert()
   const directory = makeDirectory(t, { ...keys, 'key.pem': key, 'cert.pem': cert })
@@ -34,7 +37,10 @@ export async function nginx (t: Test, servers: string[], keys: Record<string, Bu
   return { ports, directory, reload: () => { child.kill('SIGHUP') } }
 }
 
-/** HAProxy with a `bind` line for each string of parameters, in which `DIRECTORY` is where its keys are. `keys` become files there. */
+/**
+ * Starts HAProxy with one `bind` line for each string of parameters. In these strings, `DIRECTORY` stands for the
+ * directory of the keys. `keys` are the files in that directory.
+ */
 export async function haproxy (t: Test, binds: string[], keys: Record<string, Buffer> = {}): Promise<RealServer> {
   const { key, cert } = await serverCert()
   const directory = makeDirectory(t, { ...keys, 'both.pem': key + cert })
@@ -44,12 +50,12 @@ export async function haproxy (t: Test, binds: string[], keys: Record<string, Bu
   const configuration = join(directory, 'haproxy.cfg')
   writeFileSync(configuration, ['global', '  maxconn 50', 'defaults', '  mode http', '  timeout client 5s', '  timeout connect 5s', '  timeout server 5s',
     'frontend test', ...lines, '  http-request return status 200', ''].join('\n'))
-  // As master and worker: the master can be told to start a new worker.
+  // Run a master and a worker, because the master can start a new worker on a reload.
   const child = await start(t, 'haproxy', ['-W', '-f', configuration], ports.at(-1) ?? 0)
   return { ports, directory, reload: () => { child.kill('SIGUSR2') } }
 }
 
-/** Not the test's own directory, of which there is one: a test may start several servers. */
+/** Makes a new directory. A test has only one directory of its own, but may start several servers. */
 function makeDirectory (t: Test, files: Record<string, string | Buffer>): string {
   const directory = mkdtempSync(join(tmpdir(), 'real-server-'))
   t.teardown(() => { rmSync(directory, { recursive: true }) })

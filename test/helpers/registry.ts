@@ -18,11 +18,12 @@ interface Manifest {
 }
 
 /**
- * An npm registry on loopback that has the packages of this checkout's node_modules, each in every version that lies there. An install needs
- * no network then and gets what package-lock.json names. `closeAll` of helpers/server.js ends it.
+ * Starts an npm registry on loopback that serves the packages in this checkout's node_modules, in all installed
+ * versions. Installations then need no network and get the versions of package-lock.json. `closeAll` of
+ * helpers/server.js stops the registry.
  *
- * @param more projects whose node_modules it has too
- * @returns its address, for npm's `--registry`
+ * @param more other projects whose node_modules the registry also serves
+ * @returns the address, for npm's `--registry`
  */
 export async function localRegistry (...more: string[]): Promise<string> {
   const folders = [ROOT, ...more].flatMap((project) => {
@@ -48,13 +49,13 @@ export async function localRegistry (...more: string[]): Promise<string> {
   return `http://127.0.0.1:${await listen(server)}`
 }
 
-/** What a registry says of a package: the part of it that package managers need to install one. */
+/** The part of a registry's package document that package managers need for an installation. */
 async function describe (name: string, folders: string[], origin: string, tarballs: Tarballs): Promise<object | undefined> {
   const versions: Record<string, object> = {}
   let latest: string | undefined
   for (const folder of folders) {
     const manifest = readManifest(folder)
-    if (manifest === undefined) continue // an optional package, for another platform
+    if (manifest === undefined) continue // an optional package of another platform
     latest ??= manifest.version
     // Yarn 1 installs nothing without a checksum.
     const shasum = createHash('sha1').update(await tarballs.get(folder)).digest('hex')
@@ -86,7 +87,7 @@ async function pack (folder: string): Promise<Buffer> {
   const staging = mkdtempSync(join(tmpdir(), 'registry-'))
   try {
     symlinkSync(folder, join(staging, 'package'))
-    // A package's files lie under package/ in its tarball; -h follows the link that gives it that name.
+    // A tarball has the package's files under package/. -h follows the symbolic link of that name.
     const { stdout } = await run('tar', ['-czhf', '-', '--exclude=package/node_modules', '-C', staging, 'package'], { encoding: 'buffer', maxBuffer: 2 ** 28 })
     return stdout
   } finally {

@@ -5,23 +5,25 @@ import type { AddressInfo, Socket } from 'node:net'
 const HANDSHAKE_RECORD = 22
 const CLIENT_HELLO = 1
 
-/** What a relay does besides passing bytes on. */
+/** Options of a relay. */
 export interface RelayOptions {
   /** The server's address, default 127.0.0.1. */
   host?: string
-  /** Cuts both connections when the client's first bytes have been passed on. */
+  /** Cuts both connections after it has passed on the client's first bytes. */
   cutAfterClientHello?: boolean
-  /** Passes on so many bytes from the server, then cuts both connections. */
+  /** Passes on this number of bytes from the server, then cuts both connections. */
   cutAfterServerBytes?: number
 }
 
-/** A TCP relay between a client and a server, that sees what they send. */
+/** A TCP relay between a client and a server that records the clients' bytes. */
 export interface Relay {
-  /** Where it listens, on 127.0.0.1. */
+  /** The relay's port on 127.0.0.1. */
   port: number
-  /** How many ClientHellos each connection sent, in clear, oldest connection first: 2 after a HelloRetryRequest. */
+  /**
+   * The number of unencrypted ClientHellos in each connection, oldest connection first. 2 after a HelloRetryRequest.
+   */
   clientHellos: () => number[]
-  /** All that each client sent, oldest connection first. */
+  /** All bytes that each client sent, oldest connection first. */
   sent: () => Buffer[]
   close: () => Promise<void>
 }

@@ -7,14 +7,17 @@ import { createServer as createTlsServer } from 'node:tls'
 import type { TlsOptions, TLSSocket } from 'node:tls'
 import { serverCert } from './certs.js'
 
-/** What a server saw of one finished handshake, in `secureConnection`. */
+/** The server's view of one finished handshake, from `secureConnection`. */
 export interface Handshake {
   reused: boolean
   protocol: string | null
   authorized: boolean
-  /** `socket.servername`: the name that the client asked for; `false` if none, or if it resumed another name's TLS 1.2 session. */
+  /**
+   * `socket.servername`: the server name that the client sent. `false` if it sent none, or if it resumed a TLS 1.2
+   * session of another name.
+   */
   servername: string | false
-  /** The client's Finished message, the same as the client's `finished`. */
+  /** The client's Finished message, equal to the client's `finished`. */
   finished: Buffer | undefined
 }
 
@@ -28,7 +31,7 @@ export interface PlainServer<S extends Server = Server> {
 
 const open = new Map<Server, Set<Socket>>()
 
-/** Listens on a free port, and gives it. {@link closeAll} will close the server. */
+/** Listens on a free port, and returns the port. {@link closeAll} closes the server. */
 export async function listen (server: Server, host = '127.0.0.1'): Promise<number> {
   const sockets = new Set<Socket>()
   open.set(server, sockets)
@@ -41,7 +44,7 @@ export async function listen (server: Server, host = '127.0.0.1'): Promise<numbe
   return (server.address() as AddressInfo).port
 }
 
-/** Closes every server given to {@link listen} and its connections: for `t.teardown`. */
+/** Closes every server that was passed to {@link listen}, and its connections. For `t.teardown`. */
 export async function closeAll (): Promise<void> {
   const servers = [...open]
   open.clear()
@@ -52,7 +55,7 @@ export async function closeAll (): Promise<void> {
   }))
 }
 
-/** Keeps a log of the handshakes that any TLS server finishes. */
+/** Records the finished handshakes of a TLS server. */
 export function watch (server: Server): Handshake[] {
   const handshakes: Handshake[] = []
   server.on('secureConnection', (socket: TLSSocket & { servername?: string | false }) => {
@@ -67,7 +70,7 @@ export function watch (server: Server): Handshake[] {
   return handshakes
 }
 
-/** Lets a server resume TLS 1.2 sessions by their id, for clients without tickets. */
+/** Lets a server resume TLS 1.2 sessions by session ID, for clients without tickets. */
 export function cacheSessions (server: Server): Map<string, Buffer> {
   const sessions = new Map<string, Buffer>()
   server.on('newSession', (id: Buffer, session: Buffer, done: () => void) => {
@@ -80,24 +83,26 @@ export function cacheSessions (server: Server): Map<string, Buffer> {
   return sessions
 }
 
-/** An HTTPS server that answers `reused=true` or `reused=false`, with `serverCert()` unless told otherwise. */
+/**
+ * Starts an HTTPS server that responds with `reused=true` or `reused=false`. The default certificate is `serverCert()`.
+ */
 export async function plainHttps (options: TlsOptions = {}): Promise<PlainServer<ReturnType<typeof createHttpsServer>>> {
   return await start(createHttpsServer(await withCert(options), (request, response) => {
     response.end(answer(request.socket as TLSSocket))
   }))
 }
 
-/** The same over HTTP/2. */
+/** Starts an HTTP/2 server with the same response. */
 export async function plainHttp2 (options: SecureServerOptions = {}): Promise<PlainServer<ReturnType<typeof createSecureServer>>> {
   return await start(createSecureServer(await withCert(options), (request, response) => {
     response.end(answer(request.socket as TLSSocket))
   }))
 }
 
-/** A raw TLS server that says the same, and ends. */
+/** Starts a raw TLS server that sends the same text and ends the connection. */
 export async function plainTls (options: TlsOptions = {}): Promise<PlainServer<ReturnType<typeof createTlsServer>>> {
   return await start(createTlsServer(await withCert(options), (socket) => {
-    socket.on('error', () => {}) // a client may be gone before it has read the answer
+    socket.on('error', () => {}) // a client may disconnect before it has read the response
     socket.resume()
     socket.end(answer(socket))
   }))

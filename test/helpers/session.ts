@@ -1,5 +1,5 @@
 /**
- * Reads and changes the sessions that Node.js gives out as Buffers: the DER form of OpenSSL's SSL_SESSION
+ * Reads and changes sessions, which Node.js returns as Buffers: the DER form of OpenSSL's SSL_SESSION
  * (`i2d_SSL_SESSION`), a SEQUENCE with explicitly tagged optional fields.
  */
 const INTEGER = 0x02
@@ -13,19 +13,22 @@ const LIFETIME_HINT = 9
 const TICKET = 10
 const APPLICATION_DATA = 18
 
-/** What newer versions of Node.js put before a client's session, followed by the server's name with its length in two bytes. */
+/**
+ * Newer Node.js versions put this prefix before a client's session, then the length of the server name in two bytes and
+ * the server name.
+ */
 const NODE_PREFIX = Buffer.from('\0nodejs:tls:session:1\0')
 
 interface Element {
   tag: number
   content: Buffer
-  /** The whole element, tag and length included. */
+  /** The complete element, with tag and length. */
   encoded: Buffer
 }
 
 /**
- * A client's session as OpenSSL knows it. Node.js 22.23 and later bind it to the server name it was made for, and
- * quietly drop it for another; tests have to offer a ticket under a name that is not its own.
+ * A client's session without the prefix of Node.js. Node.js 22.23 and later bind a session to a server name, and
+ * silently drop it for other names. Tests must be able to offer a ticket under another name.
  */
 export function rawSession (session: Buffer): Buffer {
   const length = NODE_PREFIX.length
@@ -33,53 +36,53 @@ export function rawSession (session: Buffer): Buffer {
   return session.subarray(length + 2 + session.readUInt16BE(length))
 }
 
-/** The raw ticket as the client sends it; empty if the session has none. */
+/** The raw ticket that the client sends; empty if the session has none. */
 export function sessionTicket (session: Buffer): Buffer {
   return field(session, TICKET, OCTET_STRING) ?? Buffer.alloc(0)
 }
 
-/** The first 16 bytes of the ticket: the name of the key that made it. */
+/** The first 16 bytes of the ticket, which are the name of the ticket's key. */
 export function ticketKeyName (session: Buffer): Buffer {
   return sessionTicket(session).subarray(0, 16)
 }
 
-/** The lifetime that the server gave with the ticket, in s; 0 if it gave none. */
+/** The ticket's lifetime hint in seconds; 0 if there is none. */
 export function ticketLifetimeHint (session: Buffer): number {
   return integer(session, LIFETIME_HINT)
 }
 
-/** How long the client itself keeps the session, in s. */
+/** How long the client itself keeps the session, in seconds. */
 export function sessionTimeout (session: Buffer): number {
   return integer(session, TIMEOUT)
 }
 
-/** When the session began, in s since 1970. */
+/** When the session began, in seconds since 1970. */
 export function sessionTime (session: Buffer): number {
   return integer(session, TIME)
 }
 
-/** The same session with another ticket, of any length. */
+/** The session with another ticket, of any length. */
 export function withTicket (session: Buffer, ticket: Buffer): Buffer {
   return withField(session, TICKET, encode(OCTET_STRING, ticket))
 }
 
-/** The same session for a client that offers its ticket for a day, whatever the server said. */
+/** The session with a lifetime of a day, so that the client offers its ticket regardless of the server's hint. */
 export function withLongLife (session: Buffer): Buffer {
   const day = encode(INTEGER, Buffer.from([1, 0x51, 0x80]))
   return withField(withField(session, TIMEOUT, day), LIFETIME_HINT, day)
 }
 
-/** What the server's application put into the session: only readable in a ticket that was opened. */
+/** The application data in the session. It is only readable in a decrypted ticket. */
 export function applicationData (session: Buffer): Buffer {
   return field(session, APPLICATION_DATA, OCTET_STRING) ?? Buffer.alloc(0)
 }
 
-/** The same session with other application data. */
+/** The session with other application data. */
 export function withApplicationData (session: Buffer, data: Buffer): Buffer {
   return withField(session, APPLICATION_DATA, encode(OCTET_STRING, data))
 }
 
-/** The session's secret: the master secret of TLS 1.2, the pre-shared key of TLS 1.3. */
+/** The session's secret: the master secret in TLS 1.2, the pre-shared key in TLS 1.3. */
 export function sessionSecret (session: Buffer): Buffer {
   const secret = elements(elements(rawSession(session))[0]?.content ?? Buffer.alloc(0))[4]
   if (secret?.tag !== OCTET_STRING) throw new Error('this is not a session')
@@ -95,7 +98,7 @@ function withField (session: Buffer, number: number, content: Buffer): Buffer {
   return encode(SEQUENCE, Buffer.concat(parts))
 }
 
-/** The same session with one bit of its ticket changed. A negative offset counts bytes from the ticket's end. */
+/** The session with one bit of its ticket changed. A negative offset counts bytes from the end of the ticket. */
 export function flipBit (session: Buffer, offset: number): Buffer {
   const ticket = Buffer.from(sessionTicket(session))
   const index = offset < 0 ? ticket.length + offset : offset

@@ -10,21 +10,22 @@ import type { Commands } from './cluster-program.js'
 import { threadCode } from './typescript.js'
 
 /*
- * What the threads of a test's process run: see threads.ts for the other end. The main thread stands between the test and the others.
+ * The code of the threads in a test's process. The test itself uses threads.ts. The main thread passes messages between
+ * the test and the other threads.
  */
 
-/** A server with managed keys in some thread. */
+/** A server with managed keys in one of the threads. */
 export interface Serving {
   thread: number
   port: number
-  /** of its manager */
+  /** handle of the server's manager */
   handle: number
 }
 
 type Request = { id: number, name: string }
 type Reply = { id: number, result?: unknown, error?: string }
 
-/** To be called by the module that every thread runs. */
+/** The module that every thread runs must call this function. */
 export async function run (url: string): Promise<void> {
   if (isMainThread) drive(url)
   else await serveThread()
@@ -105,7 +106,7 @@ async function serve (options: TicketKeysOptions): Promise<Omit<Serving, 'thread
       stats: () => keys.stats(),
       rotate: () => keys.rotate(),
       close: () => keys.close(),
-      /** Ends as a thread does that has nothing left to do: whoever is connected gets an answer. */
+      /** Ends the thread when it has nothing left to do: open connections still get a response. */
       leave: async () => {
         server.close()
         await once(server, 'close')

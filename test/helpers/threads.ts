@@ -11,14 +11,14 @@ import { run } from '../helpers/thread-program.js'
 await run(import.meta.url)
 `
 
-/** What a thread's manager is made with. */
+/** Options of a thread's manager. */
 export interface ThreadOptions {
   source?: SourceOption
   rotationInterval?: string
   ticketLifetime?: string
 }
 
-/** A process with threads, each of which has a server. */
+/** A process with several threads, each with its own server. */
 export class TestThreads {
   readonly process: TestCluster
 
@@ -26,12 +26,12 @@ export class TestThreads {
     this.process = started
   }
 
-  /** Starts a thread. Throws what its manager does. */
+  /** Starts a thread. Throws the error of its manager. */
   async start (options: ThreadOptions): Promise<Serving> {
     return await this.process.command('primary', 'start', options) as Serving
   }
 
-  /** The same in the process's main thread. */
+  /** Starts a server and a manager in the main thread. */
   async startHere (options: ThreadOptions): Promise<Serving> {
     return await this.process.command('primary', 'startHere', options) as Serving
   }
@@ -53,13 +53,13 @@ export class TestThreads {
     await this.ask(thread, 'close')
   }
 
-  /** Lets a thread end by itself, or ends it wherever it is. */
+  /** Lets a thread finish by itself, or terminates it at once. */
   async end ({ thread }: Serving, how: 'leave' | 'terminate'): Promise<void> {
     if (how === 'leave') await this.ask(thread, 'leave')
     else await this.process.command('primary', 'terminate', thread)
   }
 
-  /** Resident memory of the process, bytes, after a collection. */
+  /** Resident memory of the process in bytes, after a garbage collection. */
   async memory (): Promise<number> {
     return await this.process.command('primary', 'memory') as number
   }
@@ -69,7 +69,7 @@ export class TestThreads {
   }
 }
 
-/** Starts a process that has but its main thread. */
+/** Starts a process with only its main thread. */
 export async function startThreads (options: RunOptions = {}): Promise<TestThreads> {
   return new TestThreads(await startCluster(MODULE, 0, { execArgv: ['--expose-gc'], ...options }))
 }

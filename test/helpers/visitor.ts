@@ -1,15 +1,15 @@
 import type { ConnectOptions } from './connect.js'
 import { SingleUseClient } from './pools.js'
 
-/** An answer of a server, and whether its connection was resumed. */
+/** A server's response, and whether its connection resumed. */
 export interface Visit {
   reused: boolean
   body: string
 }
 
-/** A client that uses each ticket once, and offers it again only where the connection died with its server. */
+/** A client that uses each ticket once. It offers a ticket again only if the connection died with its server. */
 export class Visitor extends SingleUseClient {
-  /** What became of the connections that did not die, oldest first. */
+  /** The results of the connections that did not die, oldest first. */
   readonly visits: Visit[] = []
   #offered: Buffer | undefined
 
