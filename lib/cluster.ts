@@ -9,7 +9,7 @@ import { writeRing } from './cluster-ipc/ring-record.js'
 import { importPublic, seal } from './cluster-ipc/sealed-box.js'
 import { KeyRefresher } from './manager/key-refresher.js'
 import { keyId } from './keys/key.js'
-import { isLog, processLog, type Log } from './util/log.js'
+import { isLog, processLog, toLogger, type Logger } from './util/log.js'
 import { NOT_LOCKED } from './manager/ticket-keys.js'
 import { NO_MANAGER, notManaged, warnUnmanaged } from './manager/unmanaged-ticket-keys.js'
 import { addon } from './native/binding.js'
@@ -53,7 +53,7 @@ export class SharedTicketKeys {
   #closed = false
 
   /** @internal `shareTicketKeys` makes it. */
-  constructor ({ policy, source, rotationInterval }: ResolvedOptions, log: Log, native: NativeManager = new (addon().Manager)(policy)) {
+  constructor ({ policy, source, rotationInterval }: ResolvedOptions, log: Logger, native: NativeManager = new (addon().Manager)(policy)) {
     this.#ticketLifetime = policy.ticketLifetime
     this.#native = native
     this.#ring = new KeyRing(native)
@@ -128,11 +128,11 @@ export class SharedTicketKeys {
   }
 
   /** @internal */
-  protected async start (log: Log): Promise<void> {
+  protected async start (log: Logger): Promise<void> {
     try {
       await this.#refresher.start()
     } catch (error) {
-      if (!this.#closed) log.error(`the cluster primary has no ticket keys to share: ${(error as Error).message}`)
+      if (!this.#closed) log.error(`the cluster primary has no ticket keys to share: ${(error as Error).message}`, { err: error as Error })
       // The first error is the one that matters.
       await this.close().catch(() => {})
       throw error
@@ -168,7 +168,7 @@ export class SharedTicketKeys {
 class UnmanagedSharedKeys extends SharedTicketKeys {
   readonly #problem: Error
 
-  constructor (resolved: ResolvedOptions, log: Log, problem: Error) {
+  constructor (resolved: ResolvedOptions, log: Logger, problem: Error) {
     super(resolved, log, NO_MANAGER)
     this.#problem = problem
   }
@@ -210,11 +210,12 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
   // Variables with secrets are left for the workers, which delete them.
   const resolved = resolveOptions(rest, problems, true)
+  const logger = toLogger(log)
   if (resolved.unmanaged !== null) {
-    warnUnmanaged(resolved.unmanaged, log)
-    return new UnmanagedSharedKeys(resolved, log, resolved.unmanaged)
+    warnUnmanaged(resolved.unmanaged, logger)
+    return new UnmanagedSharedKeys(resolved, logger, resolved.unmanaged)
   }
-  shared = new SharedTicketKeys(resolved, log)
+  shared = new SharedTicketKeys(resolved, logger)
   process.env[PRIMARY_VARIABLE] = String(process.pid)
   if (!listening) cluster.on('message', answer)
   listening = true

@@ -11,6 +11,7 @@
       'target_name': 'fastify_ticket_keys',
       'sources': [
         'binding/addon.cc',
+        'binding/crypto.cc',
         'binding/context_capture.cc',
         'binding/js_callback.cc',
         'binding/manager_binding.cc',

@@ -2,5 +2,5 @@
 import { main } from './main.js'
 
 const status = await main(process.argv.slice(2))
-// 0 leaves what a command has set itself, as `probe` does.
+// Keep an exit code that a command has set itself, as `probe` does.
 if (status !== 0) process.exitCode = status

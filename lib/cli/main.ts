@@ -9,9 +9,9 @@ const FAILURE = 1
 const USAGE = 2
 
 /**
- * The command line.
+ * Runs the command line.
  *
- * @param args without the names of Node.js and of the program
+ * @param args without the paths of Node.js and of the program
  * @returns the exit status
  */
 export async function main (args: readonly string[], output: Output = process): Promise<number> {
@@ -28,7 +28,7 @@ export async function main (args: readonly string[], output: Output = process): 
     await program.parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
-    // Commander has said it already. Help and version are "errors" to it, with status 0.
+    // Commander has printed the error. It reports --help and --version as errors with status 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE
     output.stderr.write(`error: ${inOneLine(error as Error)}\n`)
     return error instanceof OptionsError ? USAGE : FAILURE

@@ -1,49 +1,50 @@
 import type { Serializable } from 'node:child_process'
 
 /*
- * What passes between a cluster's primary and its workers, on the channel that the application and other libraries use too: every
- * message is an object with a `type` of ours, and holds strings and whole numbers only, which both serializations carry.
+ * Messages between a cluster's primary and its workers. The application and other libraries use the same channel, so
+ * every message is an object with a `type` of this package. Messages hold only plain values, such as strings and whole
+ * numbers, which both serializations support.
  */
 
-/** Set by a primary that shares, for the workers that it forks: its process id. */
+/** A primary that shares its keys sets this variable to its process id, for the workers that it forks. */
 export const PRIMARY_VARIABLE = 'FASTIFY_TICKET_KEYS_PRIMARY'
 
-/** A worker asks for the keys, and for a rotation before. */
+/** A worker asks for the keys, with `rotate` after a rotation. */
 export interface KeysRequest {
   type: 'fastify-ticket-keys:request'
-  /** for the answer */
+  /** identifies the answer */
   id: number
-  /** X25519, DER (RFC 8410), base64: what keys are sealed for from now on */
+  /** X25519 public key in DER (RFC 8410), base64; the primary seals keys for it from now on */
   publicKey: string
   rotate: boolean
 }
 
-/** The primary gives the keys, because they changed or as an answer. */
+/** The primary sends the keys because they have changed, or as an answer. */
 export interface KeysMessage {
   type: 'fastify-ticket-keys:keys'
-  /** of the request; null where there was none */
+  /** id of the request; null without a request */
   id: number | null
-  /** which keys these are: other ones have another revision */
+  /** identifies the keys; changes when they do */
   revision: string
   /** sealed ring, base64 */
   sealed: string
 }
 
-/** The primary does not share: the answer once it has closed what it shared. */
+/** The primary does not share its keys. It answers this after it has closed its manager. */
 export interface NotShared {
   type: 'fastify-ticket-keys:not-shared'
   id: number
 }
 
-/** The primary shares, and could not do what it was asked for. */
+/** The primary shares its keys, but could not do what the worker asked for. */
 export interface Failed {
   type: 'fastify-ticket-keys:failed'
   id: number
-  /** for the worker's error; without key material */
+  /** text for the worker's error, without key material */
   problem: string
 }
 
-/** The primary has begun to share: to workers that may have started before. */
+/** The primary has begun to share its keys. Sent to workers that may have started before. */
 export interface Offer {
   type: 'fastify-ticket-keys:offer'
 }
@@ -52,12 +53,12 @@ export type FromPrimary = KeysMessage | NotShared | Failed | Offer
 
 const FROM_PRIMARY: readonly string[] = ['keys', 'not-shared', 'failed', 'offer'].map((type) => `fastify-ticket-keys:${type}`)
 
-/** The request in a worker's message; undefined if it is somebody else's. */
+/** The request in a worker's message; undefined for all other messages. */
 export function readRequest (message: unknown): KeysRequest | undefined {
   return typeOf(message) === 'fastify-ticket-keys:request' ? message as KeysRequest : undefined
 }
 
-/** A message of the primary to us; undefined if it is for somebody else. */
+/** A message of the primary for this package; undefined for all other messages. */
 export function readFromPrimary (message: unknown): FromPrimary | undefined {
   return FROM_PRIMARY.includes(String(typeOf(message))) ? message as FromPrimary : undefined
 }

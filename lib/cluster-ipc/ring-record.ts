@@ -2,9 +2,9 @@ import { NAME_LENGTH, type SourceKey } from '../keys/key.js'
 import type { NativeManager } from '../native/types.js'
 import { allocateSecret, erase } from '../native/secret-memory.js'
 
-/** What else goes with the keys. */
+/** The times that are sent with the keys. */
 export interface RingTimes {
-  /** when the primary will have new ones, ms since 1970 */
+  /** when the primary will have new keys, ms since 1970 */
   refreshAt: number
   /** the primary's ticketLifetime, ms */
   ticketLifetime: number
@@ -13,10 +13,10 @@ export interface RingTimes {
 const HALF = 32
 /** refreshAt, ticketLifetime, number of keys */
 const HEADER_LENGTH = 8 + 8 + 2
-/** name, three times, bytes in each half, AES half, HMAC half */
+/** name, three times, key length, AES key, HMAC key */
 const ENTRY_LENGTH = NAME_LENGTH + 3 * 8 + 1 + 2 * HALF
 
-/** The keys of a native ring as bytes, in locked memory; erase it. */
+/** Serializes the keys of a native ring into locked memory. The caller must erase the record. */
 export function writeRing (native: NativeManager, { refreshAt, ticketLifetime }: RingTimes): Buffer {
   const halves = allocateSecret(2 * HALF * native.keyTimes().length)
   try {
@@ -37,7 +37,7 @@ export function writeRing (native: NativeManager, { refreshAt, ticketLifetime }:
   }
 }
 
-/** Reads what `writeRing` wrote. @param alloc gives memory for the keys' bytes */
+/** Parses a record of `writeRing`. @param alloc allocates memory for the key bytes */
 export function readRing (record: Buffer, alloc: (bytes: number) => Buffer): RingTimes & { keys: SourceKey[] } {
   const copy = (from: number, bytes: number): Buffer => {
     const half = alloc(bytes)

@@ -1,12 +1,17 @@
-import { createCipheriv, createDecipheriv, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { allocateSecret, erase, hkdf } from '../native/secret-memory.js'
+import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { allocateSecret, erase, hkdf, openWithKey, sealWithKey } from '../native/secret-memory.js'
+
+/*
+ * Sealing protects the keys on their way through the cluster's IPC channel. Both ends of the channel keep messages in
+ * ordinary memory: in JavaScript strings, in V8's serializer and in socket buffers. An attacker who gets a core dump, a
+ * heap snapshot or a swapped page of the primary or of a worker finds ciphertext there. Sealing does not protect
+ * against an attacker who runs code in either process.
+ */
 
 const LABEL = Buffer.from('fastify-ticket-keys cluster 1')
-const CIPHER = 'aes-256-gcm'
 const KEY_LENGTH = 32
 const IV_LENGTH = 12
-const TAG_LENGTH = 16
-/** Of an X25519 public key in DER (RFC 8410). */
+/** Length of an X25519 public key in DER (RFC 8410), in bytes. */
 const PUBLIC_LENGTH = 44
 
 /** Encodes a public key for the channel, as DER. */
@@ -14,7 +19,7 @@ export function exportPublic (key: KeyObject): Buffer {
   return key.export({ type: 'spki', format: 'der' })
 }
 
-/** Throws where it is no X25519 key. */
+/** Decodes a public key. Throws if it is not an X25519 key. */
 export function importPublic (der: Buffer): KeyObject {
   const key = createPublicKey({ key: der, type: 'spki', format: 'der' })
   if (key.asymmetricKeyType !== 'x25519') throw new Error('not an X25519 key')
@@ -22,41 +27,36 @@ export function importPublic (der: Buffer): KeyObject {
 }
 
 /**
- * Encrypts for the holder of the recipient's private key, with a new key pair each time. Returns the public key of that pair, the
- * ciphertext and the tag.
- * @param bound what `open` must be told as well
+ * Encrypts for the holder of the recipient's private key, with a new key pair for each message. Returns the public key
+ * of that pair, the ciphertext and the tag.
+ * @param bound authenticated but not sent; `open` needs the same string
  */
 export function seal (plain: Buffer, recipient: KeyObject, bound: string): Buffer {
   const once = generateKeyPairSync('x25519')
   const sender = exportPublic(once.publicKey)
   const { key, iv, done } = deriveKey(once.privateKey, recipient, sender, exportPublic(recipient))
   try {
-    const cipher = createCipheriv(CIPHER, key, iv).setAAD(Buffer.from(bound))
-    return Buffer.concat([sender, cipher.update(plain), cipher.final(), cipher.getAuthTag()])
+    return Buffer.concat([sender, sealWithKey({ key, iv, associated: Buffer.from(bound) }, plain)])
   } finally {
     done()
   }
 }
 
-/** Decrypts into locked memory; erase it. Throws where anything of it was changed, or it is another's. */
+/**
+ * Decrypts into locked memory. The caller erases the Buffer. Throws if any byte was changed, or if it was sealed for
+ * another process.
+ */
 export function open (sealed: Buffer, privateKey: KeyObject, bound: string): Buffer {
   const sender = sealed.subarray(0, PUBLIC_LENGTH)
   const { key, iv, done } = deriveKey(privateKey, importPublic(sender), sender, exportPublic(createPublicKey(privateKey)))
-  let loose: Buffer | undefined
   try {
-    const decipher = createDecipheriv(CIPHER, key, iv).setAAD(Buffer.from(bound)).setAuthTag(sealed.subarray(-TAG_LENGTH))
-    loose = decipher.update(sealed.subarray(PUBLIC_LENGTH, -TAG_LENGTH))
-    decipher.final()
-    const plain = allocateSecret(loose.length)
-    loose.copy(plain)
-    return plain
+    return openWithKey({ key, iv, associated: Buffer.from(bound) }, sealed.subarray(PUBLIC_LENGTH))
   } finally {
     done()
-    if (loose !== undefined) erase(loose)
   }
 }
 
-/** Key and IV for one message: no other has the same, since one of the two key pairs is new. */
+/** Derives the key and IV for one message. They are unique, because one of the two key pairs is new. */
 function deriveKey (
   privateKey: KeyObject, publicKey: KeyObject, sender: Buffer, recipient: Buffer
 ): { key: Buffer, iv: Buffer, done: () => void } {

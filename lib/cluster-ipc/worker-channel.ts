@@ -3,18 +3,18 @@ import { SourceError } from '../util/errors.js'
 import { readFromPrimary, type Failed, type KeysMessage, type KeysRequest, type NotShared } from './messages.js'
 import { exportPublic, open } from './sealed-box.js'
 
-/** What hears of messages that the primary sends. */
+/** Receives the messages of the primary. */
 export interface PrimaryListener {
-  /** keys came, asked for or not */
+  /** the primary sent keys, as an answer or because they have changed */
   keys (message: KeysMessage): void
-  /** the primary has begun to share */
+  /** the primary has begun to share its keys */
   offer (): void
 }
 
-/** How the primary answered; `silence` where it did not in time. */
+/** The primary's answer; `silence` if it did not answer in time. */
 export type Answer = 'keys' | 'not-shared' | 'silence'
 
-/** A cluster worker's way to its primary: one for the process, however many managers it has. */
+/** A cluster worker's channel to its primary. All managers of the process use the same channel. */
 export class PrimaryChannel {
   readonly #keyPair = generateKeyPairSync('x25519')
   readonly #publicKey = exportPublic(this.#keyPair.publicKey).toString('base64')
@@ -26,7 +26,7 @@ export class PrimaryChannel {
     for (const settle of [...this.#asked.values()]) settle(goneError())
   }
 
-  /** Tells `listener` of what the primary sends, until the function that is returned is called. */
+  /** Passes the primary's messages to `listener`. Returns a function that stops this. */
   listen (listener: PrimaryListener): () => void {
     if (this.#listeners.size === 0) {
       process.on('message', this.#onMessage)
@@ -42,8 +42,9 @@ export class PrimaryChannel {
   }
 
   /**
-   * Asks for the keys; listeners have been told of them when it resolves. Rejects with FST_TICKET_KEYS_SOURCE where the primary is gone.
-   * @param rotate ask for a rotation first @param wait ms
+   * Asks for the keys. Listeners receive them before the promise resolves. Rejects with FST_TICKET_KEYS_SOURCE if the
+   * primary is gone.
+   * @param rotate ask for a rotation first @param wait timeout in ms
    */
   async ask (rotate: boolean, wait: number): Promise<Answer> {
     const id = ++this.#lastId
@@ -57,21 +58,19 @@ export class PrimaryChannel {
       this.#asked.set(id, settle)
       const request: KeysRequest = { type: 'fastify-ticket-keys:request', id, publicKey: this.#publicKey, rotate }
       if (process.send === undefined || !process.connected) settle(goneError())
-      // Where the primary can't be reached, the channel closes: 'disconnect'.
+      // If the primary cannot be reached, the channel closes, and 'disconnect' settles the request.
       else process.send(request, undefined, undefined, () => {})
     })
     if (answer instanceof Error) throw answer
     return answer
   }
 
-  /** The ring in a message, as `readRing` takes it. Throws FST_TICKET_KEYS_SOURCE where it can't be opened. */
+  /** Decrypts the ring in a message, for `readRing`. Throws FST_TICKET_KEYS_SOURCE if this fails. */
   open ({ sealed, revision }: KeysMessage): Buffer {
     try {
       return open(Buffer.from(sealed, 'base64'), this.#keyPair.privateKey, revision)
     } catch (cause) {
-      const error = new SourceError("the cluster primary's keys could not be opened: is its version of fastify-ticket-keys another?")
-      error.cause = cause
-      throw error
+      throw new SourceError("the cluster primary's keys could not be opened: run the same version of fastify-ticket-keys there", { cause })
     }
   }
 
@@ -101,7 +100,7 @@ function goneError (): Error {
 
 let channel: PrimaryChannel | undefined
 
-/** The channel of this process, made when first asked for. */
+/** The channel of this process, created on the first call. */
 export function primaryChannel (): PrimaryChannel {
   channel ??= new PrimaryChannel()
   return channel

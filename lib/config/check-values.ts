@@ -5,7 +5,7 @@ import type { JsonSchema, OptionSchema } from './schema.js'
 
 type Schemas = Readonly<Record<string, OptionSchema>>
 
-/** What env-schema's Ajv says of a wrong value. Without Ajv's option `verbose` the error does not hold the value. */
+/** An error of env-schema's Ajv. It does not contain the value, because Ajv's option `verbose` is off. */
 interface AjvError {
   instancePath: string
   keyword: string
@@ -21,7 +21,7 @@ interface CompiledSchema extends JsonSchema {
 type CustomizeAjv = Extract<EnvSchemaOpt['ajv'], { customOptions: unknown }>['customOptions']
 
 /**
- * Checks values against their schemas, and adds one problem for each wrong value and each unknown name. Changes no value.
+ * Checks values against their schemas. Adds one problem for each wrong value and each unknown name. Changes no value.
  *
  * @param variables names of the options that come from a variable
  * @returns the names of the schemas that have a problem

@@ -5,14 +5,14 @@ import { checkValues } from './check-values.js'
 import { ENVIRONMENT, fromText, OPTIONS, VARIABLES, type EnvironmentOptions, type OptionSchema } from './schema.js'
 import { SourceVariables } from './source-variables.js'
 
-/** What the variables say. */
+/** The options from environment variables. */
 export interface Environment {
   /** values by option, not checked yet */
   values: Record<string, unknown>
-  /** the variable of each option, or of a part of it such as `source.path` */
+  /** maps each option, or a part of it such as `source.path`, to its variable */
   variables: Map<string, string>
   source: SourceVariables | null
-  /** the name of a variable with its prefix; `null` where no variables are read */
+  /** adds the prefix to the name of a variable; `null` if no variables are read */
   nameOf: ((variable: string) => string) | null
   warnings: string[]
 }
@@ -20,8 +20,8 @@ export interface Environment {
 /**
  * Reads the variables and deletes those that hold secrets.
  *
- * @param given options in code, which win
- * @param keepVariables delete none: the workers of a cluster need them
+ * @param given options in code, which override variables
+ * @param keepVariables do not delete variables, because the workers of a cluster need them
  */
 export function readEnvironment (
   options: EnvironmentOptions | false, given: object, problems: OptionErrors, keepVariables: boolean
@@ -48,7 +48,9 @@ export function readEnvironment (
   }
 }
 
-/** The variables of an environment with a value. Compose files leave a variable out by an empty value. */
+/**
+ * The variables that have a value. An empty value counts as unset, because Compose files unset variables in this way.
+ */
 function setVariables (data: NodeJS.ProcessEnv, isOurs: RegExp): Record<string, string> {
   const entries = Object.entries(data).filter(([name, value]) => isOurs.test(name) && value !== undefined && value !== '')
   return Object.fromEntries(entries.map(([name, value]) => [name, String(value)]))

@@ -13,7 +13,7 @@ import { DEFAULT_OPTIONS, OPTIONS, type MetricsOptions, type OptionSchema, type 
 
 export type { EnvironmentOptions, MetricsOptions, TicketKeysOptions } from './schema.js'
 
-/** Clocks of hosts differ by minutes where nothing sets them. */
+/** Without time synchronization, the clocks of hosts differ by minutes. */
 const MIN_CLOCK_SKEW_MS = 5 * 60_000
 
 /** Checked options, complete. Durations in ms. */
@@ -22,18 +22,19 @@ export interface ResolvedOptions {
   source: KeySource
   rotationInterval: number
   metrics: MetricsOptions | null
-  /** whether the user named the path: then a conflict is an error */
+  /** whether the user named the path; a conflict is then an error */
   metricsPathGiven: boolean
   requireTls: boolean
-  /** why the addon does not load, where `optional` leaves tickets to Node.js; else `null` */
+  /** why the addon does not load, if `optional` leaves tickets to Node.js; else `null` */
   unmanaged: Error | null
-  /** for the log, once there is one */
+  /** to be logged once there is a logger */
   warnings: string[]
 }
 
 /**
- * Checks options, and fills in what is not given: first from the variables, then the defaults. Throws FST_TICKET_KEYS_OPTIONS, which
- * names every wrong option and variable but no value; FST_TICKET_KEYS_TWO_SOURCES; or an error of the source about its keys.
+ * Checks the options. Fills in missing options from the variables, and then from the defaults. Throws
+ * FST_TICKET_KEYS_OPTIONS, which names every wrong option and variable but no value; FST_TICKET_KEYS_TWO_SOURCES; or an
+ * error of the source about its keys.
  *
  * @param given is not changed
  * @param keepVariables do not delete the variables that hold secrets
@@ -47,7 +48,7 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
   const nameOf = (option: string): string =>
     environment.variables.get(option) ?? (Object.hasOwn(inCode, option) ? option : withDefault(option, environment))
 
-  // Comparisons with NaN are false: no second problem with a wrong duration.
+  // A wrong duration becomes NaN. Comparisons with NaN are false, so it causes no second problem.
   const milliseconds = (option: keyof Settings): number => wrong.has(option) ? NaN : parseDuration(settings[option]) as number
   const rotationInterval = milliseconds('rotationInterval')
   const ticketLifetime = milliseconds('ticketLifetime')
@@ -89,17 +90,17 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
 function sourceOf (
   { source, strictPermissions }: Settings, inCode: object, environment: Environment, problems: OptionErrors
 ): Settings['source'] {
-  // In a worker of a primary that shares, a source from variables is the primary's.
+  // If the cluster's primary shares its keys, the source variables are for the primary and not for this worker.
   if (Object.hasOwn(inCode, 'source') || environment.source === null || primaryShares()) return source
   return environment.source.read(strictPermissions === true, problems) ?? source
 }
 
-/** Stands for the source where no keys are managed. */
+/** A placeholder for the source if no keys are managed. */
 function absentSource (type: string): KeySource {
   return { type, load: () => null }
 }
 
-/** An option that was not given, for messages: where it can be set, and its default. */
+/** Names an option that was not given, for messages: with its variable and its default. */
 function withDefault (option: string, { nameOf }: Environment): string {
   const schema: (OptionSchema & { default: unknown }) | undefined = OPTIONS[option as keyof Settings]
   if (schema?.variable === undefined) return option
@@ -112,7 +113,7 @@ function resolveMetrics (metrics: Settings['metrics']): Pick<ResolvedOptions, 'm
   return { metrics: options, metricsPathGiven: options.path !== undefined }
 }
 
-/** The owner's options apply to a ring of another thread. Options from variables are the owner's options too. */
+/** A ring of another thread uses the options of its owner. Options from variables are the owner's options too. */
 function withoutEffect (inCode: object, source: KeySource | undefined): string[] {
   const owners = [
     'rotationInterval', 'ticketLifetime', 'maxSessionAge', 'ticketsPerHandshake', 'tls12Tickets', 'sessionIdContext', 'bindServerName',
@@ -123,27 +124,30 @@ function withoutEffect (inCode: object, source: KeySource | undefined): string[]
   return [`${names.join(', ')} of a manager with the source 'shared' has no effect: set it where the keys are made`]
 }
 
-/** A source in code wins over the keys of the cluster's primary. */
+/** A source in code overrides the keys of the cluster's primary. */
 function notFromPrimary (source: KeySource | undefined): string[] {
   if (!primaryShares() || source === undefined || source instanceof ClusterSource || source instanceof ThreadSource) return []
   return [`this cluster worker has the source '${source.type}' in code, and does not take the keys that the primary shares`]
 }
 
-/** Other servers take these durations in seconds. */
+/** Durations without a unit may be mistakes, because other servers take seconds. */
 function withoutUnit (settings: Settings, nameOf: (option: string) => string): string[] {
   return Object.entries<OptionSchema>(OPTIONS)
     .filter(([option, { schema }]) => schema.duration !== undefined && looksLikeSeconds(settings[option as keyof Settings]))
     .map(([option]) => `${nameOf(option)} has no unit, so its number is in milliseconds: write a unit, such as '90s' or '2h'`)
 }
 
-/** The given options; no options, with a problem added, where it is not an object. */
+/** Returns the given options. If they are not an object, adds a problem and returns no options. */
 export function checkIsObject<Options extends object> (given: Options, problems: OptionErrors): Options {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given
   problems.add('the options', 'must be an object')
   return {} as Options
 }
 
-/** OpenSSL takes at most 32 bytes. An empty session ID context is a fatal alert with client certificates. A digest is neither. */
+/**
+ * OpenSSL takes at most 32 bytes. An empty session ID context causes a fatal alert with client certificates. A digest
+ * avoids both problems.
+ */
 function digest (sessionIdContext: unknown): Buffer {
   return createHash('sha256').update('fastify-ticket-keys session id context\0').update(String(sessionIdContext)).digest()
 }

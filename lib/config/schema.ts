@@ -6,8 +6,9 @@ import { DURATION_FORM, type Duration, type DurationLimits } from '../util/durat
 import type { FastifyInstance, RouteShorthandOptions } from '../util/fastify-types.js'
 
 /*
- * Every option and every variable, in one place. To add an option: a line in TicketKeysOptions and one in OPTIONS. TypeScript reports an
- * option that only one of the two has. The check, the variable, the default and the error message follow from the line in OPTIONS.
+ * Every option and every variable, in one place. To add an option, add a line to TicketKeysOptions and one to OPTIONS.
+ * TypeScript reports an option that only one of the two has. The check, the variable, the default and the error message
+ * follow from the line in OPTIONS.
  */
 
 export interface MetricsOptions {
@@ -23,9 +24,12 @@ export interface MetricsOptions {
 
 /** How variables are read. */
 export interface EnvironmentOptions {
-  /** what the names of variables begin with; default `TICKET_KEYS_` */
+  /** prefix of the variable names; default `TICKET_KEYS_` */
   prefix?: string
-  /** `true`: also read the file `.env`; an object: where the file is. Variables that are set win over the file. Default `false` */
+  /**
+   * `true`: also read the file `.env`; an object: the location of the file. Variables that are set override the file.
+   * Default `false`
+   */
   dotenv?: boolean | { path?: string, encoding?: BufferEncoding }
   /** read instead of `process.env`; variables that hold secrets are deleted from this object */
   data?: NodeJS.ProcessEnv
@@ -49,7 +53,7 @@ export interface TicketKeysOptions {
   sessionIdContext?: string
   /** a ticket resumes only under the server name that it was issued for; default `true` */
   bindServerName?: boolean
-  /** with client certificates, also issue tickets where the server has an SNICallback; default `false` */
+  /** with client certificates, also issue tickets if the server has an SNICallback; default `false` */
   resumeSniCallback?: boolean
   /** refuse key files that everybody can read, instead of warning; default `false` */
   strictPermissions?: boolean
@@ -57,7 +61,7 @@ export interface TicketKeysOptions {
   metrics?: boolean | string | MetricsOptions
   /** `false`: on a plain HTTP server log a warning and do nothing; default `true` */
   requireTls?: boolean
-  /** `true`: where the addon does not load, warn and leave tickets to Node.js; default `false` */
+  /** `true`: if the addon does not load, warn and leave tickets to Node.js; default `false` */
   optional?: boolean
   /** how variables are read; `false`: read none */
   environment?: EnvironmentOptions | false
@@ -91,7 +95,7 @@ export interface ValueSchema {
 export interface OptionSchema extends ValueSchema {
   /** name of the variable without the prefix */
   variable?: string
-  /** like `form`, where a variable takes other values than the option */
+  /** like `form`, if the variable takes other values than the option */
   variableForm?: string
   /** the text of the variable that sets the whole option to `false` */
   off?: string
@@ -102,7 +106,7 @@ const STRING: ValueSchema = { schema: { type: 'string' }, form: 'a string' }
 const ROUTE: ValueSchema = { schema: { type: 'string', pattern: '^/' }, form: "a path that begins with '/'" }
 const integer = (minimum: number, maximum: number): ValueSchema =>
   ({ schema: { type: 'integer', minimum, maximum }, form: `a whole number from ${minimum} to ${maximum}` })
-/** OpenSSL counts sessions in whole seconds. */
+/** OpenSSL counts session lifetimes in whole seconds. */
 const SECOND = { milliseconds: 1000, text: 'one second' }
 /** RFC 8446 section 4.6.1: servers must not use a ticket lifetime greater than 7 days. */
 const WEEK = { milliseconds: 7 * 86_400_000, text: '7 days' }
@@ -151,11 +155,11 @@ export const ENVIRONMENT: Readonly<Record<'environment', OptionSchema>> = {
 
 /** A variable of the source. */
 export interface SourceVariable extends ValueSchema {
-  /** types of the sources that take it */
+  /** types of the sources that use the variable */
   sources: ReadonlyArray<SourceOption['type']>
-  /** the part of the option `source` that it sets */
+  /** the part of the option `source` that the variable sets */
   part: 'keys' | 'secret' | 'previousSecrets' | 'path' | 'format'
-  /** whether it alone says which source it is; it then has one type in `sources` */
+  /** whether the variable selects the type of the source; `sources` then has one entry */
   namesSource?: true
   /** deleted from the environment once read */
   secret?: true
@@ -166,7 +170,7 @@ export interface SourceVariable extends ValueSchema {
 const SECRET = { ...STRING, secret: true, hasFile: true } as const
 const PATH: ValueSchema = { schema: { type: 'string' }, form: 'a path' }
 
-/** Every variable of the sources without its prefix; `''` stands for the prefix itself without its last underscore. */
+/** Every variable of the sources, without its prefix. `''` is the prefix itself without its last underscore. */
 export const SOURCE_VARIABLES: Readonly<Record<string, SourceVariable>> = {
   '': {
     sources: ['static'],
@@ -188,7 +192,7 @@ export const SOURCE_VARIABLES: Readonly<Record<string, SourceVariable>> = {
   }
 }
 
-/** The value that a text stands for; the text itself where it stands for none, which the check then reports. */
+/** Converts the text of a variable to a value. Returns a wrong text unchanged, and the check then reports it. */
 export function fromText (text: string, { schema: { type } }: ValueSchema): unknown {
   if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
   if (type === 'integer' && /^\s*\d+\s*$/.test(text)) return Number(text)
@@ -200,7 +204,7 @@ export function fileVariable (variable: string): string {
   return `${variable}_FILE`
 }
 
-/** Every variable without its prefix, with the option that it sets; those of the source set none by themselves. */
+/** Every variable without its prefix, with the option that it sets. Source variables have no `option`. */
 export const VARIABLES: Readonly<Record<string, { option?: string, secret?: true }>> = Object.fromEntries([
   ...Object.entries(OPTIONS).flatMap(([option, { variable, properties = {} }]: [string, OptionSchema]) =>
     [variable, ...Object.values(properties).map((property) => property.variable)]
@@ -211,6 +215,6 @@ export const VARIABLES: Readonly<Record<string, { option?: string, secret?: true
   ])
 ])
 
-/** The options without any given. */
+/** The defaults of all options. */
 export const DEFAULT_OPTIONS: Readonly<Settings> = Object.freeze(
   Object.fromEntries(Object.entries(OPTIONS).map(([name, option]) => [name, option.default])) as unknown as Settings)

@@ -17,7 +17,7 @@ interface SetVariable extends SourceVariable {
   isFile: boolean
 }
 
-/** The source that the variables name. */
+/** Builds the source from the variables. */
 export class SourceVariables {
   readonly warnings: string[] = []
   readonly #texts: Readonly<Record<string, string>>
@@ -34,16 +34,16 @@ export class SourceVariables {
     this.#names = names
   }
 
-  /** The type of the source that the variables name, by their names alone; `undefined` if none does. */
+  /** The type of the source that the variables select; `undefined` if none does. Reads only their names. */
   get type (): string | undefined {
     return Object.entries(SOURCE_VARIABLES).flatMap(([variable, schema]) => this.#find(variable, schema))
       .find(({ namesSource }) => namesSource === true)?.sources[0]
   }
 
   /**
-   * Puts the source together; `undefined` if no variable names one. Throws FST_TICKET_KEYS_TWO_SOURCES.
+   * Builds the option `source`; `undefined` if no variable selects a source. Throws FST_TICKET_KEYS_TWO_SOURCES.
    *
-   * @param strict refuse files with secrets that everybody can read
+   * @param strict refuse secret files that everybody can read
    */
   read (strict: boolean, problems: OptionErrors): SourceOption | undefined {
     const set = Object.entries(SOURCE_VARIABLES).flatMap(([variable, schema]) => this.#find(variable, schema))
@@ -68,7 +68,7 @@ export class SourceVariables {
   }
 
   #withoutWrong (set: SetVariable[], problems: OptionErrors): SetVariable[] {
-    // The sources check secrets.
+    // The sources check the secrets.
     const plain = set.filter(({ secret }) => secret !== true)
     const values = Object.fromEntries(plain.map((variable) => [variable.name, fromText(variable.text, variable)]))
     const wrong = checkValues(values, Object.fromEntries(plain.map((variable) => [variable.name, variable])), new Map(), problems)
@@ -100,16 +100,16 @@ export class SourceVariables {
       return secret
     } catch (error) {
       problems.add(name, `names a file that ${problemOf(error)}`)
-      // Stands for the secret, so that the source does not report a second problem.
+      // A placeholder for the secret, so that the source does not report a second problem.
       return randomBytes(64)
     }
   }
 
-  /** `undefined`, with the problem added, if a key is wrong. */
+  /** Decodes the keys. Adds a problem and returns `undefined` if a key is wrong. */
   #keys ({ name, text, form }: SetVariable, problems: OptionErrors): Buffer[] | undefined {
     const parts = text.split(',')
     const keys = parts.flatMap((part, index) => {
-      // `openssl rand -base64 80` breaks the line.
+      // `openssl rand -base64 80` prints two lines.
       const base64 = Buffer.from(part.replace(/\s/g, ''))
       const bytes = decodeBase64(base64, allocateSecret)
       base64.fill(0)

@@ -1,5 +1,40 @@
 import type { KeyState, KeyTimes } from './key.js'
 
+/** Hosts hold the next keys this long before they issue, so that a late timer or another host never meets an unknown key. */
+const AHEAD_INTERVALS = 3
+const AHEAD_MS = 30_000
+
+/** How long before its `notBefore` a key must be known, ms. */
+export function leadTime (interval: number): number {
+  return Math.max(AHEAD_INTERVALS * interval, AHEAD_MS)
+}
+
+/** How many keys that do not issue yet a timetable holds. */
+export function keysAhead (interval: number): number {
+  return Math.ceil(leadTime(interval) / interval)
+}
+
+/** The most keys that a timetable holds at once, to be compared with MAX_KEYS. Durations in ms. */
+export function keysHeld (interval: number, lifetime: number, ahead = keysAhead(interval)): number {
+  return Math.ceil(lifetime / interval) + 2 + ahead
+}
+
+/** The times of a key that issues for one interval from `start` on. Its tickets resume for `lifetime` after that. All in ms. */
+export function timesFrom (start: number, interval: number, lifetime: number): KeyTimes {
+  return { notBefore: start, ...timesUntil(start + interval, lifetime) }
+}
+
+/** The end of a key that issues until `end`. */
+export function timesUntil (end: number, lifetime: number): Pick<KeyTimes, 'issueUntil' | 'acceptUntil'> {
+  return { issueUntil: end, acceptUntil: end + lifetime }
+}
+
+/** The next moment at which a key changes its state; Infinity if none does. */
+export function nextChange (keys: readonly KeyTimes[], now: number): number {
+  const moments = keys.flatMap((key) => [key.notBefore, key.issueUntil, key.acceptUntil])
+  return Math.min(...moments.filter((moment) => moment > now), Infinity)
+}
+
 /** The key with the newest `notBefore` that has begun and not passed `issueUntil`, as the addon chooses it. */
 export function currentKey<Key extends KeyTimes> (keys: Iterable<Key>, now: number): Key | undefined {
   let current: Key | undefined

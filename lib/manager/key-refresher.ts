@@ -1,91 +1,81 @@
+import { nextChange } from '../keys/timetable.js'
+import { assertSourceKeys, errorOf, eraseSourceKeys } from '../sources/assert-keys.js'
+import type { KeySource, SourceKeys } from '../sources/key-source.js'
 import type { Clock } from '../util/clock.js'
 import { ClosedError, RotateError, SourceError } from '../util/errors.js'
-import type { Log } from '../util/log.js'
-import type { KeyRing } from './key-ring.js'
-import { RotationTracker, type Rotation } from './rotation-tracker.js'
-import { assertSourceKeys, eraseSourceKeys, errorOf } from '../sources/assert-keys.js'
-import type { KeySource, SourceKeys } from '../sources/key-source.js'
-import type { ReloadResult } from './stats.js'
+import type { Logger } from '../util/log.js'
 import { Mutex } from '../util/mutex.js'
-
-/** A source of somebody else's may return a thenable of another library. */
-function isPromise (result: SourceKeys | null | Promise<SourceKeys | null>): result is Promise<SourceKeys | null> {
-  return 'then' in Object(result)
-}
-
-/** The clock may be set at any time, and nothing says so: it is looked at this often at least, ms. */
-const MAX_TIMER_MS = 10_000
-const FIRST_RETRY_MS = 1000
-const MAX_RETRY_MS = 60_000
-/** For a source that wants to be asked again at a moment that has passed, ms. */
-const MIN_REFRESH_DELAY_MS = 100
+import type { KeyRing } from './key-ring.js'
+import { isPromise, loadKeys, withTimeout, type Loading } from './load-keys.js'
+import { LoadHistory, resultOf, type LoadResult, type Outcome } from './load-history.js'
+import { RefreshSchedule } from './refresh-schedule.js'
+import { RotationTracker, type Rotation } from './rotation-tracker.js'
+import { staleReason } from './staleness.js'
 
 /** What a refresher reports. A listener may close the refresher. */
 export interface KeyRefresherEvents {
-  /** the ring has new keys, whose bytes are erased by now */
+  /** the ring has different keys; their buffers are erased already */
   keys? (keys: SourceKeys): void
   rotation? (event: Rotation): void
-  reload? (event: { result: 'success' | 'unchanged' }): void
+  reload? (event: { result: LoadResult }): void
   reloadError? (error: Error): void
   stale? (event: { reason: string }): void
 }
 
-/** Keeps the ring as the source says and the clock demands: loads, drops what has expired, notices when no key may issue. */
+/** Keeps the ring up to date: loads keys from the source, drops expired keys, and notices when no key can issue. */
 export class KeyRefresher {
   readonly source: KeySource
-  readonly reloads: Record<ReloadResult, number> = { success: 0, unchanged: 0, error: 0 }
+  readonly history = new LoadHistory()
   readonly rotations: RotationTracker
-  /** ms since 1970 of the last load that gave keys or said that they are as they were */
-  lastReload: number | null = null
-  lastError: string | null = null
-  lastErrorCode: string | null = null
   readonly #ring: KeyRing
   readonly #clock: Clock
-  readonly #log: Log
+  readonly #log: Logger
   readonly #events: KeyRefresherEvents
-  readonly #listAge: number
-  #loadedAt = 0
+  readonly #maxListAge: number
+  #changedAt = 0
   #timed = true
+  #warnings: readonly string[] = []
+  /** why the keys of the last load could not be used */
+  #refused: Error | null = null
   #wasStale = false
-  #refreshAt = Infinity
-  #retryAfter = FIRST_RETRY_MS
+  readonly #schedule = new RefreshSchedule()
   readonly #mutex = new Mutex()
   #loadWaits = false
-  #timer: NodeJS.Timeout | undefined
   #closed = false
 
-  /** @param listAge ms after which a list without times, unchanged, is stale */
-  constructor (source: KeySource, ring: KeyRing, clock: Clock, log: Log, listAge: number, events: KeyRefresherEvents = {}) {
+  /** @param maxListAge ms after which an unchanged list without times is stale */
+  constructor (source: KeySource, ring: KeyRing, clock: Clock, log: Logger, maxListAge: number, events: KeyRefresherEvents = {}) {
     this.source = source
     this.#ring = ring
     this.#clock = clock
     this.#log = log
-    this.#listAge = listAge
+    this.#maxListAge = maxListAge
     this.#events = events
     this.rotations = new RotationTracker(ring, clock, (rotation) => {
-      log.info(`ticket key ${rotation.current} issues from now on`)
+      log.info(`ticket key ${rotation.current} issues tickets from now on`, { ...rotation })
       events.rotation?.(rotation)
     })
   }
 
-  /** Loads the first keys. Rejects where there are none. */
+  /** Loads the first keys. Rejects if there are none. */
   async start (): Promise<void> {
     const now = this.#clock.now()
-    const loading = this.source.load(now)
+    const loading = loadKeys(this.source, now, true)
     // Keys that are there at once take effect at once.
     const keys = isPromise(loading) ? await loading : loading
     if (this.#closed) {
       eraseSourceKeys(keys)
       throw new ClosedError('the manager is closed')
     }
-    this.#loadedAt = now
+    this.#changedAt = now
     if (keys !== null) this.#apply(keys, this.#clock.now())
     else if (this.#ring.keys.length === 0) throw new SourceError(`${this.#where} gave no keys, and there are none before`)
-    this.lastReload = now
-    this.#refreshAt = Math.min(this.#refreshAt, now + this.#pollInterval)
+    this.history.succeeded(now)
+    this.#schedule.askBy(now + this.#pollInterval)
     this.rotations.start(now)
-    await this.source.watch?.(() => this.#loadQuietly())
-    this.#schedule(this.#clock.now())
+    const watching = this.source.watch?.(() => this.#loadQuietly())
+    if (isPromise(watching)) await withTimeout(this.source, 'watch', watching, true)
+    this.#arm(this.#clock.now())
   }
 
   /** Looks at the clock: counts rotations, erases expired keys, asks the source for more. */
@@ -94,19 +84,19 @@ export class KeyRefresher {
       const { now, back } = this.rotations.observe()
       if (this.#closed) return
       this.#ring.dropExpired(now)
-      if ((loadNow || back || now >= this.#refreshAt) && !this.#mutex.busy) this.#refresh(now)
+      if ((loadNow || back || this.#schedule.isDue(now)) && !this.#mutex.busy) this.#refresh(now)
       if (!this.#closed) this.#noticeStale(now)
     } finally {
-      // Whoever was told of something may have closed this; and what a listener throws must not stop the clock.
-      if (!this.#closed) this.#schedule(this.#clock.now())
+      // A listener may have closed this refresher. An exception of a listener must not stop the timer.
+      if (!this.#closed) this.#arm(this.#clock.now())
     }
   }
 
   /** Loads again and counts it. Rejects with what the source threw. */
-  async reload (): Promise<'success' | 'unchanged'> {
+  async reload (): Promise<LoadResult> {
     return await this.#mutex.runExclusive(async () => {
       if (this.#closed) throw new ClosedError('the manager is closed')
-      return await this.#load(true)
+      return resultOf(await this.#load(true))
     })
   }
 
@@ -117,25 +107,27 @@ export class KeyRefresher {
     }
     await this.#mutex.runExclusive(async () => {
       this.tick()
-      // While it waited for its turn, or by somebody who was told of something.
+      // close() may have run while this call was queued, or in a listener that tick() called.
       if (this.#closed) throw new ClosedError('the manager is closed')
-      await source.rotate?.(this.#clock.now())
-      await this.#load(false)
+      const rotating = source.rotate?.(this.#clock.now())
+      if (isPromise(rotating)) await withTimeout(source, 'rotate', rotating)
+      resultOf(await this.#load(false))
     })
   }
 
-  /** Why the keys are not as they should be; `null` if they are. */
+  /** Says why the keys are stale; `null` if they are not. */
   staleReason (now: number): string | null {
-    if (this.#ring.current(now) === undefined) return 'no key may issue tickets now: full handshakes only, no new tickets'
-    if (!this.#timed && now - this.#loadedAt > this.#listAge) {
-      return 'the list of keys has not changed for twice rotationInterval; its key goes on issuing'
-    }
-    return null
+    return staleReason({
+      issues: this.#ring.current(now) !== undefined,
+      timed: this.#timed,
+      unchangedFor: now - this.#changedAt,
+      maxListAge: this.#maxListAge
+    })
   }
 
   async close (): Promise<void> {
     this.#closed = true
-    clearTimeout(this.#timer)
+    this.#schedule.stop()
     await this.source.close?.()
   }
 
@@ -148,27 +140,14 @@ export class KeyRefresher {
   }
 
   #refresh (now: number): void {
-    // That moment has come; the source names the next one, if there is one.
-    if (now >= this.#refreshAt) this.#refreshAt = Infinity
-    let result: SourceKeys | null | Promise<SourceKeys | null>
-    try {
-      // A source that answers at once is answered at once: the next handshake finds the key.
-      result = this.source.load(now)
-    } catch (thrown) {
-      this.#failed(thrown)
-      return
-    }
-    if (isPromise(result)) {
-      const loading = result
-      this.#mutex.runExclusive(() => this.#finish(loading, false)).catch(() => {})
-    } else {
-      this.#finishNow(result, false)
-    }
+    this.#schedule.begin(now)
+    const loading = this.#load(false)
+    if (isPromise(loading)) this.#mutex.runExclusive(async () => await loading).catch(() => {})
   }
 
-  /** For a source that has seen something change; like a poll, it is worth counting only if there was something. */
+  /** Loads after a source has seen a change. Like a poll, the load counts only if it found different keys. */
   #loadQuietly (): void {
-    // A load that waits for its turn will see this change too.
+    // A load that is queued will see this change too.
     if (this.#loadWaits || this.#closed) return
     this.#loadWaits = true
     this.#mutex.runExclusive(async () => {
@@ -177,74 +156,79 @@ export class KeyRefresher {
     }).catch(() => {})
   }
 
-  async #load (counted: boolean): Promise<'success' | 'unchanged'> {
-    return await this.#finish((async () => await this.source.load(this.#clock.now()))(), counted)
-  }
-
-  async #finish (loading: Promise<SourceKeys | null>, counted: boolean): Promise<'success' | 'unchanged'> {
-    let keys: SourceKeys | null
+  /**
+   * The one way from the source to the ring. Keys that come without a promise are applied in the same turn of the event loop: the next
+   * handshake finds them.
+   *
+   * @param asked whether the application asked for this load: it counts then even if nothing has changed
+   */
+  #load (asked: boolean): Outcome | Promise<Outcome> {
+    let loading: Loading
     try {
-      keys = await loading
-    } catch (thrown) {
-      throw this.#failed(thrown)
-    }
-    const error = this.#finishNow(keys, counted)
-    if (error !== null) throw error
-    return keys === null ? 'unchanged' : 'success'
-  }
-
-  #finishNow (keys: SourceKeys | null, counted: boolean): Error | null {
-    const { now } = this.rotations.observe()
-    if (this.#closed) {
-      // While they were on their way.
-      eraseSourceKeys(keys)
-      return null
-    }
-    try {
-      if (keys !== null) this.#apply(keys, now)
+      loading = loadKeys(this.source, this.#clock.now(), false)
     } catch (thrown) {
       return this.#failed(thrown)
     }
-    const result = keys === null ? 'unchanged' : 'success'
-    const recovered = this.lastError !== null
+    return isPromise(loading)
+      ? loading.then((keys) => this.#finish(keys, asked), (thrown: unknown) => this.#failed(thrown))
+      : this.#finish(loading, asked)
+  }
+
+  #finish (keys: SourceKeys | null, asked: boolean): Outcome {
+    const { now } = this.rotations.observe()
+    if (this.#closed) {
+      eraseSourceKeys(keys)
+      return keys === null ? 'unchanged' : 'success'
+    }
+    let result: LoadResult
+    try {
+      // "As before" means the keys that could not be used.
+      if (keys === null && this.#refused !== null) throw this.#refused
+      result = keys !== null && this.#apply(keys, now) ? 'success' : 'unchanged'
+    } catch (thrown) {
+      this.#refused = errorOf(thrown, this.#where)
+      this.source.refused?.()
+      return this.#failed(this.#refused)
+    }
+    this.#refused = null
+    const loadedAt = this.#clock.now()
+    const recovered = this.history.succeeded(loadedAt)
     if (recovered) this.#log.info(`${this.#where}: the keys can be loaded again`)
-    this.lastReload = this.#clock.now()
-    this.lastError = null
-    this.lastErrorCode = null
-    this.#retryAfter = FIRST_RETRY_MS
-    this.#refreshAt = Math.min(this.#refreshAt, this.lastReload + this.#pollInterval)
-    // A poll that finds what it found before is not worth counting, nor is a source's own rotation.
-    if (counted || recovered || (result === 'success' && this.source.makesKeys !== true)) {
-      this.reloads[result]++
+    this.#schedule.askBy(loadedAt + this.#pollInterval)
+    // Neither a poll without a change nor a source's own rotation counts.
+    if (asked || recovered || (result === 'success' && this.source.makesKeys !== true)) {
+      this.history.reloads[result]++
       this.#events.reload?.({ result })
     }
     this.tick()
-    return null
+    return result
   }
 
-  #apply (keys: SourceKeys, now: number): void {
+  /** Makes a source's keys the ring. Returns whether they differ from those before. */
+  #apply (keys: SourceKeys, now: number): boolean {
     assertSourceKeys(keys, this.#where)
-    this.#ring.replace(keys, now, this.#where)
-    this.#loadedAt = now
-    this.#events.keys?.(keys)
-    this.#timed = keys.timed
-    const { refreshAt = Infinity } = keys
-    this.#refreshAt = refreshAt > now ? refreshAt : now + MIN_REFRESH_DELAY_MS
-    for (const warning of keys.warnings ?? []) this.#log.warn(warning)
+    const changed = this.#ring.replace(keys, now, this.#where)
+    if (changed) {
+      this.#changedAt = now
+      this.#events.keys?.(keys)
+    }
+    const { timed, refreshAt = Infinity, warnings = [] } = keys
+    this.#timed = timed
+    this.#schedule.askAt(refreshAt, now)
+    // Report each warning once, not at every load.
+    for (const warning of warnings) if (!this.#warnings.includes(warning)) this.#log.warn(warning)
+    this.#warnings = warnings
+    return changed
   }
 
   #failed (thrown: unknown): Error {
     const error = errorOf(thrown, this.#where)
     if (this.#closed) return error
-    // Every try is counted; what went wrong is said once.
-    if (this.lastError !== error.message) this.#log.error(`${error.message}; the last good keys stay`)
-    this.lastError = error.message
-    this.lastErrorCode = String((error as NodeJS.ErrnoException).code ?? 'FST_TICKET_KEYS_SOURCE')
-    this.reloads.error++
+    const { retryAfter, repeated } = this.history.failed(error)
+    if (!repeated) this.#log.error(`${error.message}; the last good keys stay`, { err: error, source: this.source.type })
     const now = this.#clock.now()
-    this.#refreshAt = now + Math.min(this.#retryAfter, this.#pollInterval)
-    this.#retryAfter = Math.min(this.#retryAfter * 2, MAX_RETRY_MS)
-    this.#schedule(now)
+    this.#schedule.askAt(now + Math.min(retryAfter, this.#pollInterval), now)
+    this.#arm(now)
     this.#events.reloadError?.(error)
     return error
   }
@@ -252,17 +236,13 @@ export class KeyRefresher {
   #noticeStale (now: number): void {
     const reason = this.staleReason(now)
     if (reason !== null && !this.#wasStale) {
-      this.#log.error(`ticket keys are stale: ${reason}`)
+      this.#log.error(`ticket keys are stale: ${reason}`, { reason })
       this.#events.stale?.({ reason })
     }
     this.#wasStale = reason !== null
   }
 
-  #schedule (now: number): void {
-    clearTimeout(this.#timer)
-    const wait = Math.min(this.#refreshAt - now, this.#ring.nextChange(now) - now, MAX_TIMER_MS)
-    // A timer may be up to a millisecond early.
-    this.#timer = setTimeout(() => this.tick(), Math.max(wait, 0) + 1)
-    this.#timer.unref()
+  #arm (now: number): void {
+    this.#schedule.arm(now, nextChange(this.#ring.keys, now), () => this.tick())
   }
 }

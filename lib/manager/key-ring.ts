@@ -1,12 +1,10 @@
-import type { KeyState, TicketKey } from '../keys/key.js'
-import { keyId, MAX_KEYS } from '../keys/key.js'
+import { keyId, type KeyState, type SourceKey } from '../keys/key.js'
 import { checkKeys } from '../keys/validate.js'
 import { currentKey, nextRotation, rotationsBetween, stateOf } from '../keys/timetable.js'
-import { WeakKeyError } from '../util/errors.js'
+import { SourceError, WeakKeyError } from '../util/errors.js'
 import type { HeldKey, NativeManager } from '../native/types.js'
 import { eraseKeys } from '../native/secret-memory.js'
 import type { SourceKeys } from '../sources/key-source.js'
-import type { SourceKey } from '../keys/key.js'
 
 /** A key as status and metrics show it. Times are ms since 1970; `null`: always, or for ever. */
 export interface KeyStatus {
@@ -36,32 +34,39 @@ export class KeyRing {
   }
 
   /**
-   * Checks a source's keys and makes them the ring, all or none; their buffers are zeroed either way. Keys that have expired are left
-   * out. Throws FST_TICKET_KEYS_WEAK_KEY.
+   * Checks a source's keys and makes them the ring, all or none. Returns whether they differ from the keys before. Leaves out expired keys.
+   * Zeroes the source's buffers in any case. Throws FST_TICKET_KEYS_WEAK_KEY, and FST_TICKET_KEYS_SOURCE if every key has expired.
    */
-  replace ({ keys }: SourceKeys, now: number, where: string): void {
+  replace ({ keys }: SourceKeys, now: number, where: string): boolean {
     try {
-      if (keys.length === 0) throw new WeakKeyError(`${where}: holds no key`)
+      this.dropExpired(now)
       const live = keys.filter((key) => now < key.acceptUntil)
-      this.#check(live, where)
+      if (live.length === 0 && keys.length > 0) throw new SourceError(`${where} gave only keys that have expired (${keys.length})`)
+      checkKeys(live, where)
+      this.#checkHeld(live, where)
       const expired = this.#expiredAfter(keys, live, now)
-      this.#native.setRing(live, [...expired.values()])
+      const changed = this.#setRing(live, expired, where)
       this.#expired = expired
       this.#keys = live.map(({ name, notBefore, issueUntil, acceptUntil }) =>
         ({ name: Buffer.from(name), notBefore, issueUntil, acceptUntil }))
+      return changed
     } finally {
       eraseKeys(keys)
     }
   }
 
-  /** Erases keys whose time is over; true if there were any. */
-  dropExpired (now: number): boolean {
-    const keys = this.#keys
-    if (keys.every((key) => now < key.acceptUntil)) return false
-    this.#expired = this.#expiredAfter(keys, keys.filter((key) => now < key.acceptUntil), now)
-    this.#keys = keys.filter((key) => now < key.acceptUntil)
-    this.#native.setRing(this.#keys, [...this.#expired.values()])
-    return true
+  /** Erases expired keys. If the system has no memory for the smaller ring, the next call tries again: the addon refuses those keys. */
+  dropExpired (now: number): void {
+    const live = this.#keys.filter((key) => now < key.acceptUntil)
+    if (live.length === this.#keys.length) return
+    const expired = this.#expiredAfter(this.#keys, live, now)
+    try {
+      this.#native.setRing(live, [...expired.values()])
+    } catch {
+      return
+    }
+    this.#expired = expired
+    this.#keys = live
   }
 
   /** Erases every key: no ticket is issued or accepted any more. */
@@ -83,12 +88,6 @@ export class KeyRing {
     return rotationsBetween(this.keys, from, to)
   }
 
-  /** The next moment at which a key changes its state; Infinity if none does. */
-  nextChange (now: number): number {
-    const moments = this.keys.flatMap((key) => [key.notBefore, key.issueUntil, key.acceptUntil])
-    return Math.min(...moments.filter((moment) => moment > now), Infinity)
-  }
-
   status (now: number): KeyStatus[] {
     const { keys } = this
     const current = currentKey(keys, now)
@@ -103,17 +102,17 @@ export class KeyRing {
     })
   }
 
-  #check (keys: SourceKey[], where: string): void {
-    const given = keys.filter((key): key is TicketKey => key.aesKey !== undefined && key.hmacKey !== undefined)
-    if (given.length > 0) checkKeys(given, where)
-    if (keys.length > MAX_KEYS) throw new WeakKeyError(`${where}: holds ${keys.length} keys, more than ${MAX_KEYS}`)
-    const names = new Set(keys.map((key) => key.name.toString('hex')))
-    if (names.size < keys.length) throw new WeakKeyError(`${where}: two keys have the same name`)
-    const held = new Set(this.#keys.map((key) => key.name.toString('hex')))
-    for (const key of keys) {
-      if ((key.aesKey === undefined || key.hmacKey === undefined) && !held.has(key.name.toString('hex'))) {
-        throw new WeakKeyError(`${where}: key ${keyId(key.name)} has no bytes, and none are held under its name`)
-      }
+  #checkHeld (keys: SourceKey[], where: string): void {
+    const unknown = keys.find((key) => key.aesKey === undefined && !this.#keys.some(({ name }) => name.equals(key.name)))
+    if (unknown === undefined) return
+    throw new WeakKeyError(`${where}: key ${keyId(unknown.name)} has no bytes, and the manager does not hold this key`)
+  }
+
+  #setRing (keys: SourceKey[], expired: ReadonlyMap<string, Buffer>, where: string): boolean {
+    try {
+      return this.#native.setRing(keys, [...expired.values()])
+    } catch (cause) {
+      throw new SourceError(`${where}: ${(cause as Error).message}`, { cause })
     }
   }
 
@@ -141,9 +140,7 @@ export class ThreadRing extends KeyRing {
     return this.#native.keyTimes()
   }
 
-  override dropExpired (): boolean {
-    return false
-  }
+  override dropExpired (): void {}
 
   override clear (): void {}
 }

@@ -1,12 +1,13 @@
 import type { ResolvedOptions } from '../config/options.js'
 import { Clock } from '../util/clock.js'
-import type { Log } from '../util/log.js'
+import { toLogger, type Log } from '../util/log.js'
 import { TicketKeys } from './ticket-keys.js'
 import { UnmanagedTicketKeys, warnUnmanaged } from './unmanaged-ticket-keys.js'
 
 /** Makes the manager for options that were checked, and loads its first keys. Tests give another clock. */
 export async function startTicketKeys (resolved: ResolvedOptions, log: Log, clock = new Clock()): Promise<TicketKeys> {
-  if (resolved.unmanaged === null) return await new TicketKeys(resolved, clock, log).start()
-  warnUnmanaged(resolved.unmanaged, log)
-  return new UnmanagedTicketKeys(resolved, clock, log)
+  const logger = toLogger(log)
+  if (resolved.unmanaged === null) return await new TicketKeys(resolved, clock, logger).start()
+  warnUnmanaged(resolved.unmanaged, logger)
+  return new UnmanagedTicketKeys(resolved, clock, logger)
 }

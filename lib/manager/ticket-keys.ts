@@ -4,7 +4,7 @@ import { Clock } from '../util/clock.js'
 import { ClosedError, SourceError } from '../util/errors.js'
 import { KeyRefresher } from './key-refresher.js'
 import { keyId } from '../keys/key.js'
-import type { Log } from '../util/log.js'
+import type { Logger } from '../util/log.js'
 import { addon } from '../native/binding.js'
 import type { NativeManager } from '../native/types.js'
 import type { ResolvedOptions } from '../config/options.js'
@@ -51,7 +51,7 @@ export const NOT_LOCKED = 'ticket keys could not be locked in memory and may be 
 /** One source, one ring, any number of servers. Made by `createTicketKeys` or the Fastify plugin. */
 export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   readonly #clock: Clock
-  readonly #log: Log
+  readonly #log: Logger
   readonly #native: NativeManager
   readonly #ring: KeyRing
   readonly #refresher: KeyRefresher
@@ -64,7 +64,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   #closing: Promise<void> | undefined
 
   /** @internal `createTicketKeys` makes managers. */
-  constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Log, native?: NativeManager) {
+  constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Logger, native?: NativeManager) {
     super()
     this.#clock = clock
     this.#log = log
@@ -125,9 +125,9 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
       current: current === undefined ? null : keyId(current.name),
       nextRotation: this.#ring.nextRotation(now) ?? null,
       keys: this.#ring.status(now),
-      lastReload: this.#refresher.lastReload,
-      lastError: this.#refresher.lastError,
-      lastErrorCode: this.#refresher.lastErrorCode,
+      lastReload: this.#refresher.history.lastReload,
+      lastError: this.#refresher.history.lastError,
+      lastErrorCode: this.#refresher.history.lastErrorCode,
       memoryLocked: this.#native.memoryLocked,
       servers: this.#attachments.size
     }
@@ -137,7 +137,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     return {
       ...readCounters((out) => this.#native.readCounters(out)),
       rotations: this.#refresher.rotations.countAt(this.#clock.now()),
-      reloads: { ...this.#refresher.reloads }
+      reloads: { ...this.#refresher.history.reloads }
     }
   }
 
@@ -209,9 +209,7 @@ function openManager (handle: number): NativeManager {
     // The addon has 32 bits for it.
     if (native.handle !== handle) throw new RangeError('not a handle')
   } catch (cause) {
-    const error = new SourceError(`no manager in this process has the handle ${handle}: it is in another process, or gone`)
-    error.cause = cause
-    throw error
+    throw new SourceError(`no manager in this process has the handle ${handle}: it is in another process, or closed`, { cause })
   }
   if (native.keyTimes().length === 0) throw new SourceError(`the manager with the handle ${handle} has no keys: it is closed`)
   return native

@@ -2,7 +2,7 @@ import type { ResolvedOptions } from '../config/options.js'
 import type { NativeManager } from '../native/types.js'
 import type { Clock } from '../util/clock.js'
 import { NotBuiltError } from '../util/errors.js'
-import type { Log } from '../util/log.js'
+import type { Logger } from '../util/log.js'
 import { emptyStats, type TicketStats } from './stats.js'
 import { TicketKeys, type TicketKeysStatus } from './ticket-keys.js'
 
@@ -13,7 +13,7 @@ const nothing = (): void => {}
  * inherit.
  */
 export const NO_MANAGER = {
-  handle: 0, memoryLocked: true, setRing: nothing, setClockOffset: nothing, onNoCurrentKey: nothing
+  handle: 0, memoryLocked: true, setRing: () => false, setClockOffset: nothing, onNoCurrentKey: nothing
 } satisfies Partial<NativeManager> as unknown as NativeManager
 
 /** Why a method of a manager without the addon rejects. */
@@ -21,15 +21,15 @@ export function notManaged (method: string, cause: Error): Error {
   return new NotBuiltError(`${method}() needs the addon, which does not load, and the option optional leaves tickets to Node.js`, { cause })
 }
 
-export function warnUnmanaged (problem: Error, log: Log): void {
-  log.warn(`session ticket keys are not managed, and tickets are left to Node.js (option optional): ${problem.message}`)
+export function warnUnmanaged (problem: Error, log: Logger): void {
+  log.warn(`session ticket keys are not managed, and tickets are left to Node.js (option optional): ${problem.message}`, { err: problem })
 }
 
 /** The manager that the option `optional` gives where the addon does not load: every server keeps Node.js's own tickets. */
 export class UnmanagedTicketKeys extends TicketKeys {
   readonly #problem: Error & { code?: string }
 
-  constructor (resolved: ResolvedOptions & { unmanaged: Error | null }, clock: Clock, log: Log) {
+  constructor (resolved: ResolvedOptions & { unmanaged: Error | null }, clock: Clock, log: Logger) {
     super(resolved, clock, log, NO_MANAGER)
     this.#problem = resolved.unmanaged as Error
   }

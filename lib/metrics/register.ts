@@ -3,7 +3,7 @@ import { RELOAD_RESULTS, type ByProtocol, type TicketStats } from '../manager/st
 import type { TicketKeys, TicketKeysStatus } from '../manager/ticket-keys.js'
 import { PROTOCOLS, REASONS } from '../native/types.js'
 
-/** What the manager shows at one moment. All metrics of a scrape are of the same moment. */
+/** The manager's state at one moment. All metrics of a scrape use the same snapshot. */
 interface Snapshot {
   stats: TicketStats
   status: TicketKeysStatus
@@ -13,21 +13,20 @@ interface Snapshot {
 
 /** A line of Prometheus text. */
 interface Sample {
-  /** of a histogram's line; by default that of the metric */
+  /** name of a histogram's line; default: the name of the metric */
   metricName?: string
   labels: Record<string, string | number>
   value: number
 }
 
-/** A metric. The labels and their values are in the samples that `get` gives. */
+/** A metric. `get` returns its samples, with labels and values. */
 interface Definition {
   name: string
   type: 'counter' | 'gauge' | 'histogram'
   help: string
   /**
-   * How prom-client's AggregatorRegistry makes one metric out of those of a cluster's workers. Counts are added up. The keys are the same
-   * in
-   * all workers.
+   * How prom-client's AggregatorRegistry combines this metric from all workers of a cluster. Counts are added up. Key
+   * metrics are not, because all workers have the same keys.
    */
   aggregator: Aggregator
   get (snapshot: Snapshot): Sample[]
@@ -38,7 +37,7 @@ const counter = (name: string, help: string, get: Definition['get'], aggregator:
 const gauge = (name: string, help: string, aggregator: Aggregator, get: Definition['get']): Definition =>
   ({ name, type: 'gauge', help, aggregator, get })
 
-/** One sample without labels; none where there is no value. */
+/** One sample without labels; no sample without a value. */
 const single = (value: number | null): Sample[] => value === null ? [] : [{ labels: {}, value }]
 const seconds = (milliseconds: number | null): number | null => milliseconds === null ? null : milliseconds / 1000
 const byProtocol = (counts: ByProtocol): Sample[] => PROTOCOLS.map((protocol) => ({ labels: { protocol }, value: counts[protocol] }))
@@ -105,7 +104,8 @@ export function metricsRegistry (manager: TicketKeys, contentType: 'text' | 'ope
 }
 
 /**
- * Puts the manager's metrics into a registry. Their values are read at each scrape. Throws where the registry has metrics of these names.
+ * Registers the manager's metrics. Their values are read at each scrape. Throws if the registry already has metrics of
+ * these names.
  */
 export function registerMetrics (manager: TicketKeys, registry: Registry): void {
   let snapshot: Snapshot | undefined
@@ -120,13 +120,13 @@ export function registerMetrics (manager: TicketKeys, registry: Registry): void 
   for (const definition of METRICS) registry.registerMetric(toMetric(definition, read))
 }
 
-/** A metric as registries use it. prom-client's own classes only count upwards, from 0. */
+/** A metric in the form that registries use. prom-client's own classes only count upwards from 0. */
 function toMetric ({ get, ...definition }: Definition, read: () => Snapshot): Metric {
   const metric = {
     ...definition,
-    /** By the present name: for OpenMetrics, registries take `_total` off it. */
+    /** Uses the current name: for OpenMetrics, registries remove `_total` from it. */
     get: async () => ({ ...definition, name: metric.name, values: get(read()) }),
-    // The counters are the addon's, and nobody resets them.
+    // The counters belong to the addon and are never reset.
     reset: () => {}
   }
   return metric as unknown as Metric

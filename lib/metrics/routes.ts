@@ -7,8 +7,8 @@ import type { MetricsOptions } from '../config/options.js'
 const DEFAULT_PATH = '/metrics'
 
 /**
- * Adds the metrics routes: Prometheus text, negotiated OpenMetrics, and JSON. They show the package's own metrics only. A registry of the
- * application may hold what the application guards.
+ * Adds the metrics routes: Prometheus text, negotiated OpenMetrics, and JSON. They show only the package's own metrics,
+ * because the application may protect the other metrics of its registry.
  *
  * @param pathGiven whether the user named the path
  */
@@ -27,7 +27,7 @@ export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, option
   }
   addTextRoute(instance, path, manager, routeOptions)
   instance.get(`${path.replace(/\/$/, '')}/ticket-keys`, routeOptions, async () => {
-    // The texts of errors have paths, and addresses of stores.
+    // Error messages contain file paths and store addresses, so leave lastError out.
     const { lastError, ...status } = manager.status()
     return { stats: manager.stats(), status }
   })
@@ -35,11 +35,11 @@ export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, option
 
 function addTextRoute (instance: FastifyInstance, path: string, manager: TicketKeys, routeOptions: object): void {
   const text = metricsRegistry(manager, 'text')
-  // A registry has one content type.
+  // Each registry has a single content type.
   const registries = [text, metricsRegistry(manager, 'openmetrics')]
   const types = registries.map(({ contentType }) => contentType)
   instance.get(path, routeOptions, async (request, reply) => {
-    // The escaping of names does not matter. The names of these metrics need none.
+    // Ignore the escaping parameter: the names of these metrics need no escaping.
     const accept = request.headers.accept?.replaceAll(/;\s*escaping=[^;,]*/gi, '')
     const wanted = new Negotiator({ headers: { accept } }).mediaType(types)
     const registry = registries.find(({ contentType }) => contentType === wanted) ?? text

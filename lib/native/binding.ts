@@ -6,7 +6,9 @@ import { notBuiltError, type LoadFailure } from './load-error.js'
 import { isMusl } from './libc.js'
 import type { Addon } from './types.js'
 
-/** What decides whether the addon may be loaded, and which binary. A parameter, so that tests can simulate another runtime. */
+/**
+ * The properties of a runtime that select the addon's binary. A parameter, so that tests can simulate another runtime.
+ */
 export interface Runtime {
   versions: Record<string, string | undefined>
   features: object
@@ -27,14 +29,19 @@ function unsupportedRuntime ({ versions, features }: Runtime): string | undefine
   return undefined
 }
 
-/** The package's folder, with a separator at its end; `null` in a CommonJS bundle, where `import.meta.url` is undefined. */
+/**
+ * The package's folder, with a trailing separator. `null` in a CommonJS bundle, where `import.meta.url` is undefined.
+ */
 export function packageRoot (url: string | undefined): string | null {
   return url === undefined ? null : fileURLToPath(new URL('../..', url))
 }
 
 const ROOT = packageRoot(import.meta.url)
 
-/** Where the addon may lie: a local build first, then what scripts/prebuild.sh made. Empty where the package's folder is not known. */
+/**
+ * The possible paths of the addon: a local build first, then the output of scripts/prebuild.sh. Empty if the package's
+ * folder is unknown.
+ */
 export function addonPaths ({ platform, arch, musl }: Runtime, root = ROOT): string[] {
   if (root === null) return []
   // A clone has binding.gyp at its top and builds there. The published package builds in native/.
@@ -46,8 +53,8 @@ export function addonPaths ({ platform, arch, musl }: Runtime, root = ROOT): str
 }
 
 /**
- * Loads the addon. Throws FST_TICKET_KEYS_RUNTIME on a runtime without OpenSSL 3, FST_TICKET_KEYS_NOT_BUILT where no binary loads.
- * The parameters are for tests.
+ * Loads the addon. Throws FST_TICKET_KEYS_RUNTIME on a runtime without OpenSSL 3, and FST_TICKET_KEYS_NOT_BUILT if no
+ * binary loads. The parameters are for tests.
  */
 export function loadAddon (runtime: Runtime, paths: string[] = addonPaths(runtime), root = ROOT): Addon {
   assertSupportedRuntime(runtime)
@@ -62,7 +69,9 @@ export function loadAddon (runtime: Runtime, paths: string[] = addonPaths(runtim
   throw notBuiltError({ ...runtime, root, paths, failure })
 }
 
-/** Throws FST_TICKET_KEYS_RUNTIME where the addon must not be loaded: on BoringSSL, whose structures differ, it would crash. */
+/**
+ * Throws FST_TICKET_KEYS_RUNTIME if the addon must not be loaded. It would crash on BoringSSL, whose structures differ.
+ */
 export function assertSupportedRuntime (runtime = thisRuntime()): void {
   const problem = unsupportedRuntime(runtime)
   if (problem !== undefined) throw new RuntimeError(problem)
@@ -76,13 +85,16 @@ function thisRuntime (): Runtime {
 let loaded: Addon | undefined
 let unmanaged = false
 
-/** The addon of this process. Loaded at the first call, so that importing the package never throws. Throws as `loadAddon` does. */
+/**
+ * The addon of this process. Loaded on the first call, so that importing the package never throws.
+ * Throws like `loadAddon`.
+ */
 export function addon (): Addon {
   loaded ??= loadAddon(thisRuntime())
   return loaded
 }
 
-/** Why the addon does not load, and `null` where it does. Where it does not, `isUnmanaged` is true from then on. */
+/** Why the addon does not load; `null` if it loads. If it does not load, `isUnmanaged` returns true from then on. */
 export function addonProblem (): Error | null {
   try {
     addon()

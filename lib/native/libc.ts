@@ -1,9 +1,8 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 
 /**
- * Whether this Node.js runs on musl instead of glibc. Read off the executable itself, which names its dynamic linker near its beginning:
- * that
- * takes 0.1 ms, where a diagnostic report lists every open handle first.
+ * Whether this Node.js runs on musl instead of glibc. Reads the name of the dynamic linker near the beginning of the
+ * executable, which takes 0.1 ms. A diagnostic report would list every open handle first.
  *
  * @param execPath for tests @param platform for tests
  */
@@ -25,16 +24,16 @@ function readHead (path: string): Buffer {
       closeSync(file)
     }
   } catch {
-    // Node.js's permission model may forbid it; the report can be had even so.
+    // Node.js's permission model may forbid reading the file. The diagnostic report still works.
     return head.subarray(0, 0)
   }
 }
 
 function reportNamesGlibc (): boolean {
-  // Missing in @types/node 20; there since Node.js 20.13.
+  // Node.js has excludeNetwork since 20.13, but @types/node 20 does not.
   const report = process.report as typeof process.report & { excludeNetwork: boolean }
   const before = report.excludeNetwork
-  // Else the DNS is asked for the names of the other ends of all connections: minutes, on a busy server.
+  // Otherwise the report looks up the peers of all connections in the DNS. On a busy server, this takes minutes.
   report.excludeNetwork = true
   try {
     return (report.getReport() as { header: { glibcVersionRuntime?: string } }).header.glibcVersionRuntime !== undefined

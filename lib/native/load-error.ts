@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { NotBuiltError } from '../util/errors.js'
 
-/** A binary that is there and does not load. */
+/** A binary that exists but does not load. */
 export interface LoadFailure {
   path: string
   cause: Error & { code?: string }
@@ -11,22 +11,22 @@ export interface LoadFailure {
 export interface LoadAttempt {
   platform: string
   arch: string
-  /** root of the package, with a separator at its end; null where a bundler hid it */
+  /** root of the package, with a trailing separator; null if a bundler hid it */
   root: string | null
   /** every path that the loader looked at */
   paths: string[]
-  /** of the first path with a file */
+  /** the failure of the first path with a file */
   failure: LoadFailure | undefined
 }
 
-/** The addon needs POSIX (mmap, mlock). On other systems a compiler does not help. */
+/** The addon needs POSIX (mmap, mlock). On other systems, it cannot be built. */
 const POSIX = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'openbsd', 'sunos']
 
 const BUNDLER = 'if a bundler packed this code, leave fastify-ticket-keys out of the bundle (external): ' +
   'the binary lies beside the package\'s files. ' +
   'docs/installing.md shows how for esbuild, webpack, rollup and ncc'
 
-/** FST_TICKET_KEYS_NOT_BUILT: what was looked for, why it failed, and what helps in that case. */
+/** Makes a FST_TICKET_KEYS_NOT_BUILT error: where the loader looked, why it failed, and what to do. */
 export function notBuiltError (attempt: LoadAttempt): Error {
   const { paths, failure } = attempt
   if (failure !== undefined) {

@@ -1,22 +1,21 @@
 import type { TLSSocket } from 'node:tls'
 
-/** Bytes of a key's name, which every ticket begins with, in clear (RFC 5077 section 4). */
+/** Length of a key name in bytes. Every ticket begins with the key name, in clear (RFC 5077 section 4). */
 export const NAME_LENGTH = 16
 
-/** When a key acts: milliseconds since 1970, `-Infinity` and `Infinity` for "always has" and "for ever". */
+/** When a key issues and accepts tickets, in milliseconds since 1970. `-Infinity` and `Infinity` mean no limit. */
 export interface KeyTimes {
-  /** from when it issues tickets; before that it only accepts them */
+  /** when the key begins to issue tickets; before that, it only accepts them */
   notBefore: number
-  /** from when it no longer issues */
+  /** when the key stops issuing */
   issueUntil: number
-  /** from when its tickets are refused and its bytes erased */
+  /** when its tickets are refused and its bytes are erased */
   acceptUntil: number
 }
 
 /**
- * A key as a source gives it and the ring takes it. `setRing` zeroes `aesKey` and `hmacKey`: a source gives copies. A key whose name is in
- * the
- * ring already may leave both out.
+ * A key from a source, for the ring. `setRing` zeroes `aesKey` and `hmacKey`, so a source must return copies. Both may
+ * be missing if the ring already has a key of this name.
  */
 export interface SourceKey extends KeyTimes {
   /** 16 bytes */
@@ -27,7 +26,10 @@ export interface SourceKey extends KeyTimes {
   hmacKey?: Buffer
 }
 
-/** The order of the addon's counters (native/keys/counters.h). */
+/**
+ * The labels of the addon's counters. The addon exports its own list (native/keys/counters.h), and a test
+ * compares the two.
+ */
 export const PROTOCOLS = ['TLSv1.2', 'TLSv1.3'] as const
 export const REASONS = [
   'unknown_key', 'expired_key', 'bad_ticket', 'mismatch', 'context', 'session_expired', 'session_too_old',
@@ -37,11 +39,11 @@ export const REASONS = [
 export type Protocol = typeof PROTOCOLS[number]
 export type RejectReason = typeof REASONS[number]
 
-/** What the addon needs of the options; checked before. Durations in ms. */
+/** The options that the addon needs, already checked. Durations are in ms. */
 export interface NativeOptions {
   ticketLifetime: number
   maxSessionAge: number
-  /** sessions authenticated later than this after now are refused */
+  /** sessions that were authenticated further in the future than this are refused */
   maxClockSkew: number
   tls12Tickets: boolean
   bindServerName: boolean
@@ -51,55 +53,69 @@ export interface NativeOptions {
   sessionIdContext: Buffer
 }
 
-/** A key of the ring as it is shown: never its bytes, which `exportKeys` puts into the buffer it is given. */
+/** A key of the ring without its bytes. `exportKeys` writes the bytes to the buffer that it is given. */
 export interface HeldKey extends KeyTimes {
   name: Buffer
 }
 
 declare const capturedContext: unique symbol
 
-/** A captured SSL_CTX. It does not keep the SSL_CTX alive: whoever has this value also has JavaScript's context. */
+/** A captured SSL_CTX. It does not keep the SSL_CTX alive: also hold JavaScript's context. */
 export type CapturedContext = bigint & { readonly [capturedContext]: never }
 
-/** Some names of a server that have a context of their own. */
+/** A host name or pattern with its own context. */
 export interface Host {
-  /** host name in lower case; `*` stands for any characters but dots */
+  /** host name in lower case; `*` stands for any characters except dots */
   pattern: string
   context: CapturedContext
   /** digest of the client-certificate policy, 16 bytes */
   policy: Buffer
 }
 
-/** The native half of a manager: ring, policy and counters, shared by all threads that open its handle. */
+/** The native part of a manager: ring, policy and counters. All threads that open its handle share it. */
 export interface NativeManager {
-  /** names this manager in other threads of the process, while any thread has it open */
+  /** identifies this manager in other threads of the process, while any thread has it open */
   readonly handle: number
-  /** false where the system did not lock the ring's pages against swapping (RLIMIT_MEMLOCK) */
+  /** false if the system did not lock the ring's pages against swapping (RLIMIT_MEMLOCK) */
   readonly memoryLocked: boolean
-  /** Replaces the ring. `expired` are names whose tickets are refused as expired. Throws, changing nothing, where a key has no bytes. */
-  setRing (keys: SourceKey[], expired: Buffer[]): void
+  /**
+   * Replaces the ring, and returns whether its keys differ from the previous ones. Tickets of the `expired` names are
+   * refused as expired. Throws, without changes, if a key has no bytes and is not in the ring, or if the system is out
+   * of memory.
+   */
+  setRing (keys: SourceKey[], expired: Buffer[]): boolean
   keyTimes (): HeldKey[]
-  /** As `keyTimes`, with each key's AES half at 64 × its index in `out` and its HMAC half 32 bytes on. */
+  /**
+   * Like `keyTimes`. Also writes each key's bytes to `out`: the AES key at 64 × its index, the HMAC key 32 bytes later.
+   */
   exportKeys (out: Buffer): Array<HeldKey & { keyLength: 16 | 32 }>
-  /** Manages the tickets of a server's own context, from here on. `policy` is that of the context. Throws where memory is out. */
+  /**
+   * Manages the tickets of a server's own context from now on.
+   * `policy` belongs to this context. Throws if memory is exhausted.
+   */
   attach (context: CapturedContext, policy: Buffer, sniCallback: boolean): { noTicket: boolean }
-  /** Adds hosts to an attached context, in the order in which `addContext` was called; `null` for a host whose names are not known. */
+  /**
+   * Adds hosts to an attached context, in the order of the `addContext` calls. `null` stands for a host
+   * with unknown names.
+   */
   addHosts (context: CapturedContext, hosts: Array<Host | null>): void
   /** Until the next `addHosts`, connections that request client certificates neither resume nor get tickets. */
   hostsChanged (context: CapturedContext): void
   /**
-   * Counts a finished handshake, inside its 'secureConnection'. True if it resumed from a ticket: `ticket` then has key id, time of issue,
-   * time of authentication.
+   * Counts a finished handshake. Call it inside 'secureConnection'. Returns true if the handshake resumed from a
+   * ticket. `ticket` then contains the key id, the time of issue and the time of authentication.
    */
   handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): boolean
   readCounters (out: Float64Array): void
   revokeSessions (): void
   setClockOffset (milliseconds: number): void
-  /** Calls back, soon, when a ticket could not be issued for want of a key; once until the next `setRing`. */
+  /**
+   * Calls `listener` soon after a ticket could not be issued for lack of a key. Does so once until the next `setRing`.
+   */
   onNoCurrentKey (listener: (() => void) | null): void
 }
 
-/** What lib/tls/ticket-key-callback.ts answers to the addon: a bare status, or a key and a status. */
+/** The answer of lib/tls/ticket-key-callback.ts to the addon: a status alone, or a key and a status. */
 export type Decision = number | [name: Buffer, aesKey: Buffer, hmacKey: Buffer, status: number]
 
 /** Exports of the addon. */
@@ -109,16 +125,28 @@ export interface Addon {
     context: CapturedContext,
     decide: (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null) => Decision
   ): boolean
-  /** Finds the SSL_CTX of the server-side socket that `makeSocket` returns; `null` where it made none. */
+  /** Finds the SSL_CTX of the server-side socket that `makeSocket` returns; `null` if it creates none. */
   captureContext (makeSocket: () => TLSSocket): CapturedContext | null
-  /** What a context takes client certificates by, 32 bytes; `null` where OpenSSL failed. `roots` is a context without a `ca`. */
+  /**
+   * A 32-byte digest of what a context trusts in client certificates; `null` if OpenSSL failed. `roots` is a context
+   * without a `ca`.
+   */
   trustDigest (context: CapturedContext, roots: CapturedContext): Buffer | null
-  /** Memory that is locked, left out of core dumps and zeroed in forked children; cleansed when collected. */
+  /**
+   * Allocates memory that is locked, left out of core dumps, zeroed in forked children, and
+   * cleansed when garbage-collected.
+   */
   allocateSecret (bytes: number): Buffer
   cleanse (buffer: Buffer): void
-  /** HKDF-SHA256 (RFC 5869) into `out`; false where OpenSSL refused. */
+  /** HKDF-SHA256 (RFC 5869) into `out`; false if OpenSSL refused. */
   hkdf (secret: Buffer, salt: Buffer, info: Buffer, out: Buffer): boolean
+  /** AES-256-GCM into `out`, which is 16 bytes longer than `plain`; false if OpenSSL refused. */
+  seal (key: Buffer, iv: Buffer, associated: Buffer, plain: Buffer, out: Buffer): boolean
+  /** Decrypts into `out`; false, with `out` zeroed, if any byte differs from what was sealed. */
+  open (key: Buffer, iv: Buffer, associated: Buffer, sealed: Buffer, out: Buffer): boolean
   /** upper bounds of the age histogram, seconds */
   ageBounds: number[]
   counterCount: number
+  protocols: string[]
+  reasons: string[]
 }

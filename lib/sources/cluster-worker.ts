@@ -69,6 +69,10 @@ export class ClusterSource implements KeySource {
     else checkAnswer(await this.#ask(true, ANSWER_TIMEOUT_MS))
   }
 
+  refused (): void {
+    this.#taken = undefined
+  }
+
   close (): void {
     this.#stopListening?.()
     this.#changed = undefined

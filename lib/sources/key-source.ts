@@ -23,12 +23,16 @@ export interface KeySource {
   /** How often to `load` whether or not anything happened, ms: for stores that tell of no changes */
   readonly pollInterval?: number
   /**
-   * All the keys as they should be at `now` (ms since 1970); `null` for "as they were", which the first time they can't be. Called at
-   * the start, at `refreshAt`, after `changed`, on `reload()` and when no key could issue; not again before the last call has ended. What
-   * it
-   * throws is logged, counted and tried again, and the last good keys stay: messages must not have key material in them.
+   * Returns all keys as they should be at `now` (ms since 1970). `null` says that they are as before: not allowed at the first call.
+   *
+   * Called at the start, at `refreshAt`, after `changed`, on `reload()`, and when no key can issue. Calls do not overlap, unless a call has
+   * not ended after 10 s: then the load has failed, and its keys are erased when they arrive.
+   *
+   * An error is logged and counted, the last good keys stay, and the manager tries again. Its message must not hold key material.
    */
   load (now: number): SourceKeys | null | Promise<SourceKeys | null>
+  /** Called when the manager could not use the keys of the last `load`. The next `load` returns its keys, even if they are the same. */
+  refused? (): void
   /** Called once, after the first `load`: `changed` asks the manager to load again, soon. It may be called too often. */
   watch? (changed: () => void): void | Promise<void>
   /** Makes the next key the issuing one at `now`; sources that don't make their own keys leave it out. */

@@ -1,12 +1,13 @@
 import cluster from 'node:cluster'
 import { existsSync } from 'node:fs'
-import { weakKeys } from '../keys/validate.js'
+import { isKeyLength, shapeProblem, weakKeys } from '../keys/validate.js'
 import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
-import { MAX_KEYS } from '../keys/key.js'
+import { ISSUES, MAX_KEYS, type KeyMaterial } from '../keys/key.js'
+import { keysHeld } from '../keys/timetable.js'
 import type { OptionErrors } from '../util/option-errors.js'
 import { ClusterSource } from './cluster-worker.js'
 import { DirectorySource, FileSource } from './watched-files.js'
-import { keysHeld, MemorySource } from './memory.js'
+import { MemorySource } from './memory.js'
 import { MIN_SECRET, SecretSource, withoutLineEnd } from './secret.js'
 import { ThreadSource } from './other-thread.js'
 import type { KeySource } from './key-source.js'
@@ -119,18 +120,12 @@ function staticKeyProblem (key: unknown): string | undefined {
     return key.length === 80 || key.length === 48 ? undefined : 'must have 80 bytes (nginx80 layout) or 48 (Node.js layout)'
   }
   if (typeof key !== 'object' || key === null) return 'must be a Buffer, or an object with name, aesKey and hmacKey'
-  const { name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil } = key as Record<string, unknown>
-  if (!Buffer.isBuffer(name) || name.length !== 16) return 'must have a name of 16 bytes'
-  if (!Buffer.isBuffer(aesKey) || !Buffer.isBuffer(hmacKey) || aesKey.length !== hmacKey.length ||
-    (aesKey.length !== 16 && aesKey.length !== 32)) return 'must have an aesKey and an hmacKey of 32 bytes each, or 16 each'
-  for (const time of [notBefore, issueUntil, acceptUntil]) {
-    if (time !== undefined && (typeof time !== 'number' || Number.isNaN(time))) return 'must have times in milliseconds since 1970'
-  }
-  const times = timesOf(key as StaticKey)
-  if (times !== undefined && (times.notBefore > times.issueUntil || times.issueUntil > times.acceptUntil)) {
-    return 'must have notBefore, issueUntil, acceptUntil in that order'
-  }
-  return undefined
+  const problem = shapeProblem({ ...key, ...(timesOf(key as StaticKey) ?? ISSUES) })
+  if (problem !== undefined) return problem
+  const { aesKey, hmacKey } = key as Partial<KeyMaterial>
+  return aesKey !== undefined && hmacKey !== undefined && isKeyLength(aesKey, hmacKey)
+    ? undefined
+    : 'must have an aesKey and an hmacKey of 32 bytes each, or 16 each'
 }
 
 function makeSecret (

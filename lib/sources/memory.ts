@@ -1,22 +1,8 @@
 import { randomFillSync } from 'node:crypto'
 import type { KeySource, SourceKeys } from './key-source.js'
 import { MAX_KEYS, NAME_LENGTH, type SourceKey } from '../keys/key.js'
-import { currentKey } from '../keys/timetable.js'
+import { currentKey, keysAhead, mayIssue, nextChange, timesFrom, timesUntil } from '../keys/timetable.js'
 import { SecretArena } from '../native/secret-memory.js'
-
-/** How far ahead next keys are held at least, so that another host or a late timer never meets a key for the first time when it issues. */
-export const AHEAD_INTERVALS = 3
-export const AHEAD_MS = 30_000
-
-/** Keys that a source with this timetable holds at the most, to be checked against MAX_KEYS. */
-export function keysHeld (interval: number, lifetime: number): number {
-  return Math.ceil(lifetime / interval) + 2 + keysAhead(interval)
-}
-
-/** Next keys held. */
-export function keysAhead (interval: number): number {
-  return Math.max(AHEAD_INTERVALS, Math.ceil(AHEAD_MS / interval))
-}
 
 /** Random keys, made here and rotated here. Only names and times stay with this object: the bytes go to the ring. */
 export class MemorySource implements KeySource {
@@ -43,23 +29,23 @@ export class MemorySource implements KeySource {
     if (currentKey(this.#keys, now) === undefined) this.#startAgain(now)
     this.#extend(now)
     // Whatever the clock does next, one key has begun.
-    const oldest = this.#keys.find((key) => key.issueUntil > key.notBefore)
+    const oldest = this.#keys.find(mayIssue)
     if (oldest !== undefined) oldest.notBefore = -Infinity
     const keys = this.#keys
     // The ring has the bytes from here on, and this object no longer does.
     this.#keys = keys.map(({ name, notBefore, issueUntil, acceptUntil }) => ({ name, notBefore, issueUntil, acceptUntil }))
-    return { keys, timed: true, refreshAt: this.#nextChange(now) }
+    return { keys, timed: true, refreshAt: nextChange(this.#keys, now) }
   }
 
   rotate (now: number): void {
     let start = now
     for (const key of this.#keys) {
       if (key.notBefore > now) {
-        Object.assign(key, this.#beginningAt(start))
+        Object.assign(key, timesFrom(start, this.#interval, this.#lifetime))
         start = key.issueUntil
       } else if (now < key.issueUntil) {
         // What issued until now accepts for as long as its last ticket lives.
-        Object.assign(key, this.#endingAt(now))
+        Object.assign(key, timesUntil(now, this.#lifetime))
       }
     }
     // Only rotating by hand, again and again, fills the ring: the oldest keys go.
@@ -85,31 +71,13 @@ export class MemorySource implements KeySource {
     }
   }
 
-  #beginningAt (start: number): { notBefore: number, issueUntil: number, acceptUntil: number } {
-    return { notBefore: start, ...this.#endingAt(start + this.#interval) }
-  }
-
-  #endingAt (end: number): { issueUntil: number, acceptUntil: number } {
-    return { issueUntil: end, acceptUntil: end + this.#lifetime }
-  }
-
   #make (start: number): SourceKey {
     const bytes = randomFillSync(this.#arena.allocate(64))
     return {
       name: randomFillSync(Buffer.alloc(NAME_LENGTH)),
       aesKey: bytes.subarray(0, 32),
       hmacKey: bytes.subarray(32),
-      ...this.#beginningAt(start)
+      ...timesFrom(start, this.#interval, this.#lifetime)
     }
-  }
-
-  #nextChange (now: number): number {
-    let next = Infinity
-    for (const key of this.#keys) {
-      for (const moment of [key.notBefore, key.issueUntil, key.acceptUntil]) {
-        if (moment > now && moment < next) next = moment
-      }
-    }
-    return next
   }
 }

@@ -124,7 +124,5 @@ class Unfit extends Error {}
 
 function sourceError (path: string, error: unknown): Error {
   if (error instanceof SourceError) return error
-  const made = new SourceError(`${path} ${problemOf(error)}`)
-  made.cause = error
-  return made
+  return new SourceError(`${path} ${problemOf(error)}`, { cause: error })
 }

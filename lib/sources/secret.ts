@@ -1,5 +1,5 @@
 import { allocateSecret, erase, hkdf, SecretArena } from '../native/secret-memory.js'
-import { keysAhead } from './memory.js'
+import { keysAhead } from '../keys/timetable.js'
 import type { KeySource, SourceKeys } from './key-source.js'
 import type { SourceKey } from '../keys/key.js'
 

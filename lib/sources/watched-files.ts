@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { watch, type FSWatcher } from 'chokidar'
 import { SourceError } from '../util/errors.js'
+import { Mutex } from '../util/mutex.js'
 import { joinKeySets, parseKeys, type KeyFormat } from '../keys/formats/index.js'
 import type { KeySet } from '../keys/key.js'
 import { SecretArena } from '../native/secret-memory.js'
@@ -40,6 +41,7 @@ abstract class WatchedSource implements KeySource {
   readonly #directory: string
   readonly #arena = new SecretArena()
   readonly #keyArena = new SecretArena()
+  readonly #mutex = new Mutex()
   #loaded: string | undefined
   #warnings: string[] = []
   #watcher: FSWatcher | undefined
@@ -48,7 +50,7 @@ abstract class WatchedSource implements KeySource {
   /** @param path of the keys, absolute @param directory to watch, absolute */
   constructor (
     path: string, directory: string, format: KeyFormat | undefined,
-    { pollInterval = 10_000, settling = 250, longestSettling = 10_000 }: WatchSettings
+    { pollInterval = 10_000, settling = 250, longestSettling = 8000 }: WatchSettings
   ) {
     this.#path = path
     this.#directory = directory
@@ -62,6 +64,15 @@ abstract class WatchedSource implements KeySource {
 
   /** All or nothing: `null` unless every file was read, is new and has keys that are right. */
   async load (): Promise<SourceKeys | null> {
+    // The manager stops waiting for a load that takes too long. The next load must not use its memory.
+    return await this.#mutex.runExclusive(async () => await this.#load())
+  }
+
+  refused (): void {
+    this.#loaded = undefined
+  }
+
+  async #load (): Promise<SourceKeys | null> {
     try {
       const { files, error, digest } = await this.#readSettled()
       if (error !== undefined) throw error

@@ -2,44 +2,44 @@ import type { SecureContext, TLSSocket } from 'node:tls'
 import { clientPolicies, hasSniCallback, toHost, type ClientPolicy } from './client-cert-policy.js'
 import type { Clock } from '../util/clock.js'
 import { NotTlsError } from '../util/errors.js'
-import type { Log } from '../util/log.js'
+import type { Logger } from '../util/log.js'
 import type { CapturedContext, Host, NativeManager } from '../native/types.js'
 import { noteFullHandshake, noteResumption } from './tls-session.js'
 import { isTlsServer, type TlsServerInternals } from './server-internals.js'
 
-/** The attachments of a server, oldest first. Its context belongs to the newest. */
+/** The attachments of each server, oldest first. The newest attachment manages the server's context. */
 const attachments = new WeakMap<object, Attachment[]>()
 
 function attachmentsOf (server: object): Attachment[] {
   return attachments.get(server) ?? []
 }
 
-/** What of a server's state is attached. */
+/** The server's state when it was last attached. */
 interface Attached {
-  /** the server's own context; held here, because `context` does not hold it */
+  /** the server's own context; this reference keeps the SSL_CTX in `context` alive */
   own: SecureContext | undefined
   context: CapturedContext
-  /** how many contexts of `addContext` the server had, and the last of them */
+  /** the number of contexts from `addContext`, and the last of them */
   count: number
   last: TlsServerInternals['_contexts'][number] | undefined
-  /** whether the addon knows their policies, which it needs where certificates are requested */
+  /** whether the addon has the policies of these contexts, which it needs if client certificates are requested */
   hosts: boolean
 }
 
-/** One server under a manager: the callbacks of its context, and the listeners that keep them there. */
+/** A server under a manager. Sets the callbacks of its context, and listens for changes that would replace them. */
 export class Attachment {
   readonly server: TlsServerInternals
   readonly #native: NativeManager
   readonly #clock: Clock
-  readonly #log: Log
+  readonly #log: Logger
   readonly #ticket = new Float64Array(3)
   readonly #restore: Array<() => void> = []
-  // The constructor calls #attachTo, which sets it, or throws.
+  // The constructor calls #attachTo, which sets #attached or throws.
   #attached!: Attached
   #detached = false
 
-  /** Throws FST_TICKET_KEYS_NOT_TLS where there is no TLS context, leaving the server as it was. */
-  constructor (server: unknown, native: NativeManager, clock: Clock, log: Log) {
+  /** Throws FST_TICKET_KEYS_NOT_TLS, and does not change the server, if it has no TLS context. */
+  constructor (server: unknown, native: NativeManager, clock: Clock, log: Logger) {
     if (!isTlsServer(server)) throw new NotTlsError('the server has no TLS: give an https, http2 (secure) or tls server')
     this.server = server
     this.#native = native
@@ -53,36 +53,42 @@ export class Attachment {
     if (server.ticketKeys !== undefined) log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
     attachments.set(server, [...attachmentsOf(server), this])
 
-    // First, because the listener of Node.js makes the connection's SSL, from the server's state at that moment.
+    // Runs first: Node.js's own listener creates the connection's SSL from the server's current state.
     this.#listen('connection', () => this.#followState())
-    // First, so that listeners of the application find the session noted.
+    // Runs first: the application's listeners can then read the session.
     this.#listen('secureConnection', (socket: TLSSocket) => this.#handshakeDone(socket))
-    // A connection that is open already may send the name of the new host before the next connection comes.
+    // An open connection may send the name of the new host before the next connection arrives.
     this.#replace('addContext', true, () => this.#isNewest && native.hostsChanged(this.#attached.context))
     this.#replace('setTicketKeys', true, () => log.warn('setTicketKeys has no effect: this server has managed ticket keys'))
-    // Node.js calls it to set ticket keys when a cluster worker listens. That is nobody's mistake.
+    // Node.js calls this method to set ticket keys when a cluster worker listens. It is not the application's mistake.
     this.#replace('_setServerData', false, () => {})
   }
 
-  /** Gives the server its own methods back. Its context stays with the manager's ring, which is empty when that is closed. */
+  /**
+   * Restores the server's own methods. Its context still uses this manager's ring, which is empty once the
+   * manager is closed.
+   */
   detach (): void {
     this.#detached = true
     for (const restore of this.#restore) restore()
     const wasNewest = this.#isNewest
     const others = attachmentsOf(this.server).filter((other) => other !== this)
     attachments.set(this.server, others)
-    // The manager that had the server before issues its tickets again.
+    // The previous manager issues the server's tickets again.
     const next = others.at(-1)
     if (wasNewest && next !== undefined) next.#attachTo(next.#native)
   }
 
-  /** Gives the server to this manager again, where another manager has taken it over since. */
+  /** Returns the server to this manager after another manager has taken it over. */
   takeBack (): void {
     if (this.#isNewest || !this.#attachTo(this.#native)) return
     attachments.set(this.server, [...attachmentsOf(this.server).filter((other) => other !== this), this])
   }
 
-  /** Once detached, gives the context to another manager's ring, for good; unless one has taken it over since. */
+  /**
+   * After `detach`, attaches the context to another manager's ring for good. Does nothing if a manager has taken the
+   * server over since.
+   */
   moveTo (native: NativeManager): void {
     if (attachmentsOf(this.server).length === 0) this.#attachTo(native)
   }
@@ -92,11 +98,13 @@ export class Attachment {
     this.#restore.push(() => this.server.removeListener(event, listener))
   }
 
-  /** Puts a method on the server that does `then` and, if `callOriginal`, what the method did before. */
+  /**
+   * Replaces a method of the server. The new method calls the original one if `callOriginal` is set, and then `then`.
+   */
   #replace (method: 'addContext' | 'setTicketKeys' | '_setServerData', callOriginal: boolean, then: () => unknown): void {
     const { server } = this
     const original = Reflect.get(server, method) as (...args: unknown[]) => unknown
-    // There if somebody has put an own method there before.
+    // Defined if the application has replaced this method.
     const own = Object.getOwnPropertyDescriptor(server, method)
     const replacement = (...args: unknown[]): void => {
       if (callOriginal) original.apply(server, args)
@@ -104,7 +112,7 @@ export class Attachment {
     }
     Object.defineProperty(server, method, { value: replacement, configurable: true, writable: true })
     this.#restore.push(() => {
-      // Somebody may have put another one there since. It then stays.
+      // If the application has replaced the method since, keep its replacement.
       if (Reflect.get(server, method) !== replacement) return
       if (own === undefined) Reflect.deleteProperty(server, method)
       else Object.defineProperty(server, method, own)
@@ -115,7 +123,7 @@ export class Attachment {
     return attachmentsOf(this.server).at(-1) === this
   }
 
-  /** Attaches what was changed since the last connection, by whatever call. */
+  /** Attaches the contexts that have changed since the last connection. */
   #followState (): void {
     if (!this.#isNewest) return
     const { own, count, last, hosts } = this.#attached
@@ -132,7 +140,10 @@ export class Attachment {
     }
   }
 
-  /** Attaches the server's own context anew, with its hosts. False, changing nothing, where a context was not found. */
+  /**
+   * Attaches the server's own context again, with its hosts.
+   * Returns false, without changes, if a context was not found.
+   */
   #attachTo (native: NativeManager): boolean {
     const { server } = this
     const [own] = clientPolicies(server, [server._sharedCreds?.context]) ?? []
@@ -147,7 +158,10 @@ export class Attachment {
     return true
   }
 
-  /** Attaches the contexts that were added since. False where one was not found: then no session with a client certificate resumes. */
+  /**
+   * Attaches the contexts that were added since. Returns false if one was not found: no session with a client
+   * certificate resumes then.
+   */
   #attachMore (): boolean {
     const { server } = this
     const hosts = readHosts(server, this.#attached.count)
@@ -162,7 +176,7 @@ export class Attachment {
     if (protocol !== 'TLSv1.3' && protocol !== 'TLSv1.2') return
     const resumed = socket.isSessionReused()
     const byTicket = this.#native.handshakeDone(protocol === 'TLSv1.3', resumed, this.#ticket)
-    // The manager that has taken the server over knows what the ticket said.
+    // If another manager has taken the server over, that manager records the session.
     if (!this.#isNewest) return
     if (resumed) noteResumption(socket, byTicket ? this.#ticket : null)
     else noteFullHandshake(socket, this.#clock.now())
@@ -173,12 +187,12 @@ function stateOf ({ _sharedCreds, _contexts, requestCert }: TlsServerInternals, 
   return { own: _sharedCreds, context, count: _contexts.length, last: _contexts.at(-1), hosts: requestCert === true }
 }
 
-/** The hosts of `addContext` from the one at `first` on, as the addon takes them; `null` where a context was not found. */
+/** The `addContext` hosts from index `first` on, as the addon takes them. `null` if a context was not found. */
 function readHosts (server: TlsServerInternals, first: number): Array<Host | null> | null {
   const added = server._contexts.slice(first)
-  // An SNICallback takes the place of addContext.
+  // If the server has an SNICallback, Node.js does not use the contexts of addContext.
   if (added.length === 0 || hasSniCallback(server)) return []
-  // Without client certificates, to look into each context would be work for nothing.
+  // Without client certificates, the policies are not needed.
   if (server.requestCert !== true) return [null]
   const policies = clientPolicies(server, added.map(([, context]) => context))
   return policies === null ? null : added.map(([matcher], i) => toHost(matcher, policies[i] as ClientPolicy))

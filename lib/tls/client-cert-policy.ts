@@ -4,21 +4,21 @@ import { addon } from '../native/binding.js'
 import type { CapturedContext, Host } from '../native/types.js'
 import { captureContext, type TlsServerInternals } from './server-internals.js'
 
-/** Bytes of the digest, as native/tls/client_policies.h has them. */
+/** Length of the digest in bytes, as in native/tls/client_policies.h. */
 const LENGTH = 16
 
-/** A context, and what decides which client certificates are good under it. */
+/** A context and its client-certificate policy. */
 export interface ClientPolicy {
   context: CapturedContext
-  /** 16 bytes; equal where the configuration is, on every host and in every Node.js version */
+  /** 16 bytes; equal for equal configurations, on every host and in every Node.js version */
   digest: Buffer
 }
 
 /**
- * The client-certificate policies of some contexts of a server: what each context trusts (`ca`, `crl`, the CAs in a `pfx`). Certificates
- * and
- * keys of the server itself are no part of it, nor are the CAs that Node.js has built in. The addon sees in each connection whether a
- * certificate is requested and required. Returns `null` where a context cannot be captured.
+ * The client-certificate policies of some contexts of a server: what each context trusts (`ca`, `crl`, the CAs in a
+ * `pfx`). The server's own certificates and keys are not part of the policy, and neither are Node.js's built-in CAs.
+ * The addon checks for each connection whether a certificate is requested and required. Returns `null` if a context
+ * cannot be captured.
  */
 export function clientPolicies (server: TlsServerInternals, contexts: unknown[]): ClientPolicy[] | null {
   const callback = hasSniCallback(server)
@@ -34,21 +34,22 @@ export function clientPolicies (server: TlsServerInternals, contexts: unknown[])
   return policies
 }
 
-/** Whether the server was made with an `SNICallback`; `true` where that cannot be seen. */
+/** Whether the server was created with an `SNICallback`; `true` if this cannot be determined. */
 export function hasSniCallback (server: TlsServerInternals): boolean {
   const symbol = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'snicallback')
   return symbol === undefined || typeof Reflect.get(server, symbol) === 'function'
 }
 
-/** A host of `addContext` for the addon; `null` where its names are not a host name or a pattern with `*`. */
+/** A host of `addContext` for the addon; `null` if its pattern is neither a host name nor a pattern with `*`. */
 export function toHost (matcher: RegExp, { context, digest }: ClientPolicy): Host | null {
   const pattern = hostPattern(matcher)
   return pattern === null ? null : { pattern, context, policy: digest }
 }
 
 /**
- * The name or pattern that Node.js's `addContext` made a regular expression from, as the addon compares it with names in lower case; `null`
- * for anything but a host name and a pattern with `*`. Node.js 20 compares names with regard to case, later versions do not.
+ * Recovers the name or pattern from which Node.js's `addContext` made a regular expression. The addon compares it with
+ * names in lower case. Returns `null` for all other expressions. Node.js 20 compares names case-sensitively; later
+ * versions do not.
  */
 function hostPattern ({ source, flags }: RegExp): string | null {
   const pattern = source.slice(1, -1).replaceAll('[^.]*', '*').replaceAll(/\\([.-])/g, '$1')
@@ -58,7 +59,7 @@ function hostPattern ({ source, flags }: RegExp): string | null {
   return flags === 'i' ? pattern.toLowerCase() : pattern
 }
 
-/** By native context. A context does not change after it was made. */
+/** Trust digests by native context. A context does not change after its creation. */
 const known = new WeakMap<object, string>()
 
 function trustOf (native: object, context: CapturedContext, roots: BuiltInRoots): string | null {
@@ -71,13 +72,15 @@ function trustOf (native: object, context: CapturedContext, roots: BuiltInRoots)
   return trust
 }
 
-/** A context with Node.js's own CAs. It is made anew each time, because `tls.setDefaultCACertificates` may change them. */
+/**
+ * A context with Node.js's own CAs. It is created each time, because `tls.setDefaultCACertificates` may change them.
+ */
 class BuiltInRoots {
   #secureContext: SecureContext | undefined
 
   get context (): CapturedContext {
     this.#secureContext ??= createSecureContext()
-    // Where other contexts are captured, so is this one.
+    // Not null: the server's contexts were captured in the same way.
     return captureContext(this.#secureContext.context) as CapturedContext
   }
 }

@@ -3,12 +3,12 @@ import tls from 'node:tls'
 import { addon } from '../native/binding.js'
 import type { CapturedContext } from '../native/types.js'
 
-/** What tls.Server has beside its documented members, the same in every supported Node.js. */
+/** Undocumented members of tls.Server, which are the same in every supported Node.js version. */
 export interface TlsServerInternals extends tls.Server {
   _sharedCreds?: tls.SecureContext
-  /** whether connections ask for client certificates */
+  /** whether the server requests client certificates */
   requestCert?: boolean
-  /** what addContext was given: pattern, native context */
+  /** the arguments of addContext calls: pattern, native context */
   _contexts: Array<[RegExp, unknown]>
   ticketKeys?: Buffer
 }
@@ -18,10 +18,10 @@ export function isTlsServer (server: unknown): server is TlsServerInternals {
   return server instanceof tls.Server && (server as TlsServerInternals)._sharedCreds !== undefined
 }
 
-/** By native context. */
+/** Captured contexts by native context. */
 const captured = new WeakMap<object, CapturedContext>()
 
-/** The addon's handle of a native context; `null` where there is none. Each context is captured once. */
+/** The addon's handle for a native context; `null` if there is none. Captures each context only once. */
 export function captureContext (native: unknown): CapturedContext | null {
   if (typeof native !== 'object' || native === null) return null
   const found = captured.get(native)
@@ -31,12 +31,12 @@ export function captureContext (native: unknown): CapturedContext | null {
   return context
 }
 
-/** Makes a server-side socket, by which the addon finds the context. No data ever passes. */
+/** Creates a server-side socket, in which the addon finds the context. The socket never carries data. */
 function makeSocket (secureContext: tls.SecureContext): tls.TLSSocket {
-  // Without a stream under it: `tls.connect` makes its sockets so. A Duplex costs three times as much.
+  // No underlying stream, as in `tls.connect`. A Duplex would cost three times as much.
   const socket = new tls.TLSSocket(undefined as unknown as Socket, { isServer: true, secureContext })
   socket.on('error', () => {})
-  // Frees its SSL after the addon has looked at it.
+  // Frees the SSL after the addon has read its context.
   setImmediate(() => socket.destroy())
   return socket
 }

@@ -5,21 +5,21 @@ import { addon, assertSupportedRuntime } from '../native/binding.js'
 import type { Decision } from '../native/types.js'
 import { OptionErrors } from '../util/option-errors.js'
 
-/** What a ticket key callback answers, as in SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
+/** Return values of a ticket key callback, as in SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
 export const TicketStatus = Object.freeze({
-  /** go on with this key, and give the client a new ticket: the callback is then called again to issue it */
+  /** use this key, and issue a new ticket: the callback is then called again to issue it */
   Renew: 2,
-  /** go on with this key */
+  /** use this key */
   Accept: 1,
-  /** no key: a full handshake, or no ticket */
+  /** no key: do a full handshake, or issue no ticket */
   None: 0,
-  /** break the handshake */
+  /** abort the handshake */
   Error: -1
 })
 /** 2, 1, 0 or −1: a value of `TicketStatus`. */
 export type TicketStatusCode = typeof TicketStatus[keyof typeof TicketStatus]
 
-/** A key as the callback gives it: AES-128-CBC or AES-256-CBC by the length of `aesKey`, HMAC-SHA256. */
+/** A key from the callback. The length of `aesKey` selects AES-128-CBC or AES-256-CBC. The MAC is HMAC-SHA256. */
 export interface CallbackKey {
   /** 16 bytes */
   name: Buffer
@@ -29,21 +29,21 @@ export interface CallbackKey {
   hmacKey: Buffer
 }
 
-/** What is asked: for the key of a new ticket, or for that of a ticket which a client has shown. */
+/** A request for the key of a new ticket, or of a ticket that a client presented. */
 export type TicketKeyRequest = {
   protocol: 'TLSv1.2' | 'TLSv1.3'
-  /** the name that the client asked for, in lower case for `resume`; `null` if it named none */
+  /** the server name that the client sent, in lower case for `resume`; `null` if it sent none */
   serverName: string | null
 } & ({
   operation: 'issue'
   keyName?: undefined
 } | {
   operation: 'resume'
-  /** in clear in the ticket, 16 bytes */
+  /** 16 bytes; the ticket contains the name in clear */
   keyName: Buffer
 })
 
-/** What is answered: a status, with a key for `Accept` and `Renew`. */
+/** The callback's answer: a status, with a key for `Accept` and `Renew`. */
 export interface TicketKeyDecision {
   status: TicketStatusCode
   key?: CallbackKey
@@ -53,22 +53,20 @@ export type TicketKeyCallback = (request: TicketKeyRequest) => TicketKeyDecision
 
 export interface TicketKeyCallbackOptions {
   /**
-   * Told, after the handshake step, of what the callback threw (as `cause`) or answered wrongly; that ticket cost a full handshake.
-   * Default: a
-   * Node.js warning.
+   * Called after the handshake step if the callback threw (the error's `cause`) or returned an invalid answer. No key
+   * is used then: the client does a full handshake or gets no ticket. Default: a Node.js warning.
    */
   onError?: (error: Error) => void
 }
 
 /**
- * OpenSSL's own interface: `callback` decides, ticket by ticket, while the handshake waits (18 to 35 µs). It must not be asynchronous.
- * Returns
- * whether it was set: `false` for a server without TLS. It takes the place of a manager on this server, and has to be set again after
- * `server.setSecureContext()`. Throws FST_TICKET_KEYS_OPTIONS.
+ * OpenSSL's own ticket key interface. `callback` decides for each ticket while the handshake waits (18 to 35 µs). It
+ * must not be asynchronous. Returns whether the callback was set: `false` for a server without TLS. The callback
+ * replaces a manager on this server. Set it again after `server.setSecureContext()`. Throws FST_TICKET_KEYS_OPTIONS.
  */
 export function setTicketKeyCallback (server: unknown, callback: TicketKeyCallback, options: TicketKeyCallbackOptions = {}): boolean {
   const onError = checkArguments(callback, options)
-  // On other runtimes a server with TLS does not look like one.
+  // On unsupported runtimes, a TLS server is not recognized as one. Throw a clear error instead.
   assertSupportedRuntime()
   const context = isTlsServer(server) ? captureContext(server._sharedCreds?.context) : null
   if (context === null) return false
@@ -79,16 +77,16 @@ export function setTicketKeyCallback (server: unknown, callback: TicketKeyCallba
         ? { operation: 'issue', protocol, serverName }
         : { operation: 'resume', keyName, protocol, serverName }))
     } catch (cause) {
-      const error = new CallbackError(`the ticket key callback failed: ${cause instanceof Error ? cause.message : 'it threw no Error'}`)
-      error.cause = cause
-      // Not in the middle of the handshake.
+      const problem = cause instanceof Error ? cause.message : 'it threw a value that is not an Error'
+      const error = new CallbackError(`the ticket key callback failed: ${problem}`, { cause })
+      // Do not run the listener in the middle of the handshake.
       setImmediate(onError, error)
       return TicketStatus.None
     }
   })
 }
 
-/** Gives what hears of errors. */
+/** Checks the arguments. Returns the error listener. */
 function checkArguments (callback: unknown, options: unknown): (error: Error) => void {
   const problems = new OptionErrors()
   if (typeof callback !== 'function') problems.add('the ticket key callback', 'must be a function')
@@ -104,11 +102,11 @@ function warn (error: Error): void {
   process.emitWarning(error)
 }
 
-/** The addon trusts what it is given: nothing goes there that was not looked at. */
+/** Checks an answer, because the addon does not. */
 function check (decision: unknown): Decision {
   if (typeof decision !== 'object' || decision === null) throw new TypeError('it must return { status, key }')
   if (decision instanceof Promise) {
-    // What it rejects with would end the process.
+    // An unhandled rejection would end the process.
     decision.catch(() => {})
     throw new TypeError(
       'it must return { status, key }, and not a promise: it is asked in the middle of a handshake, which can\'t wait for one'

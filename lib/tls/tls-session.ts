@@ -4,31 +4,31 @@ import { isUnmanaged } from '../native/binding.js'
 
 /** What is known about a connection's TLS session. Times are milliseconds since 1970. */
 export interface TlsSession {
-  /** whether the handshake was a resumed one, by a ticket or otherwise */
+  /** whether the handshake resumed a session, from a ticket or otherwise */
   resumed: boolean
-  /** `TLSv1.2`, `TLSv1.3` …; `null` once the connection is gone */
+  /** `TLSv1.2`, `TLSv1.3` …; `null` once the connection is closed */
   protocol: string | null
-  /** of the ticket that the client presented: first 8 hex digits of its key's name; `null` on a full handshake */
+  /** first 8 hex digits of the key name of the presented ticket; `null` on a full handshake */
   keyId: string | null
-  /** when that ticket was issued; `null` on a full handshake */
+  /** when the presented ticket was issued; `null` on a full handshake */
   issuedAt: number | null
-  /** when the full handshake was that this session goes back to; `null` where a session came without a ticket of ours */
+  /** when the full handshake of this session took place; `null` if the session resumed without a managed ticket */
   authenticatedAt: number | null
-  /** application data of the session: none yet */
+  /** application data of the session; always `null` so far */
   data: null
 }
 
-// A property, not a WeakMap: over HTTP/2 `request.raw.socket` is a Proxy, which a WeakMap does not know.
+// A property, not a WeakMap: over HTTP/2, `request.raw.socket` is a Proxy, which a WeakMap would not find.
 const kSession = Symbol('fastify-ticket-keys.session')
 
 type Noted = { [kSession]?: Omit<TlsSession, 'protocol'> }
 
-/** Remembers a full handshake of this moment. */
+/** Records a full handshake that took place at `authenticatedAt`. */
 export function noteFullHandshake (socket: TLSSocket, authenticatedAt: number): void {
   note(socket, { resumed: false, keyId: null, issuedAt: null, authenticatedAt, data: null })
 }
 
-/** Remembers what the addon said of the ticket that a connection resumed from, or that there was none. */
+/** Records a resumed handshake. `ticket` is the addon's data about the ticket, or `null` without a managed ticket. */
 export function noteResumption (socket: TLSSocket, ticket: Float64Array | null): void {
   if (ticket === null) {
     note(socket, { resumed: true, keyId: null, issuedAt: null, authenticatedAt: null, data: null })
@@ -43,8 +43,8 @@ function note (socket: TLSSocket & Noted, session: Omit<TlsSession, 'protocol'>)
 }
 
 /**
- * The TLS session of a socket (of `request.raw.socket` too, over HTTP/1.1 and HTTP/2); `null` if it has no TLS, or if its
- * handshake was not seen by a manager.
+ * The TLS session of a socket, including `request.raw.socket` over HTTP/1.1 and HTTP/2. `null` if the socket has no
+ * TLS, or if no manager saw its handshake.
  */
 export function tlsSession (socket: Socket | TLSSocket | null | undefined): TlsSession | null {
   if (socket === null || socket === undefined) return null
@@ -59,9 +59,10 @@ export function tlsSession (socket: Socket | TLSSocket | null | undefined): TlsS
   return { ...session, protocol: (socket as TLSSocket).getProtocol() }
 }
 
-/** What Node.js itself knows, where `optional` has left the tickets to it. */
+/** The session as Node.js knows it, if the option `optional` has left the tickets to Node.js. */
 function unmanagedSession (socket: Partial<TLSSocket>): TlsSession | null {
-  // Without TLS there is no such method. During the handshake alpnProtocol is null, and isSessionReused() may crash Node.js 20.
+  // A socket without TLS has no such methods. During the handshake, alpnProtocol is null and isSessionReused() may
+  // crash Node.js 20.
   if (socket.isSessionReused === undefined || socket.getProtocol === undefined || socket.alpnProtocol === null) return null
   return {
     resumed: socket.isSessionReused(), protocol: socket.getProtocol(), keyId: null, issuedAt: null, authenticatedAt: null, data: null

@@ -1,4 +1,4 @@
-/** The wall clock, which tests may set wrong without waiting. The addon is told of every step. */
+/** The wall clock. Tests can step it without waiting. The addon follows every step. */
 export class Clock {
   #offset = 0
   readonly #followers = new Set<(offset: number) => void>()
@@ -8,13 +8,13 @@ export class Clock {
     return Date.now() + this.#offset
   }
 
-  /** Moves the clock, as an administrator or a time server would: nobody is told but the addon. */
+  /** Moves the clock, as an administrator or a time server would. Only followers, such as the addon, are notified. */
   step (milliseconds: number): void {
     this.#offset += milliseconds
     for (const follower of this.#followers) follower(this.#offset)
   }
 
-  /** Calls `follower` with the offset now and at each step; returns how to stop. */
+  /** Calls `follower` with the offset now and at each step. Returns a function that stops this. */
   follow (follower: (offset: number) => void): () => void {
     this.#followers.add(follower)
     follower(this.#offset)

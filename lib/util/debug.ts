@@ -1,4 +1,7 @@
 import { debuglog } from 'node:util'
 
-/** Messages for maintainers of this package, printed where the variable NODE_DEBUG has `ticket-keys`. They never hold key material. */
+/**
+ * Messages for maintainers of this package. Printed if NODE_DEBUG contains `ticket-keys`. They never
+ * contain key material.
+ */
 export const debug = debuglog('ticket-keys')

@@ -1,6 +1,6 @@
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** What a duration may look like, for error messages. */
+/** The allowed forms of a duration, for error messages. */
 export const DURATION_FORM = "milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"
 
 /** A duration: milliseconds as a number, or a number with a unit (`ms`, `s`, `m`, `h`, `d`) as a string. */
@@ -27,7 +27,9 @@ export function parseDuration (value: unknown): number | undefined {
   return Number.isFinite(milliseconds) ? milliseconds : undefined
 }
 
-/** Why a value is not a duration within the limits, in words that follow its name; `undefined` if it is one. */
+/**
+ * Why a value is not a duration within the limits; `undefined` if it is. Messages put the text after the option's name.
+ */
 export function durationProblem (value: unknown, { atLeast, atMost }: DurationLimits): string | undefined {
   const milliseconds = parseDuration(value)
   if (milliseconds === undefined) return `must be ${DURATION_FORM}`
@@ -37,8 +39,8 @@ export function durationProblem (value: unknown, { atLeast, atMost }: DurationLi
 }
 
 /**
- * Whether a number without a unit was probably meant as seconds: less than a minute as milliseconds, or at most 7 days as seconds and no
- * round number of milliseconds.
+ * Whether a number without a unit was probably meant as seconds. This is so if it is less than a minute in
+ * milliseconds. It is also so if it is at most 7 days in seconds and not a round number of milliseconds.
  */
 export function looksLikeSeconds (value: unknown): boolean {
   const number = Number(value)

@@ -1,15 +1,15 @@
-/** Work that must not overlap. */
+/** Runs asynchronous work one at a time. */
 export class Mutex {
   #running: Promise<unknown> | null = null
 
-  /** Whether some is under way. */
+  /** Whether work is running. */
   get busy (): boolean {
     return this.#running !== null
   }
 
-  /** Begins the work when nothing else is under way, at once if nothing is; settles as it does. */
+  /** Runs `work` when no other work is running, and settles with its result. */
   async runExclusive<Result> (work: () => Promise<Result>): Promise<Result> {
-    // One of those that wait is the first to go on: the others find it under way.
+    // Several callers may wait here. The first one to continue sets #running, and the others wait again.
     while (this.#running !== null) await this.#running
     const result = work()
     const running = result.catch(() => {}).finally(() => { if (this.#running === running) this.#running = null })

@@ -1,6 +1,9 @@
 import { OptionsError, WeakKeyError } from './errors.js'
 
-/** Collects what is wrong, so that one error can say it all. Values never appear in it: one may be a secret in the wrong place. */
+/**
+ * Collects problems, to report all of them in one error. Values never appear in it: one may be a secret in
+ * the wrong place.
+ */
 export class OptionErrors {
   readonly #problems: string[] = []
   #onlyWeakKeys = true
@@ -11,12 +14,12 @@ export class OptionErrors {
     this.#onlyWeakKeys = false
   }
 
-  /** @param name of a key that has the right form, but must not be used */
+  /** @param name the name of a well-formed key that must not be used */
   addWeakKey (name: string, problem: string): void {
     this.#problems.push(`${name}: ${problem}`)
   }
 
-  /** Throws FST_TICKET_KEYS_OPTIONS if there are any; FST_TICKET_KEYS_WEAK_KEY if they are all of that kind. */
+  /** Throws FST_TICKET_KEYS_OPTIONS if there are problems, or FST_TICKET_KEYS_WEAK_KEY if all of them are weak keys. */
   throwIfAny (): void {
     if (this.#problems.length === 0) return
     throw new (this.#onlyWeakKeys ? WeakKeyError : OptionsError)(this.#problems.join('; '))

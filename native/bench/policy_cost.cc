@@ -1,11 +1,11 @@
-// What the ticket policy costs a resumed handshake: the addon's own sources, without Node.js,
-// around handshakes in memory.
+// Benchmark: what the ticket policy adds to the cost of a resumed handshake. Builds the addon's own
+// sources without Node.js and runs handshakes in memory.
 //
 //   policy_cost <policy|bypass> <1.2|1.3> <certificates|none> <resumed handshakes>
 //
-// With `bypass` the keys are the same, and every ticket that decrypts is taken and renewed, unasked
-// and without data of ours. For callgrind to count the server's share, and no client's:
-// --toggle-collect=ServerStep.
+// `bypass` uses the same keys but no policy: every ticket that decrypts is accepted, and
+// tickets carry no application data. To count only the server's instructions, run
+// callgrind with --toggle-collect=ServerStep.
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -22,7 +22,7 @@
 #include "tls/ssl_state.h"
 #include "tls/ticket_callbacks.h"
 
-// Found by name, for callgrind.
+// callgrind finds this function by its name.
 extern "C" __attribute__((noinline)) int ServerStep(SSL* ssl) { return SSL_do_handshake(ssl); }
 
 namespace {
@@ -88,14 +88,16 @@ std::shared_ptr<TicketManager> MakeManager() {
   for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = static_cast<uint8_t>(i * 37 + 1);
   const double forever = std::numeric_limits<double>::infinity();
   ticket_keys::KeyName name = {1, 2, 3, 4};
-  Require(manager->SetRing({{name, 0, forever, forever, bytes, bytes + 32, 32}}, {}, &name),
+  bool changed = false;
+  Require(manager->SetRing({{name, 0, forever, forever, bytes, bytes + 32, 32}}, {}, &changed) ==
+              nullptr,
           "SetRing");
   return manager;
 }
 
 int GenerateNothing(SSL*, void*) { return 1; }
 
-// Renews what the policy renews while the key stays: TLS 1.3 tickets.
+// Renews TLS 1.3 tickets only, as the policy does while the current key does not change.
 SSL_TICKET_RETURN TakeAll(SSL* ssl, SSL_SESSION* session, const unsigned char*, size_t,
                           SSL_TICKET_STATUS, void*) {
   if (session == nullptr) return SSL_TICKET_RETURN_IGNORE_RENEW;
@@ -109,7 +111,8 @@ int OnSession(SSL*, SSL_SESSION* session) {
   return 1;
 }
 
-// One connection in memory; the client keeps the newest ticket. True if it was a resumed one.
+// Makes one connection in memory. The client keeps the newest ticket. Returns whether the
+// connection resumed.
 bool Connect(SSL_CTX* server_context, SSL_CTX* client_context, SSL_SESSION* session,
              bool measured) {
   OwnedSsl server(SSL_new(server_context));
@@ -133,7 +136,7 @@ bool Connect(SSL_CTX* server_context, SSL_CTX* client_context, SSL_SESSION* sess
   Require(server_done == 1 && client_done == 1, "handshake");
   char byte;
   SSL_read(client.get(), &byte, 1);
-  // Else its session could not be used again.
+  // SSL_free() makes a session unusable if its connection was not shut down.
   SSL_set_shutdown(client.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   return SSL_session_reused(server.get()) == 1;
 }
@@ -169,7 +172,7 @@ int main(int count, char** words) {
           "ManageTickets");
   if (bypass) SSL_CTX_set_session_ticket_cb(server.get(), GenerateNothing, TakeAll, nullptr);
 
-  // What is made once, and by the first handshakes of a process, does not count.
+  // Warm up: do not measure the work that OpenSSL does once per process or in its first handshakes.
   for (int i = 0; i < 5; i++) {
     const OwnedSession offered = std::move(received);
     Connect(server.get(), client.get(), offered.get(), false);

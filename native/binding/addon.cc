@@ -1,10 +1,8 @@
 #include <napi.h>
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/kdf.h>
 
 #include "binding/context_capture.h"
+#include "binding/crypto.h"
 #include "binding/js_callback.h"
 #include "binding/manager_binding.h"
 #include "keys/counters.h"
@@ -15,9 +13,14 @@
 namespace ticket_keys {
 namespace {
 
-// allocateSecret(bytes): a Buffer in locked memory, cleansed when it is collected.
+// allocateSecret(bytes): returns a Buffer in locked memory. The memory is cleansed when the Buffer
+// is garbage-collected.
 Napi::Value AllocateSecret(const Napi::CallbackInfo& info) {
-  auto memory = std::make_unique<SecretMemory>(info[0].As<Napi::Number>().Uint32Value());
+  auto memory = SecretMemory::Allocate(info[0].As<Napi::Number>().Uint32Value());
+  if (memory == nullptr) {
+    Napi::Error::New(info.Env(), kOutOfSecretMemory).ThrowAsJavaScriptException();
+    return info.Env().Null();
+  }
   uint8_t* data = memory->data();
   const size_t size = memory->size();
   return Napi::Buffer<uint8_t>::New(
@@ -25,42 +28,25 @@ Napi::Value AllocateSecret(const Napi::CallbackInfo& info) {
       memory.release());
 }
 
-// cleanse(buffer): zeros that the compiler may not leave out.
+// cleanse(buffer): zeroes the buffer. The compiler cannot optimize OPENSSL_cleanse away.
 void Cleanse(const Napi::CallbackInfo& info) {
   auto bytes = info[0].As<Napi::Buffer<uint8_t>>();
   OPENSSL_cleanse(bytes.Data(), bytes.Length());
 }
 
-// hkdf(secret, salt, label, out): HKDF-SHA256 (RFC 5869), without the copies of the secret that
-// node:crypto makes.
-Napi::Value Hkdf(const Napi::CallbackInfo& info) {
-  auto secret = info[0].As<Napi::Buffer<uint8_t>>();
-  auto salt = info[1].As<Napi::Buffer<uint8_t>>();
-  auto label = info[2].As<Napi::Buffer<uint8_t>>();
-  auto out = info[3].As<Napi::Buffer<uint8_t>>();
-  char digest[] = "SHA256";
-  const OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret.Data(), secret.Length()),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt.Data(), salt.Length()),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, label.Data(), label.Length()),
-      OSSL_PARAM_construct_end()};
-  ERR_set_mark();
-  EVP_KDF* kdf = EVP_KDF_fetch(nullptr, "HKDF", nullptr);
-  EVP_KDF_CTX* context = EVP_KDF_CTX_new(kdf);
-  const bool done = EVP_KDF_derive(context, out.Data(), out.Length(), params) == 1;
-  EVP_KDF_CTX_free(context);
-  EVP_KDF_free(kdf);
-  ERR_pop_to_mark();
-  return Napi::Boolean::New(info.Env(), done);
-}
-
-// trustDigest(context, rootContext): what a context takes client certificates by, 32 bytes; null
-// where OpenSSL failed.
+// trustDigest(context, rootContext): returns a 32-byte digest of the CAs, the revocation lists and
+// the flags by which a context verifies client certificates. Returns null if OpenSSL fails.
 Napi::Value DigestTrustOf(const Napi::CallbackInfo& info) {
   const std::optional<TrustDigest> digest = DigestTrust(ContextOf(info[0]), ContextOf(info[1]));
   if (!digest.has_value()) return info.Env().Null();
   return Napi::Buffer<uint8_t>::Copy(info.Env(), digest->data(), digest->size());
+}
+
+template <size_t kCount>
+Napi::Array NamesOf(Napi::Env env, const std::array<const char*, kCount>& names) {
+  const Napi::Array list = Napi::Array::New(env);
+  for (uint32_t i = 0; i < kCount; i++) list.Set(i, names[i]);
+  return list;
 }
 
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
@@ -75,9 +61,13 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("cleanse", Napi::Function::New(env, Cleanse));
   exports.Set("trustDigest", Napi::Function::New(env, DigestTrustOf));
   exports.Set("hkdf", Napi::Function::New(env, Hkdf));
+  exports.Set("seal", Napi::Function::New(env, Seal));
+  exports.Set("open", Napi::Function::New(env, Open));
   const Napi::Array bounds = Napi::Array::New(env);
   for (uint32_t i = 0; i < kAgeBounds.size(); i++) bounds.Set(i, kAgeBounds[i]);
   exports.Set("ageBounds", bounds);
+  exports.Set("protocols", NamesOf(env, kProtocolNames));
+  exports.Set("reasons", NamesOf(env, kReasonNames));
   exports.Set("counterCount", static_cast<double>(Counters::kSize));
   return exports;
 }

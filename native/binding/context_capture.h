@@ -6,12 +6,13 @@
 
 namespace ticket_keys {
 
-// captureContext(makeSocket): the SSL_CTX that `makeSocket` creates a server-side TLSSocket on, for
-// `ContextOf`; null where no SSL was made. Nothing is ever read from the socket. The value holds no
-// reference: it is good as long as JavaScript's context is (lib/tls/server-internals.ts).
+// captureContext(makeSocket): returns the SSL_CTX of the server-side TLSSocket that `makeSocket`
+// creates, or null if it creates no SSL. `ContextOf` reads the returned value. The socket never
+// carries data. The value holds no reference: it is valid only while JavaScript keeps its context
+// alive (lib/tls/server-internals.ts).
 Napi::Value CaptureContext(const Napi::CallbackInfo& info);
 
-// The SSL_CTX that was captured.
+// Returns the SSL_CTX in a value of `CaptureContext`.
 SSL_CTX* ContextOf(const Napi::Value& captured);
 
 }  // namespace ticket_keys

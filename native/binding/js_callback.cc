@@ -20,9 +20,9 @@ namespace {
 int context_index = -1;
 int ssl_index = -1;
 
-// The functions of one environment (a thread's JavaScript). An SSL_CTX is freed inside garbage
-// collection, where no JavaScript handle may be touched: what it leaves is deleted at the next
-// call, or with the environment.
+// The JavaScript environment of one thread. Garbage collection may free an SSL_CTX, and must not
+// touch JavaScript handles. The functions of a freed SSL_CTX therefore wait in `dropped` until the
+// next call of `EnvironmentOf`, or until the environment ends.
 struct Environment final {
   std::vector<std::unique_ptr<Napi::FunctionReference>> dropped;
   bool alive = true;
@@ -35,7 +35,7 @@ struct JsCallback final {
     if (environment->alive) {
       environment->dropped.push_back(std::move(decide));
     } else {
-      // Its environment took the function with it; the reference must not be touched any more.
+      // The environment has freed the function. The reference must not be touched.
       decide->SuppressDestruct();
     }
   }
@@ -46,8 +46,8 @@ struct JsCallback final {
   const std::shared_ptr<Environment> environment;
 };
 
-// Held by the SSL_CTX, and by each SSL from its first ticket on: SNI changes the context that an
-// SSL has.
+// The SSL_CTX holds one. Each SSL also holds one from its first ticket on, because SNI can change
+// the context of an SSL.
 using Holder = std::shared_ptr<JsCallback>;
 
 void OnFree(void*, void* holder, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int)
@@ -105,14 +105,14 @@ Decision Decide(const JsCallback& callback, SSL* ssl, const uint8_t* key_name) {
   const bool issue = key_name == nullptr;
   const Napi::Value asked =
       issue ? env.Null() : Napi::Value(Napi::Buffer<uint8_t>::Copy(env, key_name, kNameLength));
-  // A plain call: napi_make_callback would run microtasks in the middle of the handshake.
+  // Do not use napi_make_callback: it would run microtasks in the middle of the handshake.
   const Napi::Value answer = callback.decide->Call(
       {Napi::Boolean::New(env, issue), asked,
        Napi::Boolean::New(env, SSL_version(ssl) == TLS1_3_VERSION), ServerNameOf(env, ssl, issue)});
   Decision decision;
   if (env.IsExceptionPending()) {
-    // lib/tls/ticket-key-callback.ts catches what the user's function throws; this is the stack's
-    // end or the thread's.
+    // lib/tls/ticket-key-callback.ts catches exceptions of the user's function. Here, the stack has
+    // overflowed or the thread is being terminated.
     env.GetAndClearPendingException();
   } else if (answer.IsNumber()) {
     decision.status = answer.As<Napi::Number>().Int32Value();
@@ -137,7 +137,8 @@ const JsCallback* CallbackOf(SSL* ssl, const SSL_CTX* ssl_ctx) {
   return copy.release()->get();
 }
 
-// Runs before a ticket's key is asked for, with the context that the connection began with.
+// Runs before OpenSSL asks for a new ticket's key. `ssl_ctx` is the context that the connection
+// began with.
 int OnGenerate(SSL* ssl, void* ssl_ctx) {
   CallbackOf(ssl, static_cast<const SSL_CTX*>(ssl_ctx));
   return 1;
@@ -148,7 +149,7 @@ int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
   const JsCallback* callback = CallbackOf(ssl, SSL_get_SSL_CTX(ssl));
   if (callback == nullptr || !callback->environment->alive) return 0;
   const Napi::HandleScope scope(callback->decide->Env());
-  // What the user's code leaves in OpenSSL's queue of errors would end the handshake.
+  // Errors that the user's code leaves in OpenSSL's error queue would end the handshake.
   ERR_set_mark();
   const Decision decision = Decide(*callback, ssl, encrypt == 1 ? nullptr : name);
   ERR_pop_to_mark();
@@ -183,7 +184,7 @@ Napi::Value SetTicketKeyCallback(const Napi::CallbackInfo& info) {
       EnvironmentOf(env)));
   const std::unique_ptr<Holder> old(
       static_cast<Holder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index)));
-  // Setting ex_data at an index that was set before allocates nothing and does not fail.
+  // If ex_data is already set at this index, replacing it does not allocate and cannot fail.
   if (SSL_CTX_set_ex_data(ssl_ctx, context_index, holder.get()) != 1)
     return Napi::Boolean::New(env, false);
   holder.release();

@@ -5,10 +5,12 @@
 
 namespace ticket_keys {
 
-// setTicketKeyCallback(context, decide): OpenSSL's own interface, decided in JavaScript.
-// `decide` is (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null)
-// => number | [name, aesKey, hmacKey, status]; lib/tls/ticket-key-callback.ts checks what it
-// returns and lets nothing be thrown. Returns whether it was set.
+// setTicketKeyCallback(context, decide): sets OpenSSL's ticket key callback. The JavaScript
+// function `decide` answers it:
+//   (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null)
+//     => number | [name, aesKey, hmacKey, status]
+// lib/tls/ticket-key-callback.ts wraps the user's function, checks its result and catches its
+// exceptions. Returns whether OpenSSL accepted the callback.
 Napi::Value SetTicketKeyCallback(const Napi::CallbackInfo& info);
 
 bool InitializeJsCallbacks();

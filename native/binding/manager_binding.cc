@@ -92,7 +92,7 @@ Napi::Value ManagerBinding::MemoryLocked(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), locked);
 }
 
-void ManagerBinding::SetRing(const Napi::CallbackInfo& info) {
+Napi::Value ManagerBinding::SetRing(const Napi::CallbackInfo& info) {
   const auto given = info[0].As<Napi::Array>();
   const auto gone = info[1].As<Napi::Array>();
   std::vector<KeyInput> keys;
@@ -119,14 +119,12 @@ void ManagerBinding::SetRing(const Napi::CallbackInfo& info) {
     keys.push_back(key);
   }
   for (uint32_t i = 0; i < gone.Length(); i++) expired.push_back(ReadName(gone.Get(i)));
-  KeyName missing;
-  const bool done = manager_->SetRing(keys, expired, &missing);
+  bool changed = false;
+  const char* problem = manager_->SetRing(keys, expired, &changed);
   for (Bytes& bytes : to_erase) OPENSSL_cleanse(bytes.Data(), bytes.Length());
   manager_->ResetWake();
-  if (!done) {
-    Napi::Error::New(info.Env(), "a key without bytes is not in the ring")
-        .ThrowAsJavaScriptException();
-  }
+  if (problem != nullptr) Napi::Error::New(info.Env(), problem).ThrowAsJavaScriptException();
+  return Napi::Boolean::New(info.Env(), changed);
 }
 
 Napi::Value ManagerBinding::KeyTimes(const Napi::CallbackInfo& info) {
@@ -151,7 +149,7 @@ Napi::Value ManagerBinding::KeyTimes(const Napi::CallbackInfo& info) {
 Napi::Value ManagerBinding::ExportKeys(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto list = KeyTimes(info).As<Napi::Array>();
-  // The caller gives the memory, so that it is of the locked kind: aesKey, hmacKey, 64 bytes a key.
+  // The caller allocates `out`, so that it is locked memory. A key takes 64 bytes: aesKey, hmacKey.
   auto out = info[0].As<Bytes>();
   manager_->ReadRing([&](const KeyRing* ring) {
     if (ring == nullptr) return;
@@ -208,7 +206,7 @@ Napi::Value ManagerBinding::HandshakeDone(const Napi::CallbackInfo& info) {
   const Protocol protocol = tls13 ? Protocol::kTls13 : Protocol::kTls12;
   manager_->counters.Handshake(protocol, resumed);
   const Handshake* handshake = Handshake::Finishing();
-  // Resumed, but not from a ticket: an external PSK or a session ID.
+  // No managed ticket: a full handshake, an external PSK or a session ID.
   if (!resumed || handshake == nullptr || !handshake->accepted ||
       handshake->context->manager != manager_) {
     return Napi::Boolean::New(info.Env(), false);
@@ -253,8 +251,8 @@ void ManagerBinding::DropWake() {
   wake_.reset();
 }
 
-// Node.js frees thread-safe functions in a hook of its own, added before this one and so run after
-// it.
+// Node.js frees thread-safe functions in its own hook.
+// That hook was added first and therefore runs last.
 void ManagerBinding::OnEnvironmentEnd(void* self) {
   static_cast<ManagerBinding*>(self)->DropWake();
 }

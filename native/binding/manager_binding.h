@@ -9,18 +9,18 @@
 
 namespace ticket_keys {
 
-// TicketManager for JavaScript. lib/native/types.ts has the types and what each method is for;
-// arguments are checked there.
+// The JavaScript class of a TicketManager. lib/native/types.ts documents its methods and has their
+// types. Arguments are not checked here.
 class ManagerBinding final : public Napi::ObjectWrap<ManagerBinding> {
  public:
   static Napi::Function Define(Napi::Env env);
-  // new Manager(options) makes one; new Manager(handle) opens one that another thread has made.
+  // new Manager(options) creates a manager. new Manager(handle) opens a manager of another thread.
   explicit ManagerBinding(const Napi::CallbackInfo& info);
   ~ManagerBinding() override;
 
  private:
   Napi::Value Handle(const Napi::CallbackInfo& info);
-  void SetRing(const Napi::CallbackInfo& info);
+  Napi::Value SetRing(const Napi::CallbackInfo& info);
   Napi::Value KeyTimes(const Napi::CallbackInfo& info);
   Napi::Value ExportKeys(const Napi::CallbackInfo& info);
   Napi::Value Attach(const Napi::CallbackInfo& info);
@@ -38,7 +38,7 @@ class ManagerBinding final : public Napi::ObjectWrap<ManagerBinding> {
 
   const napi_env env_;
   std::shared_ptr<TicketManager> manager_;
-  // Calls JavaScript when no key could issue; kept from holding the process open.
+  // Calls JavaScript when no key can issue a ticket. Does not keep the process alive.
   std::unique_ptr<Napi::ThreadSafeFunction> wake_;
 };
 

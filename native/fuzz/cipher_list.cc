@@ -1,4 +1,5 @@
-// The cipher suites of a ClientHello: a suite is found exactly where its two bytes stand as a pair.
+// Fuzzes the cipher suites of a ClientHello. A suite must be found if and only if its two bytes are
+// an entry of the list.
 
 #include <cstdlib>
 

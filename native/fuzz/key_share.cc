@@ -1,4 +1,4 @@
-// The key_share extension of a ClientHello: the group of its first entry.
+// Fuzzes the key_share extension of a ClientHello: the group of its first entry.
 
 #include <cstdlib>
 

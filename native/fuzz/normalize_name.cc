@@ -1,4 +1,5 @@
-// A server name in its normal form: no capitals, and normalizing it again changes nothing.
+// Fuzzes the normalization of server names. The result must have no capitals, and a second
+// normalization must change nothing.
 
 #include <algorithm>
 #include <cstdlib>
@@ -18,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t length) {
   if (std::any_of(begin, end, [](char c) { return c >= 'A' && c <= 'Z'; })) std::abort();
   const bool same = length == name.length && std::memcmp(given, begin, length) == 0;
   if (name.normal != same) std::abort();
-  // Of several dots at the end one is taken.
+  // Only one trailing dot is removed, so the result may still end with a dot.
   if (end[-1] == '.') return 0;
   ServerName again;
   if (!NormalizeServerName(begin, name.length, &again)) std::abort();

@@ -1,4 +1,4 @@
-// The server_name extension of a ClientHello: a name is read in full or not at all.
+// Fuzzes the server_name extension of a ClientHello. A name must be read completely or not at all.
 
 #include <cstdlib>
 
@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t length) {
     if (name.length != 0) std::abort();
     return 0;
   }
-  // 5 bytes of lengths and type stand before the name; a dot at its end is left out.
+  // The lengths and the type take 5 bytes before the name. A trailing dot is removed.
   const size_t read = length - 5;
   if (name.length == 0 || (name.length != read && name.length + 1u != read)) std::abort();
   return 0;

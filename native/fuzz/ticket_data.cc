@@ -1,5 +1,5 @@
-// The record in a ticket: what is read is written again byte for byte, and anything else is
-// refused.
+// Fuzzes the record in a ticket. A record that is read must be written again byte for byte. All
+// other input must be refused.
 
 #include "tls/ticket_data.h"
 

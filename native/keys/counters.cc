@@ -6,7 +6,7 @@ namespace ticket_keys {
 
 void Counters::Resumed(Protocol protocol, double age_ms) {
   Increment(resumed_[Index(protocol)]);
-  // A host whose clock is behind the issuer's sees tickets from the future: their age is 0.
+  // The age is negative if this host's clock is behind the issuer's. Count such an age as 0.
   age_ms = std::max(age_ms, 0.0);
   size_t bucket = 0;
   while (bucket < kAgeBounds.size() && age_ms > kAgeBounds[bucket] * 1000) bucket++;

@@ -10,10 +10,9 @@
 
 namespace ticket_keys {
 
-// The order is that of the labels in lib/native/types.ts.
 enum class Protocol : size_t { kTls12, kTls13, kCount };
 
-// The order is the one in which reasons are looked for: the first that applies is counted.
+// The order in which reasons are checked. Only the first reason that applies is counted.
 enum class Reason : size_t {
   kUnknownKey,
   kExpiredKey,
@@ -32,13 +31,21 @@ enum class Reason : size_t {
 constexpr size_t kProtocols = static_cast<size_t>(Protocol::kCount);
 constexpr size_t kReasons = static_cast<size_t>(Reason::kCount);
 
-// Upper bounds of the age histogram, in seconds; lib/native/types.ts reads them from here.
+// The labels of the metrics, in the order of the enums.
+constexpr std::array<const char*, kProtocols> kProtocolNames = {"TLSv1.2", "TLSv1.3"};
+constexpr std::array<const char*, kReasons> kReasonNames = {
+    "unknown_key", "expired_key",        "bad_ticket",      "mismatch",
+    "context",     "session_expired",    "session_too_old", "session_revoked",
+    "server_name", "client_certificate", "callback_error"};
+
+// Upper bounds of the age histogram, in seconds. lib/native/types.ts reads them from here.
 constexpr std::array<double, 12> kAgeBounds = {1,    10,   60,    300,   900,   1800,
                                                3600, 7200, 14400, 28800, 86400, 604800};
 
 using Counter = std::atomic<uint64_t>;
 
-// Counts since the manager was made. One server's threads may all write: relaxed atomics, no lock.
+// Counts since the manager was created. Several threads may write at once: relaxed
+// atomics, no lock.
 class Counters final {
  public:
   void Issued(Protocol protocol) { Increment(issued_[Index(protocol)]); }
@@ -51,7 +58,7 @@ class Counters final {
   }
   void Resumed(Protocol protocol, double age_ms);
 
-  // Every count, in the order of the fields below; the age sum is in milliseconds.
+  // Writes all counts to `out`, in the order of the fields below. The age sum is in milliseconds.
   static constexpr size_t kSize = kProtocols * (3 + kReasons + 2) + kAgeBounds.size() + 1 + 1;
   void Read(double* out) const;
 
@@ -64,7 +71,7 @@ class Counters final {
   Counter resumed_[kProtocols] = {};
   Counter rejected_[kProtocols][kReasons] = {};
   Counter handshakes_[kProtocols][2] = {};
-  // One more than the bounds: ages past the last.
+  // The last bucket counts ages above the last bound.
   Counter ages_[kAgeBounds.size() + 1] = {};
   Counter age_sum_ms_ = {0};
 };

@@ -1,7 +1,10 @@
 #include "keys/key_ring.h"
 
+#include <openssl/crypto.h>
+
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace ticket_keys {
 namespace {
@@ -9,8 +12,8 @@ namespace {
 constexpr uint16_t kEmpty = 0xFFFF;
 
 size_t Hash(const uint8_t* name) {
-  // Names are the operator's, not an attacker's, but may be text that differs in one digit: mix all
-  // bytes.
+  // The operator chooses the names, not an attacker. But names may be text that differs in one
+  // digit, so mix all bytes.
   uint64_t halves[2];
   std::memcpy(halves, name, sizeof(halves));
   uint64_t hash = (halves[0] ^ (halves[1] * 0x9E3779B97F4A7C15ULL)) * 0xD6E8FEB86659FD93ULL;
@@ -19,8 +22,9 @@ size_t Hash(const uint8_t* name) {
 
 }  // namespace
 
-KeyRing::KeyRing(size_t keys, size_t secret_bytes) : secrets_(secret_bytes) {
-  // Pointers to elements are kept: no growth later.
+KeyRing::KeyRing(size_t keys, std::unique_ptr<SecretMemory> secrets)
+    : secrets_(std::move(secrets)) {
+  // `issuers_` points to elements of `keys_`, so `keys_` must not reallocate.
   keys_.reserve(keys);
   size_t slots = 4;
   while (slots < keys * 2) slots *= 2;
@@ -36,14 +40,14 @@ void KeyRing::Add(const RingKey& key) {
 
 std::unique_ptr<KeyRing> KeyRing::Build(const std::vector<KeyInput>& inputs,
                                         const std::vector<KeyName>& expired,
-                                        const KeyRing* previous, KeyName* missing) {
+                                        const KeyRing* previous, const char** problem) {
   size_t secret_bytes = 0;
   std::vector<KeyInput> keys = inputs;
   for (KeyInput& key : keys) {
     if (key.aes_key == nullptr) {
       const RingKey* held = previous == nullptr ? nullptr : previous->Find(key.name.data());
       if (held == nullptr || held->key_length == 0) {
-        *missing = key.name;
+        *problem = "a key without bytes is not in the ring";
         return nullptr;
       }
       key.aes_key = held->aes_key;
@@ -52,8 +56,15 @@ std::unique_ptr<KeyRing> KeyRing::Build(const std::vector<KeyInput>& inputs,
     }
     secret_bytes += 2 * key.key_length;
   }
-  std::unique_ptr<KeyRing> ring(new KeyRing(keys.size() + expired.size(), secret_bytes));
-  uint8_t* free = ring->secrets_.data();
+  // A ring without bytes needs no memory, so that clearing a ring cannot fail.
+  std::unique_ptr<SecretMemory> secrets;
+  if (secret_bytes > 0) secrets = SecretMemory::Allocate(secret_bytes);
+  if (secret_bytes > 0 && secrets == nullptr) {
+    *problem = kOutOfSecretMemory;
+    return nullptr;
+  }
+  uint8_t* free = secrets == nullptr ? nullptr : secrets->data();
+  std::unique_ptr<KeyRing> ring(new KeyRing(keys.size() + expired.size(), std::move(secrets)));
   for (const KeyInput& key : keys) {
     uint8_t* aes_key = free;
     uint8_t* hmac_key = free + key.key_length;
@@ -73,19 +84,39 @@ std::unique_ptr<KeyRing> KeyRing::Build(const std::vector<KeyInput>& inputs,
   return ring;
 }
 
+bool KeyRing::HasSameKeys(const KeyRing& other) const {
+  size_t held = 0;
+  for (const RingKey& key : other.keys_) held += key.key_length != 0 ? 1 : 0;
+  // Keys with bytes come first in both.
+  for (const RingKey& key : keys_) {
+    if (key.key_length == 0) break;
+    if (held == 0) return false;
+    held--;
+    const RingKey& twin = other.keys_[&key - keys_.data()];
+    if (key.name != twin.name || key.not_before != twin.not_before ||
+        key.issue_until != twin.issue_until || key.accept_until != twin.accept_until ||
+        key.key_length != twin.key_length ||
+        CRYPTO_memcmp(key.aes_key, twin.aes_key, key.key_length) != 0 ||
+        CRYPTO_memcmp(key.hmac_key, twin.hmac_key, key.key_length) != 0) {
+      return false;
+    }
+  }
+  return held == 0;
+}
+
 const RingKey* KeyRing::Find(const uint8_t* name) const {
   for (size_t slot = Hash(name) & (table_.size() - 1); table_[slot] != kEmpty;
        slot = (slot + 1) & (table_.size() - 1)) {
     const RingKey& key = keys_[table_[slot]];
     if (std::memcmp(key.name.data(), name, kNameLength) == 0) {
-      return key.key_length != 0 && secrets_.wiped() ? nullptr : &key;
+      return key.key_length != 0 && wiped() ? nullptr : &key;
     }
   }
   return nullptr;
 }
 
 const RingKey* KeyRing::Current(double now) const {
-  if (secrets_.wiped()) return nullptr;
+  if (wiped()) return nullptr;
   auto begun =
       std::upper_bound(issuers_.begin(), issuers_.end(), now,
                        [](double moment, const RingKey* key) { return moment < key->not_before; });

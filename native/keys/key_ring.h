@@ -12,17 +12,17 @@
 
 namespace ticket_keys {
 
-// RFC 5077 section 4: the key name that stands in clear at the head of a ticket.
+// RFC 5077 section 4: a ticket begins with the key name, in clear.
 constexpr size_t kNameLength = 16;
 using KeyName = std::array<uint8_t, kNameLength>;
 
-// What a ring is made from. Times are milliseconds since 1970, infinities allowed.
+// A key from which a ring is built. Times are in milliseconds since 1970 and may be infinite.
 struct KeyInput {
   KeyName name;
   double not_before;
   double issue_until;
   double accept_until;
-  // 16 or 32 bytes each; nullptr: keep the bytes that the previous ring holds under this name.
+  // 16 or 32 bytes each. nullptr: use the bytes that the previous ring has under this name.
   const uint8_t* aes_key;
   const uint8_t* hmac_key;
   size_t key_length;
@@ -33,36 +33,40 @@ struct RingKey {
   double not_before;
   double issue_until;
   double accept_until;
-  // Bytes in each key_length: 16, 32, or 0 for a key that has expired and whose bytes are gone.
+  // Length of each key in bytes: 16 or 32. 0 for an expired key, whose bytes are erased.
   size_t key_length;
   const uint8_t* aes_key;
   const uint8_t* hmac_key;
 };
 
-// The keys at one moment: built once, then only read. Its bytes are cleansed when it is released.
+// An immutable set of keys. The destructor cleanses their bytes.
 class KeyRing final {
  public:
-  // `expired` are names whose tickets are refused as expired rather than unknown. Returns nullptr
-  // and sets `missing` where a key without bytes is not in `previous`.
+  // `expired` lists names whose tickets are refused as expired, not as unknown. If a key without
+  // bytes is not in `previous`, or if memory is out, sets `problem` and returns nullptr.
   static std::unique_ptr<KeyRing> Build(const std::vector<KeyInput>& keys,
                                         const std::vector<KeyName>& expired,
-                                        const KeyRing* previous, KeyName* missing);
+                                        const KeyRing* previous, const char** problem);
 
+  // True if both rings hold the same keys in the same order. Expired names do not count.
+  bool HasSameKeys(const KeyRing& other) const;
   const RingKey* Find(const uint8_t* name) const;
-  // The key with the newest `not_before` that has begun and not passed `issue_until`.
+  // The key that issues at `now`, or nullptr: of the keys with not_before <= now < issue_until, the
+  // one with the newest `not_before`.
   const RingKey* Current(double now) const;
-  bool locked() const { return secrets_.locked(); }
+  bool locked() const { return secrets_ == nullptr || secrets_->locked(); }
   const std::vector<RingKey>& keys() const { return keys_; }
 
  private:
-  KeyRing(size_t keys, size_t secret_bytes);
+  bool wiped() const { return secrets_ != nullptr && secrets_->wiped(); }
+  KeyRing(size_t keys, std::unique_ptr<SecretMemory> secrets);
   void Add(const RingKey& key);
 
-  SecretMemory secrets_;
+  const std::unique_ptr<SecretMemory> secrets_;
   std::vector<RingKey> keys_;
-  // Open addressing over the names, so that 256 keys cost what one does.
+  // A hash table over the names (open addressing): 256 keys are found as fast as one.
   std::vector<uint16_t> table_;
-  // Keys that may issue, oldest `not_before` first.
+  // Keys that may issue, in ascending order of `not_before`.
   std::vector<const RingKey*> issuers_;
 };
 

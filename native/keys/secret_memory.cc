@@ -4,38 +4,38 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
-
 namespace ticket_keys {
 namespace {
 
-// The first bytes of each mapping hold this, so that a wiped page can be told from a live one.
+// Each mapping begins with a header that contains kAlive. A page that fork() wiped does
+// not contain it.
 constexpr size_t kHeader = 16;
 constexpr uint8_t kAlive = 0xA5;
 
 }  // namespace
 
-SecretMemory::SecretMemory(size_t size) : size_(size) {
+std::unique_ptr<SecretMemory> SecretMemory::Allocate(size_t size) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  mapped_ = (kHeader + size + page - 1) / page * page;
-  void* mapping =
-      mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapping == MAP_FAILED) {
-    // Out of address space: as for any failed allocation there is nothing sensible left to do.
-    std::perror("fastify-ticket-keys: mmap");
-    std::abort();
-  }
-  mapping_ = static_cast<uint8_t*>(mapping);
-  locked_ = mlock(mapping, mapped_) == 0;
+  const size_t mapped = (kHeader + size + page - 1) / page * page;
+  void* mapping = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping == MAP_FAILED) return nullptr;
+  return std::unique_ptr<SecretMemory>(
+      new SecretMemory(static_cast<uint8_t*>(mapping), mapped, size));
+}
+
+SecretMemory::SecretMemory(uint8_t* mapping, size_t mapped, size_t size)
+    : mapping_(mapping),
+      mapped_(mapped),
+      data_(mapping + kHeader),
+      size_(size),
+      locked_(mlock(mapping, mapped) == 0) {
 #ifdef MADV_DONTDUMP
-  madvise(mapping, mapped_, MADV_DONTDUMP);
+  madvise(mapping, mapped, MADV_DONTDUMP);
 #endif
 #ifdef MADV_WIPEONFORK
-  madvise(mapping, mapped_, MADV_WIPEONFORK);
+  madvise(mapping, mapped, MADV_WIPEONFORK);
 #endif
   mapping_[0] = kAlive;
-  data_ = mapping_ + kHeader;
 }
 
 SecretMemory::~SecretMemory() {

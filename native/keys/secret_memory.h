@@ -3,33 +3,40 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace ticket_keys {
 
-// Pages of their own for key bytes: locked against swap, left out of core dumps, zeroed in a forked
-// child, and cleansed before they are given back.
+// The message of the JavaScript error.
+constexpr char kOutOfSecretMemory[] = "the system has no memory for ticket keys";
+
+// Separate pages for key bytes. They are locked against swapping, left out of core dumps, zeroed in
+// a forked child, and cleansed before they are unmapped.
 class SecretMemory final {
  public:
-  explicit SecretMemory(size_t size);
+  // Returns nullptr if the system is out of memory.
+  static std::unique_ptr<SecretMemory> Allocate(size_t size);
   ~SecretMemory();
   SecretMemory(const SecretMemory&) = delete;
   SecretMemory& operator=(const SecretMemory&) = delete;
 
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
-  // False where the system refused to lock the pages (RLIMIT_MEMLOCK): they work, but may be
-  // swapped.
+  // False if the system refused to lock the pages (RLIMIT_MEMLOCK). They work, but may
+  // be swapped out.
   bool locked() const { return locked_; }
-  // True in a child that was forked: the pages read as zeros there (MADV_WIPEONFORK), and zeros are
-  // not a key.
+  // True in a forked child, where the pages read as zeros (MADV_WIPEONFORK). Zeros must not be used
+  // as a key.
   bool wiped() const;
 
  private:
-  uint8_t* mapping_ = nullptr;
-  size_t mapped_ = 0;
-  uint8_t* data_ = nullptr;
-  size_t size_ = 0;
-  bool locked_ = false;
+  SecretMemory(uint8_t* mapping, size_t mapped, size_t size);
+
+  uint8_t* const mapping_;
+  const size_t mapped_;
+  uint8_t* const data_;
+  const size_t size_;
+  const bool locked_;
 };
 
 }  // namespace ticket_keys

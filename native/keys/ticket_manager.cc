@@ -15,7 +15,7 @@ struct Registry {
 };
 
 Registry& registry() {
-  // Never destroyed: threads may still end while the process exits.
+  // Never destroyed: threads may still run while the process exits.
   static Registry* const instance = new Registry;
   return *instance;
 }
@@ -61,23 +61,26 @@ void TicketManager::RevokeSessions() {
   const auto newest = static_cast<double>(newest_session_.load());
   const double until = std::max(Now(), newest);
   double present = revoked_until();
-  // Two threads may revoke at once.
+  // Another thread may revoke sessions at the same time.
   while (present < until && !revoked_until_.compare_exchange_weak(present, until)) {
   }
 }
 
-bool TicketManager::SetRing(const std::vector<KeyInput>& keys, const std::vector<KeyName>& expired,
-                            KeyName* missing) {
+const char* TicketManager::SetRing(const std::vector<KeyInput>& keys,
+                                   const std::vector<KeyName>& expired, bool* changed) {
   {
     std::lock_guard<std::mutex> lock(writer_);
-    std::unique_ptr<KeyRing> ring = KeyRing::Build(keys, expired, ring_.load(), missing);
-    if (ring == nullptr) return false;
-    const KeyRing* old = ring_.exchange(ring.release());
+    const KeyRing* old = ring_.load();
+    const char* problem = nullptr;
+    std::unique_ptr<KeyRing> ring = KeyRing::Build(keys, expired, old, &problem);
+    if (ring == nullptr) return problem;
+    *changed = old == nullptr || !ring->HasSameKeys(*old);
+    ring_.store(ring.release());
     if (old != nullptr) retired_.emplace_back(old);
     has_retired_.store(!retired_.empty());
   }
   EraseUnreadRings();
-  return true;
+  return nullptr;
 }
 
 void TicketManager::ReadRing(const std::function<void(const KeyRing*)>& read) {
@@ -91,7 +94,8 @@ void TicketManager::ReadRing(const std::function<void(const KeyRing*)>& read) {
 void TicketManager::EraseUnreadRings() {
   while (has_retired_.load() && readers_.load() == 0) {
     std::unique_lock<std::mutex> lock(writer_, std::try_to_lock);
-    // In a handshake: never wait. Whoever holds the mutex comes here when it is done.
+    // A handshake calls this function, so it must not wait. The thread that holds the mutex erases
+    // the rings after it unlocks.
     if (!lock.owns_lock()) return;
     if (readers_.load() != 0) continue;
     retired_.clear();
@@ -107,8 +111,8 @@ void TicketManager::SetWake(Wake wake, void* data) {
 
 void TicketManager::NoCurrentKey() {
   if (woken_.exchange(true)) return;
-  // In a handshake: never wait. Whoever holds the mutex is about to change who is woken; ask again
-  // next time.
+  // A handshake calls this function, so it must not wait for SetWake. The next ticket without a key
+  // tries again.
   std::unique_lock<std::mutex> lock(wake_mutex_, std::try_to_lock);
   if (lock.owns_lock() && wake_ != nullptr) {
     wake_(wake_data_);

@@ -14,12 +14,12 @@
 
 namespace ticket_keys {
 
-// The options that decide about tickets; checked by lib/config/options.ts. Durations in
-// milliseconds.
+// The options of the ticket policy. lib/config/options.ts checks them. Durations
+// are in milliseconds.
 struct TicketOptions {
   double ticket_lifetime;
   double max_session_age;
-  // How far ahead of this host's clock another host's clock may be.
+  // How far the clock of another host may be ahead of this host's clock.
   double max_clock_skew;
   bool tls12_tickets;
   bool bind_server_name;
@@ -29,8 +29,8 @@ struct TicketOptions {
   int tickets_per_handshake;
 };
 
-// One manager's native half: the ring, the options and the counters, shared by every server
-// and thread that attaches to it.
+// The native part of a manager: the key ring, the options and the counters. All servers and threads
+// that attach to the manager share it.
 class TicketManager final {
  public:
   explicit TicketManager(TicketOptions options);
@@ -38,7 +38,8 @@ class TicketManager final {
   TicketManager(const TicketManager&) = delete;
   TicketManager& operator=(const TicketManager&) = delete;
 
-  // The manager with this handle, while any thread holds it; handles are not used twice.
+  // Returns the manager with this handle, or nullptr once no thread has it open. Handles
+  // are never reused.
   static std::shared_ptr<TicketManager> Find(uint32_t handle);
   static std::shared_ptr<TicketManager> Make(TicketOptions options);
   uint32_t handle() const { return handle_; }
@@ -46,33 +47,34 @@ class TicketManager final {
   const TicketOptions options;
   Counters counters;
 
-  // Milliseconds since 1970 by the wall clock, plus the offset that tests set.
+  // Milliseconds since 1970: the wall clock plus the offset that tests set.
   double Now() const;
   void set_clock_offset(double milliseconds) { clock_offset_.store(milliseconds); }
 
-  // Sessions authenticated at this moment or before no longer resume.
+  // Sessions authenticated at or before this time no longer resume.
   double revoked_until() const { return revoked_until_.load(std::memory_order_relaxed); }
-  // Notes a session that was made or resumed here.
+  // Records when a session that was made or resumed here was authenticated.
   void RecordSession(uint64_t authenticated_at);
-  // Revokes the sessions until now, and those seen that are from later, as after the clock was set
-  // back or from a host whose clock is ahead.
+  // Revokes all sessions authenticated until now. Also revokes the recorded sessions with a later
+  // time: the clock may have been set back, or the clock of another host may be ahead.
   void RevokeSessions();
 
-  // Replaces the ring; false, with `missing` set, where a key without bytes is not in the present
-  // one.
-  bool SetRing(const std::vector<KeyInput>& keys, const std::vector<KeyName>& expired,
-               KeyName* missing);
-  // Calls `read` with the present ring, which may be nullptr, while no ring can change.
+  // Replaces the ring, and sets `changed` to whether its keys differ from the previous ones.
+  // Returns nullptr, or the reason why the ring was not replaced.
+  const char* SetRing(const std::vector<KeyInput>& keys, const std::vector<KeyName>& expired,
+                      bool* changed);
+  // Calls `read` with the current ring, or with nullptr. The ring does not change during the call.
   void ReadRing(const std::function<void(const KeyRing*)>& read);
 
-  // Called, from any thread, when a ticket should have been issued and no key could: once until
-  // `ResetWake`.
+  // Called, on any thread, when a ticket should be issued and no key can issue it. Called once,
+  // then not again until `ResetWake`.
   using Wake = void (*)(void* data);
   void SetWake(Wake wake, void* data);
   void NoCurrentKey();
   void ResetWake() { woken_.store(false); }
 
-  // Holds the present ring while a handshake looks at it, without a lock.
+  // Gives a handshake the current ring without a lock.
+  // The ring is not erased while the Reader exists.
   class Reader final {
    public:
     explicit Reader(TicketManager* manager) : manager_(manager) {
@@ -99,16 +101,17 @@ class TicketManager final {
   };
 
  private:
-  // Erases the replaced rings, unless a handshake reads one now. Its reader then calls this.
+  // Erases the replaced rings, unless a handshake is reading a ring. The last Reader then calls
+  // this function.
   void EraseUnreadRings();
 
   uint32_t handle_ = 0;
   std::atomic<double> clock_offset_{0};
   std::atomic<double> revoked_until_{-1};
   std::atomic<uint64_t> newest_session_{0};
-  // A reader counts itself before it loads the ring; a writer swaps the ring before it reads the
-  // count. Both are sequentially consistent, so a count of 0 after the swap means that nobody holds
-  // what was there before.
+  // A reader increments `readers_` before it loads `ring_`. A writer swaps `ring_` before it loads
+  // `readers_`. All four operations are sequentially consistent. If `readers_` is 0 after the swap,
+  // no reader has a replaced ring.
   std::atomic<const KeyRing*> ring_{nullptr};
   std::atomic<uint32_t> readers_{0};
   std::mutex writer_;

@@ -11,9 +11,9 @@
 
 namespace ticket_keys {
 
-// What is kept with a server's SSL_CTX: it is also the `arg` of SSL_CTX_set_session_ticket_cb. Only
-// the thread that the SSL_CTX belongs to uses it. Where a manager attaches again, connections under
-// way keep what they began with.
+// The state attached to a server's SSL_CTX, and the `arg` of SSL_CTX_set_session_ticket_cb. Only
+// the thread that owns the SSL_CTX uses it. When a manager attaches again, open connections keep
+// the state that they began with.
 struct AttachedContext final : std::enable_shared_from_this<AttachedContext> {
   AttachedContext(std::shared_ptr<TicketManager> given, const SSL_CTX* own,
                   const PolicyDigest& policy, bool sni_callback)
@@ -21,7 +21,8 @@ struct AttachedContext final : std::enable_shared_from_this<AttachedContext> {
 
   const std::shared_ptr<TicketManager> manager;
   ClientPolicies policies;
-  // The server has an SNICallback. It is not called on resumption, and may answer anything.
+  // The server has an SNICallback. Node.js does not call it on resumption, so its answer
+  // is unknown then.
   const bool has_sni_callback;
 };
 

@@ -10,8 +10,8 @@ size_t ReadUint16(const uint8_t* in) { return static_cast<size_t>(in[0]) << 8 | 
 }  // namespace
 
 bool ReadServerName(const uint8_t* extension, size_t length, ServerName* name) {
-  // list length, type, name length, name; more than one name of a type is forbidden and no other
-  // type exists.
+  // The extension contains the list length, the type, the name length and the name. host_name is
+  // the only type, and a list has at most one name of each type.
   if (length < 5 || ReadUint16(extension) != length - 2 || extension[2] != kHostName ||
       ReadUint16(extension + 3) != length - 5) {
     return false;

@@ -8,14 +8,15 @@
 namespace ticket_keys {
 namespace {
 
-// Whether the first label of a pattern is `*`, and no other label has a star.
+// Whether the first label of a pattern is `*` and no other label contains a `*`.
 bool IsSimpleWildcard(std::string_view pattern) {
   return pattern.substr(0, 2) == "*." && pattern.find('*', 1) == std::string_view::npos;
 }
 
-// Whether `name` matches a pattern, in which `*` stands for any characters but dots.
+// Whether `name` matches a pattern, in which `*` stands for any characters except dots.
 bool Matches(std::string_view pattern, std::string_view name) {
-  // Where to go on if what follows the last star does not match.
+  // The position after the last `*`. Matching resumes there if the rest of the pattern
+  // does not match.
   size_t after_star = std::string_view::npos;
   size_t retry = 0;
   size_t p = 0;
@@ -43,7 +44,7 @@ struct Contents {
   X509* certificate;
 };
 
-// The key of a context in the table of contents.
+// The key of a context in `contents_`.
 std::string ToKey(const Contents& contents) {
   return std::string(reinterpret_cast<const char*>(&contents), sizeof(contents));
 }
@@ -58,7 +59,6 @@ Contents ContentsOf(const SSL_CTX* context) {
   return {SSL_CTX_get_cert_store(context), SSL_CTX_get0_certificate(context)};
 }
 
-// The entry of a table, or nullptr.
 template <typename Table>
 const typename Table::mapped_type* Find(const Table& table, const std::string& key) {
   const auto found = table.find(key);
@@ -111,8 +111,8 @@ const PolicyDigest& ClientPolicies::Of(std::string_view name) const {
 const PolicyDigest* ClientPolicies::OfContext(SSL* ssl) const {
   X509_STORE* store = nullptr;
   if (SSL_get0_verify_cert_store(ssl, &store) != 1) return nullptr;
-  // Without a HelloRetryRequest Node.js does not change the SSL_CTX of an SSL for the context that
-  // it picked by name: it gives the SSL what that context has.
+  // Without a HelloRetryRequest, Node.js does not give the SSL the SSL_CTX that it picked by name.
+  // It copies that context's verify store and certificate to the SSL.
   const Contents contents = store == nullptr ? ContentsOf(SSL_get_SSL_CTX(ssl))
                                              : Contents{store, SSL_get_certificate(ssl)};
   const Entry* found = Find(contents_, ToKey(contents));

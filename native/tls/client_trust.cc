@@ -13,11 +13,11 @@
 namespace ticket_keys {
 namespace {
 
-// The flags of a store that Node.js has options for: `crl`, `allowPartialTrustChain`.
+// The store flags that Node.js options set: `crl`, `allowPartialTrustChain`.
 constexpr unsigned long kStoreFlags =  // NOLINT(runtime/int): OpenSSL's type
     X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL | X509_V_FLAG_PARTIAL_CHAIN;
 
-// Stores without a `ca` of their own are one and the same, for all threads.
+// Locks a store. All contexts without a `ca` option share one store, in all threads.
 class Lock final {
  public:
   explicit Lock(X509_STORE* store) : store_(store) { X509_STORE_lock(store_); }
@@ -39,7 +39,7 @@ bool Digest(const std::vector<uint8_t>& bytes, TrustDigest* digest) {
          1;
 }
 
-// Certificate with the uses it is trusted for, or revocation list, as DER; empty on failure.
+// Encodes a certificate with its trusted uses, or a revocation list, as DER. Empty on failure.
 std::vector<uint8_t> Encode(const X509_OBJECT* object) {
   uint8_t* der = nullptr;
   int length = 0;
@@ -80,7 +80,8 @@ std::optional<TrustDigest> DigestStore(X509_STORE* store, X509_STORE* roots) {
     Contents left_out;
     if (!ReadContents(store, &own)) return std::nullopt;
     if (own.size() >= CountContents(roots) && !ReadContents(roots, &left_out)) return std::nullopt;
-    // A revocation list or a PKCS #12 file without `ca` comes on top of the roots.
+    // Without a `ca` option, Node.js adds revocation lists and PKCS #12 files to
+    // the root certificates.
     has_roots = !left_out.empty() &&
                 std::includes(own.begin(), own.end(), left_out.begin(), left_out.end());
     if (has_roots) {
@@ -98,7 +99,7 @@ std::optional<TrustDigest> DigestStore(X509_STORE* store, X509_STORE* roots) {
   return digest;
 }
 
-// Milliseconds since 1970; 0 for a time that cannot be read.
+// Milliseconds since 1970, or 0 for a time that cannot be read.
 uint64_t Milliseconds(const ASN1_TIME* time) {
   std::tm broken_down = {};
   if (ASN1_TIME_to_tm(time, &broken_down) != 1) return 0;
@@ -114,11 +115,11 @@ bool IssuedByOneOf(X509_CRL* crl, const STACK_OF(X509) * issued) {
   return false;
 }
 
-// The earliest end of the revocation lists that stand behind a chain. Those past theirs already
-// were not what it was found good by.
+// The earliest nextUpdate of the revocation lists for a chain. Ignores CRLs past nextUpdate:
+// verification cannot have relied on them.
 uint64_t EndOfRevocationLists(SSL* ssl, const STACK_OF(X509) * chain) {
   X509_STORE* store = nullptr;
-  // With SNI Node.js gives the SSL the store of the context that was chosen.
+  // With SNI, Node.js gives the SSL the verify store of the chosen context.
   if (SSL_get0_verify_cert_store(ssl, &store) != 1 || store == nullptr) {
     store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl));
   }
@@ -163,7 +164,7 @@ VerifiedChain DescribeVerifiedChain(SSL* ssl) {
       break;
     case X509_V_ERR_CERT_NOT_YET_VALID:
     case X509_V_ERR_CRL_NOT_YET_VALID:
-      // What is wrong today may be right tomorrow.
+      // The chain may verify later, so a session must not preserve this failure.
       described.end = 0;
       return described;
     default:
@@ -178,7 +179,7 @@ VerifiedChain DescribeVerifiedChain(SSL* ssl) {
     X509* certificate = sk_X509_value(chain, i);
     described.end = std::min(described.end, Milliseconds(X509_get0_notAfter(certificate)));
     strength = std::min(strength, KeyBits(certificate));
-    // The last one is trusted as it is, whatever signed it.
+    // The last certificate is the trust anchor. Its signature is not verified.
     if (i < count - 1) strength = std::min(strength, SignatureBits(certificate));
   }
   described.strength = static_cast<uint8_t>(std::max(strength, 0));

@@ -27,7 +27,7 @@ void OnFreeContext(void*, void* holder, CRYPTO_EX_DATA*, int, long, void*) {  //
   delete static_cast<ContextHolder*>(holder);
 }
 
-// A copy made by SSL_dup starts with nothing: two owners of one object would both free it.
+// A copy by SSL_dup starts without our data. Two owners would both free it.
 int OnDuplicate(CRYPTO_EX_DATA*, const CRYPTO_EX_DATA*, void** from, int, long,
                 void*) {  // NOLINT(runtime/int)
   *from = nullptr;
@@ -44,7 +44,7 @@ void OnInfo(const SSL* ssl, int where, int value) {
   handshake->next_info_callback = nullptr;
   SSL_set_info_callback(const_cast<SSL*>(ssl), next);
   Handshake* const outer = std::exchange(finishing, handshake);
-  // Node.js emits 'secure' and with it 'secureConnection' before this returns.
+  // Node.js emits 'secure', and with it 'secureConnection', before this call returns.
   if (next != nullptr) next(ssl, where, value);
   finishing = outer;
 }

@@ -10,10 +10,10 @@
 
 namespace ticket_keys {
 
-// What the key callback found for the ticket that is being looked at.
+// The key callback's result for the current ticket.
 enum class KeyMatch : uint8_t { kNotAsked, kUnknown, kExpired, kFound, kFailed };
 
-// What is kept with an SSL from the first of our callbacks on.
+// The state attached to an SSL. Our first callback for the SSL creates it.
 struct Handshake final {
   explicit Handshake(std::shared_ptr<AttachedContext> given) : context(std::move(given)) {}
 
@@ -21,22 +21,23 @@ struct Handshake final {
 
   KeyMatch match = KeyMatch::kNotAsked;
   KeyName name = {};
-  // A newer key than the ticket's is current.
+  // The current key is newer than the ticket's key.
   bool newer_key = false;
-  // The client gets extended master secret. Noted while its hello is there:
-  // SSL_get_extms_support knows nothing before the handshake is done, which is after a TLS 1.2
-  // ticket was made.
+  // The session has extended master secret. Recorded while the ClientHello can be
+  // read. SSL_get_extms_support returns it only after the handshake, but a TLS 1.2
+  // ticket is made earlier.
   bool extended_master_secret = false;
-  // No ticket may be made now: decided when its data are made, done when its key is asked for.
+  // Issue no ticket. OpenSSL first asks for the ticket's data, and this is decided then. It asks
+  // for the key later, and the ticket is suppressed then.
   bool suppress_ticket = false;
 
-  // The ticket that is being resumed, where one is.
+  // Whether a ticket was accepted, and the times of that ticket.
   bool accepted = false;
   double issued_at = 0;
   double authenticated_at = 0;
 
-  // After a HelloRetryRequest OpenSSL shows every ticket again: how many were refused, and counted,
-  // the first time.
+  // After a HelloRetryRequest, OpenSSL presents every ticket again. These fields keep a refused
+  // ticket from being counted twice.
   bool hello_seen = false;
   uint16_t share_group = 0;
   int refused_before = 0;
@@ -46,28 +47,28 @@ struct Handshake final {
   InfoCallback next_info_callback = nullptr;
 
   static Handshake* Find(const SSL* ssl);
-  // The handshake of this SSL, made on the first call; `context` is what the callback knows to be
-  // attached, or nullptr, for what is found at the SSL's context. nullptr if nothing is.
+  // Returns the handshake of this SSL. Creates it on the first call, with `context` or, if that is
+  // nullptr, with the context attached to the SSL's SSL_CTX. Returns nullptr if none is attached.
   static Handshake* Of(SSL* ssl, AttachedContext* context);
 
-  // Calls Node.js's info callback through ours until the handshake is done, so that `Finishing` is
-  // known while JavaScript hears of it.
+  // Wraps Node.js's info callback until the handshake is done, so that `Finishing` works in
+  // JavaScript listeners.
   void WatchForEnd(SSL* ssl);
-  // The resumed handshake whose 'secureConnection' event is being emitted on this thread, or
-  // nullptr.
+  // The resumed handshake whose 'secureConnection' event is being emitted on this
+  // thread, or nullptr.
   static Handshake* Finishing();
 };
 
-// Makes the ex_data indices; once per process. False where OpenSSL has none left.
+// Creates the ex_data indices, once per process. False if OpenSSL has none left.
 bool InitializeHandshakes();
 
-// Remembers, on this thread, the SSL made between these two calls: the only way to a server's
-// SSL_CTX without private pointers. Its context must be read after the maker returned: before,
-// OpenSSL 3.5 has not set it.
+// Captures the SSL that this thread creates between these two calls. Without private pointers,
+// there is no other way to a server's SSL_CTX. Read the SSL's context only after the function that
+// creates the SSL has returned: OpenSSL 3.5 sets it late.
 void StartCapture();
 SSL* EndCapture();
 
-// Gives `context` to the SSL_CTX, which releases what it had.
+// Attaches `context` to the SSL_CTX, and releases the previously attached one.
 bool SetAttached(SSL_CTX* ssl_ctx, std::shared_ptr<AttachedContext> context);
 AttachedContext* GetAttached(const SSL_CTX* ssl_ctx);
 

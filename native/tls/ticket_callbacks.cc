@@ -13,12 +13,12 @@
 namespace ticket_keys {
 namespace {
 
-// SSL_CTX_set_tlsext_ticket_key_evp_cb(3): what a callback returns.
+// Return values of the ticket key callback (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
 constexpr int kNone = 0;
 constexpr int kUse = 1;
 
-// Seconds after which a session that was accepted times out for OpenSSL: never, in effect, and
-// small enough to be added to any date.
+// The timeout of an accepted session, in seconds. In effect never, but small enough to be added to
+// any date.
 constexpr long kNoTimeout = 1L << 30;  // NOLINT(runtime/int): OpenSSL's type
 
 int IssueTicket(SSL* ssl, Handshake* handshake, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
@@ -52,7 +52,7 @@ KeyMatch FindKey(Handshake* handshake, const uint8_t* name, uint8_t* iv, EVP_CIP
   if (key == nullptr) return KeyMatch::kUnknown;
   if (now >= key->accept_until) return KeyMatch::kExpired;
   const RingKey* current = ring.Current(now);
-  // Equal beginnings: after a clock step neither key has one.
+  // The times may be equal: after a clock step, both keys can have a `not_before` of -infinity.
   handshake->newer_key =
       current != nullptr && current != key && current->not_before >= key->not_before;
   handshake->name = key->name;
@@ -70,15 +70,15 @@ int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
   return handshake->match == KeyMatch::kFound ? kUse : kNone;
 }
 
-// Runs before each ticket is made. Returning 0 would break the handshake.
+// Runs before each ticket is made. Returning 0 would abort the handshake.
 int OnGenerate(SSL* ssl, void* arg) {
   Handshake* handshake = Handshake::Of(ssl, static_cast<AttachedContext*>(arg));
   if (handshake == nullptr) return 1;
   handshake->suppress_ticket = true;
   const std::optional<Protocol> protocol = ProtocolOf(ssl);
   if (!protocol.has_value() || !MayIssue(ssl, *handshake->context, *protocol)) return 1;
-  // Resumed, but not by one of our tickets: an external PSK or a session ID. A ticket would let in
-  // again, unasked, whom the application's PSK callback or session store has let in now.
+  // The session was resumed by an external PSK or a session ID. A ticket would readmit this client
+  // without asking the PSK callback or session store again.
   const bool resumed = SSL_session_reused(ssl) == 1;
   if ((resumed && !handshake->accepted) || SSL_get_psk_identity(ssl) != nullptr) return 1;
 
@@ -99,7 +99,7 @@ int OnGenerate(SSL* ssl, void* arg) {
   void* bytes = nullptr;
   size_t length = 0;
   TicketData presented;
-  // Application data survives a renewal.
+  // On a renewal, the session still has the application data of the presented ticket.
   if (resumed && (SSL_SESSION_get0_ticket_appdata(session, &bytes, &length) != 1 ||
                   !presented.Read(static_cast<const uint8_t*>(bytes), length))) {
     return 1;
@@ -117,8 +117,8 @@ int OnGenerate(SSL* ssl, void* arg) {
   return 1;
 }
 
-// Why a ticket did not decrypt, by what the key callback saw; a ticket too short to have been shown
-// to it is told by its name.
+// Why a ticket did not decrypt. OpenSSL does not call the key callback for a ticket that is too
+// short, so this function then looks up the key name.
 Reason WhyNotDecrypted(Handshake* handshake, const uint8_t* name, size_t name_length) {
   KeyMatch match = handshake->match;
   if (match == KeyMatch::kNotAsked && name_length == kNameLength) {
@@ -140,8 +140,8 @@ Reason WhyNotDecrypted(Handshake* handshake, const uint8_t* name, size_t name_le
   }
 }
 
-// After a HelloRetryRequest OpenSSL looks at the same tickets again. The second ClientHello is told
-// by its one key share, for a group that the first had none for (RFC 8446 section 4.1.2).
+// After a HelloRetryRequest, OpenSSL presents the same tickets again. The second ClientHello has a
+// single key share, for a group that had none in the first (RFC 8446 section 4.1.2).
 void NoteHello(SSL* ssl, Handshake* handshake) {
   const uint8_t* extension;
   size_t length;
@@ -157,7 +157,7 @@ void NoteHello(SSL* ssl, Handshake* handshake) {
   handshake->share_group = group;
 }
 
-// Counts a refused ticket once, however often it is looked at.
+// Counts a refused ticket once, even if OpenSSL presents it twice.
 void CountRefusal(Handshake* handshake, Protocol protocol, Reason reason) {
   if (++handshake->refused_now > handshake->refused_before) {
     handshake->context->manager->counters.Rejected(protocol, reason);
@@ -171,7 +171,7 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   if (handshake == nullptr || !protocol.has_value()) return SSL_TICKET_RETURN_IGNORE;
   const AttachedContext& context = *handshake->context;
   TicketManager* manager = context.manager.get();
-  // Where no tickets are given, none is promised either: an empty one would follow.
+  // If TLS 1.2 tickets are off, do not request a new one: OpenSSL would send an empty ticket.
   const bool tickets = *protocol == Protocol::kTls13 || manager->options.tls12_tickets;
   const SSL_TICKET_RETURN refuse =
       tickets ? SSL_TICKET_RETURN_IGNORE_RENEW : SSL_TICKET_RETURN_IGNORE;
@@ -196,15 +196,15 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
     return alert ? SSL_TICKET_RETURN_USE : refuse;
   }
 
-  // OpenSSL looks at the session's time once more, by another reading of the clock: what is counted
-  // as accepted must not be refused there in silence. A new ticket gets a timeout of its own.
+  // OpenSSL checks the session's timeout again, and reads the clock itself. It must not refuse a
+  // ticket that was counted as accepted. A new ticket gets its own timeout.
   SSL_SESSION_set_timeout(session, kNoTimeout);
   manager->RecordSession(data.authenticated_at);
   handshake->accepted = true;
   handshake->issued_at = static_cast<double>(data.issued_at);
   handshake->authenticated_at = static_cast<double>(data.authenticated_at);
   handshake->WatchForEnd(ssl);
-  // A TLS 1.3 client uses a ticket once (RFC 8446 appendix C.4); without a new one its next
+  // A TLS 1.3 client uses a ticket once (RFC 8446 appendix C.4). Without a new ticket, its next
   // handshake is full.
   const bool renew = *protocol == Protocol::kTls13 || handshake->newer_key;
   return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;

@@ -7,7 +7,7 @@
 
 namespace ticket_keys {
 
-// Puts a manager's keys and policy in charge of an SSL_CTX's tickets; false where OpenSSL refused.
+// Sets the callbacks that apply a manager's keys and policy to an SSL_CTX. False if OpenSSL fails.
 bool ManageTickets(SSL_CTX* ssl_ctx, std::shared_ptr<AttachedContext> context);
 
 }  // namespace ticket_keys

@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kIvLength = 16;
 
-// Fetched once for the process: fetching for every ticket costs more than encrypting it (crypto(7),
-// performance).
+// Fetched once per process: a fetch costs more than the encryption of a
+// ticket (crypto(7), performance).
 const EVP_CIPHER* Cipher(size_t key_length) {
   static EVP_CIPHER* const aes128 = EVP_CIPHER_fetch(nullptr, "AES-128-CBC", nullptr);
   static EVP_CIPHER* const aes256 = EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr);

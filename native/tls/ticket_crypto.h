@@ -10,10 +10,10 @@ namespace ticket_keys {
 
 enum class Direction { kEncrypt, kDecrypt };
 
-// Puts a key into the contexts that OpenSSL hands to SSL_CTX_set_tlsext_ticket_key_evp_cb: AES-CBC
-// with 16 or 32 bytes (the interface has no place for an AEAD's tag) and HMAC-SHA256, RFC 5077
-// section 4. For kEncrypt it fills `iv` (16 bytes) at random. Leaves OpenSSL's error queue as it
-// was; false where it failed.
+// Initializes the contexts that OpenSSL passes to the callback of
+// SSL_CTX_set_tlsext_ticket_key_evp_cb: AES-CBC with 16 or 32 bytes, and HMAC-SHA256 (RFC 5077
+// section 4). The callback has no parameter for the tag of an AEAD. kEncrypt fills `iv` with 16
+// random bytes. Does not change OpenSSL's error queue. Returns false on failure.
 bool InitTicketCipher(Direction direction, const uint8_t* aes_key, size_t aes_length,
                       const uint8_t* hmac_key, size_t hmac_length, uint8_t* iv,
                       EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac);

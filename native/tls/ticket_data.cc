@@ -6,8 +6,7 @@
 namespace ticket_keys {
 namespace {
 
-// A record of another version is refused, never guessed at: count up with every change of the
-// layout.
+// Increment with every change of the layout. A record of another version is refused.
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kExtendedMasterSecret = 1;
 constexpr size_t kFixedSize = TicketData::kMaxSize - 255;
@@ -32,7 +31,7 @@ bool NormalizeServerName(const char* bytes, size_t length, ServerName* name) {
   const size_t given = length;
   if (length > 1 && bytes[length - 1] == '.') length--;
   if (length == 0 || length > name->bytes.size()) return false;
-  // ASCII only, whatever the locale: names on the wire are A-labels (RFC 6066 section 3).
+  // ASCII only, in any locale: names on the wire are A-labels (RFC 6066 section 3).
   std::transform(bytes, bytes + length, name->bytes.begin(), [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   });

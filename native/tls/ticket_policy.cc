@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kSecond = 1000;
 
-// Node.js sets no other bits than these two (SSL_set_verify(3)).
+// Node.js sets only these two bits (SSL_set_verify(3)).
 uint8_t VerifyMode(const SSL* ssl) {
   constexpr int kBits = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
   return static_cast<uint8_t>(SSL_get_verify_mode(ssl) & kBits);
@@ -24,9 +24,10 @@ uint8_t VerifyMode(const SSL* ssl) {
 
 bool AsksForCertificate(const SSL* ssl) { return (VerifyMode(ssl) & SSL_VERIFY_PEER) != 0; }
 
-// Node.js picks a context by the name as the first ClientHello of a connection spells it: other
-// contexts have other spellings, in ways that differ between its versions, and a renegotiation
-// (which TLS 1.2 has) keeps the first one's context whatever it names.
+// Whether the connection has the context that Node.js picks for its server name. Node.js picks the
+// context by the spelling in the first ClientHello. Another spelling may pick another context,
+// depending on the Node.js version. A TLS 1.2 renegotiation keeps the first context, even under
+// another name.
 bool ContextIsOfName(SSL* ssl, const AttachedContext& context, bool normal) {
   const bool by_name = context.has_sni_callback || context.policies.by_name();
   return (normal || !by_name) && SSL_renegotiate_pending(ssl) == 0;
@@ -36,8 +37,8 @@ const PolicyDigest& PolicyOf(const AttachedContext& context, const ServerName& n
   return context.policies.Of(std::string_view(name.bytes.data(), name.length));
 }
 
-// The server name in the ClientHello that is being answered: SSL_get_servername knows it only
-// later. False if it is malformed.
+// Reads the server name of the current ClientHello, which SSL_get_servername does not know yet.
+// Returns false if the name is malformed.
 bool OfferedName(SSL* ssl, ServerName* name) {
   const uint8_t* extension;
   size_t length;
@@ -60,23 +61,25 @@ bool HasCipher(const STACK_OF(SSL_CIPHER) * ciphers, uint16_t suite) {
   return false;
 }
 
-// What OpenSSL would check after us, and refuse in silence or with an alert.
+// Whether the session does not fit the handshake. OpenSSL would find the same later, and refuse
+// silently or with an alert.
 bool Mismatches(SSL* ssl, SSL_SESSION* session, const TicketData& data, Protocol protocol) {
   const SSL_CIPHER* cipher = SSL_SESSION_get0_cipher(session);
   if (SSL_SESSION_get_protocol_version(session) != SSL_version(ssl) || cipher == nullptr)
     return true;
   if (protocol == Protocol::kTls13) {
-    // RFC 8446 section 4.2.11: the hash of the chosen cipher must be that of the session's.
+    // RFC 8446 section 4.2.11: the chosen cipher and the session's cipher must have the same hash.
     const SSL_CIPHER* pending = SSL_get_pending_cipher(ssl);
     return pending == nullptr ||
            SSL_CIPHER_get_handshake_digest(pending) != SSL_CIPHER_get_handshake_digest(cipher);
   }
   if (GetsExtendedMasterSecret(ssl) != data.extended_master_secret) return true;
-  // OpenSSL goes on with the session's cipher, even one that the server has no more.
+  // OpenSSL continues with the session's cipher, even if the server no longer supports it.
   const uint16_t suite = SSL_CIPHER_get_protocol_id(cipher);
   if (!HasCipher(SSL_get_ciphers(ssl), suite)) return true;
-  // Not SSL_client_hello_get0_ciphers: OpenSSL has consumed that list by now. This macro of the
-  // public header has no manual page; it reads the copy that OpenSSL keeps.
+  // SSL_client_hello_get0_ciphers does not work here: OpenSSL has already consumed that list.
+  // SSL_get0_raw_cipherlist is a macro of the public header without a manual page. It reads the
+  // copy that OpenSSL keeps.
   const uint8_t* suites = nullptr;
   const auto length = SSL_get0_raw_cipherlist(ssl, &suites);
   return suites == nullptr || !OffersCipher(suites, static_cast<size_t>(length), suite);
@@ -88,21 +91,20 @@ bool HasContext(const SSL_SESSION* session, const std::vector<uint8_t>& expected
   return length == expected.size() && std::memcmp(context, expected.data(), length) == 0;
 }
 
-// When the chain ends, in milliseconds, if it may not go on without end: RFC 8446 bounds a ticket
-// only.
+// When the chain of renewals ends, in milliseconds. RFC 8446 bounds only a single ticket.
 double ChainEnd(const TicketOptions& options, const TicketData& data) {
   return static_cast<double>(data.authenticated_at) + options.max_session_age;
 }
 
-// When the ticket itself ends. The master secret of TLS 1.2 goes on through renewals: its life is
-// the session's.
+// When the ticket itself expires. Renewed TLS 1.2 tickets keep the master secret, so their lifetime
+// counts from the full handshake.
 double TicketEnd(const TicketOptions& options, const TicketData& data, Protocol protocol) {
   const uint64_t start = protocol == Protocol::kTls13 ? data.issued_at : data.authenticated_at;
   return static_cast<double>(start) + options.ticket_lifetime;
 }
 
-// OpenSSL's own check, which follows: by whole seconds in 3.0 and by finer ones later, so be a
-// second ahead of it.
+// OpenSSL repeats this check later. OpenSSL 3.0 uses whole seconds, and later versions use finer
+// ones. Refuse one second early, so that OpenSSL never refuses first.
 bool HasTimedOut(const SSL_SESSION* session) {
   return SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) < std::time(nullptr) + 1;
 }
@@ -110,8 +112,8 @@ bool HasTimedOut(const SSL_SESSION* session) {
 std::optional<Reason> WhyTooOld(SSL_SESSION* session, const TicketOptions& options,
                                 const TicketData& data, Protocol protocol, double now) {
   if (now >= TicketEnd(options, data, protocol)) return Reason::kSessionExpired;
-  // A host whose clock is far ahead would make tickets that resume until this host's clock is
-  // there.
+  // Otherwise, tickets of a host whose clock is far ahead would resume until this host's clock has
+  // caught up.
   if (static_cast<double>(data.authenticated_at) > now + options.max_clock_skew)
     return Reason::kSessionExpired;
   const bool bounded = protocol == Protocol::kTls13;
@@ -119,14 +121,15 @@ std::optional<Reason> WhyTooOld(SSL_SESSION* session, const TicketOptions& optio
   if (!HasTimedOut(session)) return std::nullopt;
   double end = TicketEnd(options, data, protocol);
   if (bounded) end = std::min(end, ChainEnd(options, data));
-  // What the certificates shortened is theirs to refuse.
+  // The certificate chain shortened the timeout. HasRightCertificate refuses the session.
   if (static_cast<double>(data.chain_end) <= end) return std::nullopt;
   return end < TicketEnd(options, data, protocol) ? Reason::kSessionTooOld
                                                   : Reason::kSessionExpired;
 }
 
 bool HasRightName(SSL* ssl, const AttachedContext& context, const TicketData& data) {
-  // Hosts may trust different CAs: where certificates count, names always do.
+  // Contexts may trust different CAs. If the server requests client certificates, always
+  // check the name.
   if (!context.manager->options.bind_server_name && !AsksForCertificate(ssl)) return true;
   ServerName name;
   if (!OfferedName(ssl, &name) || !(name == data.server_name)) return false;
@@ -136,8 +139,8 @@ bool HasRightName(SSL* ssl, const AttachedContext& context, const TicketData& da
 bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
                          const TicketData& data, double now) {
   const bool has_certificate = SSL_SESSION_get0_peer(session) != nullptr;
-  // The other way round as well: who is not asked for a certificate must not appear to have shown
-  // one.
+  // The reverse also counts: if the server requests no certificate, the client must not appear to
+  // have presented one.
   if (AsksForCertificate(ssl) != has_certificate) return false;
   return !has_certificate || (data.verify_mode == VerifyMode(ssl) && context.policies.known() &&
                               data.client_policy == PolicyOf(context, data.server_name) &&
@@ -145,7 +148,7 @@ bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& 
                               data.chain_strength >= SecurityBits(SSL_get_security_level(ssl)));
 }
 
-// Why a session that fits the hello may not resume.
+// Why a session that fits the handshake may not resume. Nothing if it may.
 std::optional<Reason> WhyForbidden(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
                                    Protocol protocol, double now, const TicketData& data) {
   const TicketOptions& options = context.manager->options;
@@ -163,7 +166,7 @@ std::optional<Reason> WhyForbidden(SSL* ssl, SSL_SESSION* session, const Attache
 }  // namespace
 
 bool GetsExtendedMasterSecret(SSL* ssl) {
-  // Where the server was told to do without, OpenSSL does not look at the extension.
+  // With this option, OpenSSL ignores the extension.
   return (SSL_get_options(ssl) & SSL_OP_NO_EXTENDED_MASTER_SECRET) == 0 &&
          OffersExtendedMasterSecret(ssl);
 }
@@ -189,10 +192,10 @@ bool MayIssue(SSL* ssl, const AttachedContext& context, Protocol protocol) {
   const char* asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   if (asked != nullptr) NormalizeServerName(asked, std::strlen(asked), &name);
   if (!ContextIsOfName(ssl, context, name.normal)) return false;
-  // The answer of an SNICallback would not be asked for again on resumption.
+  // On resumption, Node.js does not ask the SNICallback again.
   if (context.has_sni_callback) return options.resume_sni_callback;
-  // A resumed handshake never leaves the server's own context; its session passed here when it was
-  // made.
+  // A resumed handshake always has the server's own context. Its session passed this check in its
+  // full handshake.
   if (SSL_session_reused(ssl) == 1) return true;
   const PolicyDigest* used = context.policies.OfContext(ssl);
   return used != nullptr && *used == PolicyOf(context, name);
@@ -226,11 +229,12 @@ double TicketLifetime(SSL* ssl, const TicketOptions& options, const TicketData& 
   if (protocol == Protocol::kTls13) end = std::min(end, ChainEnd(options, data));
   if (data.chain_end != TicketData::kNoEnd)
     end = std::min(end, static_cast<double>(data.chain_end));
-  // Tickets hold whole milliseconds: with the fraction of this one, each would lack a second.
+  // Tickets store whole milliseconds. With the fraction of `now`, each lifetime would be
+  // one second short.
   const double left = std::floor((end - std::floor(now)) / kSecond);
   if (protocol == Protocol::kTls13 || SSL_session_reused(ssl) == 0 || left < 1) return left;
-  // A renewed TLS 1.2 session keeps the time of its full handshake, which OpenSSL counts its
-  // timeout from; the lifetime hint is then 0 (RFC 5077 section 3.3: unspecified).
+  // A renewed TLS 1.2 session keeps the time of its full handshake, and OpenSSL counts the timeout
+  // from that time. The lifetime hint is then 0, which means unspecified (RFC 5077 section 3.3).
   const auto passed = std::time(nullptr) - SSL_SESSION_get_time(SSL_get_session(ssl));
   return left + static_cast<double>(passed);
 }

@@ -10,37 +10,37 @@
 
 namespace ticket_keys {
 
-// Which tickets may be made and which may resume, and nothing else: the design's section on what
-// resumption may not do, in its order. No counting, no OpenSSL callbacks: those are in
-// ticket_callbacks.cc.
+// The ticket policy: which tickets may be issued and which may resume. ticket_callbacks.cc has the
+// OpenSSL callbacks and the counting.
 
-// TLS 1.2 and 1.3 have tickets under our keys, older versions none.
+// The protocol of a connection. Nothing before TLS 1.2: older versions get no managed tickets.
 std::optional<Protocol> ProtocolOf(const SSL* ssl);
 
-// Whether this connection may get a ticket at all; the key is a matter of its own.
+// Whether this connection may get a ticket. Does not check whether a key can issue it.
 bool MayIssue(SSL* ssl, const AttachedContext& context, Protocol protocol);
 
-// What the next ticket of this connection carries: what `presented` said, if it was resumed, with a
-// new date.
+// The data of the connection's next ticket. In a resumed handshake, `presented` is the data of the
+// presented ticket, and the new ticket gets the same data with a new issue time. In a full
+// handshake, `presented` is nullptr.
 TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketData* presented,
                            double now);
 
-// Whether the hello that is being answered gets a session with extended master secret (RFC 7627
-// section 5.1), over TLS 1.2.
+// Whether the current ClientHello gets a session with extended master secret over TLS 1.2 (RFC 7627
+// section 5.1).
 bool GetsExtendedMasterSecret(SSL* ssl);
 
-// Whole seconds for which a ticket made now may be kept, from the session's time on; below 1: make
-// none.
+// How long a ticket made now is valid, in whole seconds from the session's time. Below 1:
+// issue no ticket.
 double TicketLifetime(SSL* ssl, const TicketOptions& options, const TicketData& data,
                       double key_accept_until, Protocol protocol, double now);
 
-// Why a ticket whose MAC is right may not resume here and now; nothing if it may. `data` is what it
-// carried.
+// Why a ticket that decrypted may not resume. Nothing if it may. `data` receives the ticket's data.
 std::optional<Reason> WhyRefused(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
                                  Protocol protocol, double now, TicketData* data);
 
-// A session with extended master secret, offered without it where all else is right, must end in
-// an alert (RFC 7627 section 5.3), which OpenSSL sends if it is let go on.
+// Whether the handshake must end in an alert (RFC 7627 section 5.3): the session has extended
+// master secret, the ClientHello does not offer it, and the session may resume otherwise. OpenSSL
+// sends the alert if the ticket is accepted.
 bool MustAlert(SSL* ssl, SSL_SESSION* session, const AttachedContext& context, Protocol protocol,
                double now, const TicketData& data);
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { ACCEPTS, ISSUES, type KeyTimes, type SourceKey, WILL_ISSUE } from '../../lib/keys/key.js'
-import { currentKey, mayIssue, nextRotation, rotationsBetween, stateOf } from '../../lib/keys/timetable.js'
-import { keysHeld, MemorySource } from '../../lib/sources/memory.js'
+import { currentKey, keysHeld, mayIssue, nextRotation, rotationsBetween, stateOf } from '../../lib/keys/timetable.js'
+import { MemorySource } from '../../lib/sources/memory.js'
 import type { SourceKeys } from '../../lib/sources/key-source.js'
 
 const HOUR = 3_600_000

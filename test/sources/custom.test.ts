@@ -321,25 +321,25 @@ t.test('what a source gives is looked at: the first thing that is wrong is named
   const wrong: Array<[given: unknown, problem: string]> = [
     [undefined, 'neither keys nor null'],
     [5, 'neither keys nor null'],
-    [{}, 'keys that are no array'],
-    [{ keys: new Set(), timed: true }, 'keys that are no array'],
-    [{ keys: [null], timed: true }, 'keys[0] that is no object'],
-    [{ keys: [randomKey(), 'key'], timed: true }, 'keys[1] that is no object'],
-    [{ keys: [{ ...randomKey(), name: 'x'.repeat(16) }], timed: true }, 'keys[0] whose name is no Buffer of 16 bytes'],
-    [{ keys: [randomKey(), { ...randomKey(), ...expired, name: Buffer.alloc(0) }], timed: true }, 'keys[1] whose name is no Buffer of 16 bytes'],
-    [{ keys: [randomKey(), { ...randomKey(), ...expired, name: randomBytes(15) }], timed: true }, 'keys[1] whose name is no Buffer of 16 bytes'],
-    [{ keys: [{ ...randomKey(), name, hmacKey: undefined }], timed: true }, 'keys[0] that has one of aesKey and hmacKey, and not the other'],
-    [{ keys: [{ ...randomKey(), name, aesKey: undefined }], timed: true }, 'keys[0] that has one of aesKey and hmacKey, and not the other'],
-    [{ keys: [{ ...randomKey(), aesKey: new Uint8Array(32) }], timed: true }, 'keys[0] whose aesKey or hmacKey is no Buffer'],
-    [{ keys: [{ ...randomKey(), notBefore: NaN }], timed: true }, 'keys[0] whose notBefore, issueUntil or acceptUntil is no number of milliseconds'],
-    [{ keys: [{ ...randomKey(), issueUntil: '5' }], timed: true }, 'keys[0] whose notBefore, issueUntil or acceptUntil is no number of milliseconds'],
-    [{ keys: [{ ...randomKey(), acceptUntil: undefined }], timed: true }, 'keys[0] whose notBefore, issueUntil or acceptUntil is no number of milliseconds'],
-    [{ keys: [{ ...randomKey(), notBefore: 2, issueUntil: 1 }], timed: true }, 'keys[0] whose notBefore, issueUntil and acceptUntil are not in that order'],
-    [{ keys: [{ ...randomKey(), acceptUntil: -1 }], timed: true }, 'keys[0] whose notBefore, issueUntil and acceptUntil are not in that order'],
+    [{}, 'keys that are not an array'],
+    [{ keys: new Set(), timed: true }, 'keys that are not an array'],
+    [{ keys: [null], timed: true }, 'a wrong key: keys[0] must be an object with name, aesKey and hmacKey'],
+    [{ keys: [randomKey(), 'key'], timed: true }, 'a wrong key: keys[1] must be an object with name, aesKey and hmacKey'],
+    [{ keys: [{ ...randomKey(), name: 'x'.repeat(16) }], timed: true }, 'a wrong key: keys[0] must have a name of 16 bytes (a Buffer)'],
+    [{ keys: [randomKey(), { ...randomKey(), ...expired, name: Buffer.alloc(0) }], timed: true }, 'a wrong key: keys[1] must have a name of 16 bytes (a Buffer)'],
+    [{ keys: [randomKey(), { ...randomKey(), ...expired, name: randomBytes(15) }], timed: true }, 'a wrong key: keys[1] must have a name of 16 bytes (a Buffer)'],
+    [{ keys: [{ ...randomKey(), name, hmacKey: undefined }], timed: true }, 'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'],
+    [{ keys: [{ ...randomKey(), name, aesKey: undefined }], timed: true }, 'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'],
+    [{ keys: [{ ...randomKey(), aesKey: new Uint8Array(32) }], timed: true }, 'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'],
+    [{ keys: [{ ...randomKey(), notBefore: NaN }], timed: true }, 'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'],
+    [{ keys: [{ ...randomKey(), issueUntil: '5' }], timed: true }, 'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'],
+    [{ keys: [{ ...randomKey(), acceptUntil: undefined }], timed: true }, 'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'],
+    [{ keys: [{ ...randomKey(), notBefore: 2, issueUntil: 1 }], timed: true }, 'a wrong key: keys[0] must have notBefore, issueUntil, acceptUntil in that order'],
+    [{ keys: [{ ...randomKey(), acceptUntil: -1 }], timed: true }, 'a wrong key: keys[0] must have notBefore, issueUntil, acceptUntil in that order'],
     [{ keys: [randomKey()] }, 'a timed that is neither true nor false'],
-    [{ keys: [randomKey()], timed: true, refreshAt: NaN }, 'a refreshAt that is no number of milliseconds'],
-    [{ keys: [randomKey()], timed: true, warnings: 'one' }, 'warnings that are no array of strings'],
-    [{ keys: [randomKey()], timed: true, warnings: [1] }, 'warnings that are no array of strings']
+    [{ keys: [randomKey()], timed: true, refreshAt: NaN }, 'a refreshAt that is not a number of milliseconds'],
+    [{ keys: [randomKey()], timed: true, warnings: 'one' }, 'warnings that are not an array of strings'],
+    [{ keys: [randomKey()], timed: true, warnings: [1] }, 'warnings that are not an array of strings']
   ]
   const source = new Script(() => held)
   const { keys } = await manage(t, { source })
@@ -361,9 +361,9 @@ t.test('what a source throws need not be an Error', async (t) => {
   const { keys, log } = await manage(t, { source })
   for (const thrown of ['text', undefined]) {
     source.answer = () => { throw thrown }
-    await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: "ticket keys: source 'script' threw what is no Error" })
+    await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: "ticket keys: source 'script' threw a value that is not an Error" })
   }
-  t.same(log.of('error'), ["ticket keys: source 'script' threw what is no Error; the last good keys stay"])
+  t.same(log.of('error'), ["ticket keys: source 'script' threw a value that is not an Error; the last good keys stay (FST_TICKET_KEYS_SOURCE)"])
 })
 
 t.test('static keys with times keep to them, the others to their place', async (t) => {

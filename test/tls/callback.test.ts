@@ -128,8 +128,8 @@ for (const protocol of PROTOCOLS) {
     const throwing = (what: unknown): never => { throw what }
     const answers: Array<[name: string, answer: () => unknown, message: RegExp]> = [
       ['an Error', () => { throw new Error('out of keys') }, /out of keys/],
-      ['a string thrown', () => throwing('rubbish'), /it threw no Error/],
-      ['null thrown', () => throwing(null), /it threw no Error/],
+      ['a string thrown', () => throwing('rubbish'), /it threw a value that is not an Error/],
+      ['null thrown', () => throwing(null), /it threw a value that is not an Error/],
       ['the end of the stack', overflow, /call stack/],
       ['nothing', () => undefined, /must return \{ status, key \}$/],
       ['null', () => null, /must return \{ status, key \}$/],

@@ -5,25 +5,24 @@ import { link, open, readdir, rename, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { SourceError } from '../../util/errors.js'
 
-/** Names of temporary files. They begin with a dot, so that directory sources pass them over. */
+/** Names of temporary files. They begin with a dot, so that directory sources ignore them. */
 const TEMPORARY = /^\..+\.\d+\.[0-9a-f]{16}\.tmp$/
 
-/** ms after which a temporary file can't be in use: it is written and renamed at once. */
+/** Age from which a temporary file is a leftover of a killed writer. Writers rename their file at once. */
 const STALE_TEMP_AGE_MS = 60_000
 
-/** Mode bits of a replaced file that are kept. The bit that lets every user write is not among them. */
+/** Mode bits that a new file takes from the file it replaces. Write permission for all users is not among them. */
 const KEPT_MODE = 0o664
 
 /**
- * Makes a file, readable by its owner only, that is there whole or not at all, whatever happens in
- * between.
+ * Creates a file that is complete or absent, even after a crash. Without `like`, only its owner can read it.
  *
- * @throws SourceError if there is a file of that name, or none can be made in its directory
+ * @throws SourceError if a file of this name exists, or if the directory does not allow a new file
  */
 export async function writeNewFile (path: string, data: Buffer, like?: Stats): Promise<void> {
   const temporary = await writeTemporary(path, data, like)
   try {
-    // Not a rename, which would replace a file that came to be in the meantime.
+    // rename() would replace a file that was created in the meantime. link() fails instead.
     await link(temporary, path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
@@ -34,7 +33,7 @@ export async function writeNewFile (path: string, data: Buffer, like?: Stats): P
   await syncDirectory(path)
 }
 
-/** Puts a file in the place of another, whose owner and mode it keeps. Readers see the old one or the new one, whole. */
+/** Replaces a file and keeps its owner and mode. Readers see either the old or the new file, complete. */
 export async function replaceFile (path: string, data: Buffer): Promise<void> {
   const temporary = await writeTemporary(path, data, await stat(path))
   try {
@@ -46,7 +45,7 @@ export async function replaceFile (path: string, data: Buffer): Promise<void> {
   await syncDirectory(path)
 }
 
-/** Removes what writers that were killed left in a directory: their files hold keys. */
+/** Removes the temporary files of killed writers from a directory, because these files contain keys. */
 export async function removeLeftBehind (directory: string, now = Date.now()): Promise<void> {
   for (const name of await readdir(directory)) {
     if (!TEMPORARY.test(name)) continue
@@ -56,19 +55,17 @@ export async function removeLeftBehind (directory: string, now = Date.now()): Pr
   }
 }
 
-/** @param like a file whose owner and mode the new one gets */
+/** @param like the new file gets the owner and mode of this file */
 async function writeTemporary (path: string, data: Buffer, like: Stats | undefined): Promise<string> {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(8).toString('hex')}.tmp`)
   const handle = await open(temporary, 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
-    // Not its message, which names the temporary file.
-    const error = new SourceError(`${path} can't be written: its directory gives ${cause.code}`)
-    error.cause = cause
-    throw error
+    // The message of `cause` names the temporary file. Name the real path instead.
+    throw new SourceError(`${path} can't be written: its directory gives ${cause.code}`, { cause })
   })
   try {
     await handle.writeFile(data)
     if (like !== undefined) {
-      // Only root may give files away. Without, the mode still says who of the group may read.
+      // Only root may change the owner. Otherwise change the group, so that the group's mode bits still apply.
       await handle.chown(like.uid, like.gid).catch(() => handle.chown(-1, like.gid)).catch(() => {})
       await handle.chmod(like.mode & KEPT_MODE)
     }
@@ -85,12 +82,12 @@ async function writeTemporary (path: string, data: Buffer, like: Stats | undefin
 /** Writes a new file name to the disk. The name is stored in the directory, not in the file. */
 async function syncDirectory (path: string): Promise<void> {
   const handle = await open(dirname(path), 'r')
-  // Some file systems can't, and some need not.
+  // Some file systems cannot sync a directory, and some need no sync.
   await handle.sync().catch(() => {})
   await handle.close()
 }
 
-/** For `unlink`: somebody else was faster. */
+/** For `unlink`: another process may have removed the file first. */
 export function ignoreMissing (error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error
 }

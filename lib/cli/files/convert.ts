@@ -11,7 +11,7 @@ export interface ConvertOptions extends Target {
   to: KeyFormat
 }
 
-/** Writes keys in another format. @returns what got lost, a sentence each */
+/** Writes keys in another format. @returns one sentence for each kind of information that is lost */
 export async function convert (path: string, options: ConvertOptions, output: Output, now = Date.now()): Promise<string[]> {
   checkTarget(options, output)
   const { to } = options
@@ -23,7 +23,7 @@ export async function convert (path: string, options: ConvertOptions, output: Ou
   return losses(read, live, to, now)
 }
 
-/** The keys in the order in which the format says who issues, newest of the others nearest to it. */
+/** Orders the keys for a format: the current key in the issuing position, the keys nearest to it in time beside it. */
 function orderFor (to: KeyFormat, read: KeyPath, now: number): TicketKey[] {
   if (to === 'json') return read.keys
   const inState = (state: KeyState) => read.keys.filter((key) => stateOf(key, read.keys, now) === state)
@@ -32,7 +32,7 @@ function orderFor (to: KeyFormat, read: KeyPath, now: number): TicketKey[] {
   const previous = read.timed ? inState('previous').toSorted((a, b) => compareTimes(b.notBefore, a.notBefore)) : inState('previous')
   if (!read.timed && read.format === 'haproxy') previous.reverse()
   if (to !== 'haproxy') return [...current, ...next, ...previous]
-  // The last but one issues, so something has to follow it: the next key, or one that only accepts.
+  // HAProxy issues with the last key but one. The last key is the next key, or one that only accepts.
   const last = next.shift() ?? previous.shift()
   return [...next.reverse(), ...previous.reverse(), ...current, ...(last === undefined ? [] : [last])]
 }

@@ -10,7 +10,10 @@ export interface GenerateOptions extends Target, Rotation {
   keys?: number
 }
 
-/** Makes keys: with a timetable that begins now, or as a list, in which the first (in HAProxy's the last but one) issues. */
+/**
+ * Makes new keys. Timed formats get a timetable that begins now.
+ * In lists, the first key (HAProxy: the last but one) issues.
+ */
 export async function generate (options: GenerateOptions, output: Output): Promise<void> {
   const { format, keys: count = DEFAULT_KEYS[format] } = options
   checkTarget(options, output)
@@ -24,7 +27,7 @@ export async function generate (options: GenerateOptions, output: Output): Promi
   await writeKeys(serializeKeys(keys, format), options, output)
 }
 
-/** What servers that read the format expect in a file; in JSON the current key and three to come. */
+/** The number of keys that servers expect in a file. For JSON: the current key and the next three. */
 const DEFAULT_KEYS: Readonly<Record<KeyFormat, number>> = {
   json: 4, nginx48: 1, nginx80: 1, node48: 1, haproxy: HAPROXY_MIN_KEYS, lighttpd: 1
 }
@@ -32,7 +35,7 @@ const DEFAULT_KEYS: Readonly<Record<KeyFormat, number>> = {
 function makeTimetable (count: number, keyLength: number, now: number, { rotationInterval, ticketLifetime }: Rotation): TicketKey[] {
   return Array.from({ length: count }, (_, index) => {
     const issueUntil = now + (index + 1) * rotationInterval
-    // No beginning for the first: a clock that goes back must not leave the ring without an issuing key.
+    // The first key has no start time. If the clock is set back, the ring still has an issuing key.
     return makeKey(keyLength, {
       notBefore: index === 0 ? -Infinity : issueUntil - rotationInterval,
       issueUntil,

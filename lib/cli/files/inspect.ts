@@ -8,11 +8,11 @@ export interface InspectOptions {
   format?: KeyFormat
 }
 
-/** A key as it may be shown: nothing secret. Times in ISO 8601; `null`: always or for ever, or a list without times. */
+/** A key without its secret bytes. Times are ISO 8601. `null` means no limit, or a list without times. */
 export interface KeyDescription {
   /** first 8 hex digits of the name, as in metrics and logs */
   id: string
-  /** 32 hex digits, as in clear in every ticket */
+  /** 32 hex digits; every ticket contains the name in clear */
   name: string
   cipher: 'AES-128-CBC' | 'AES-256-CBC'
   state: KeyState | 'expired'

@@ -7,28 +7,33 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SourceError } from '../../util/errors.js'
 import { ignoreMissing } from './atomic-write.js'
 
-/** Age in ms from which a lock is stale. A holder needs the lock for some ms. */
+/** Age in ms from which a lock is stale. A process normally holds the lock for a few ms. */
 const STALE = 60_000
 
 /** ms to wait for the lock. */
 const LOCK_TIMEOUT_MS = 30_000
 
-/** What the holder of the lock can ask. */
+/** Passed to the function that holds the lock. */
 export interface Lock {
-  /** Throws if the lock was taken for stale, as after a long sleep of the machine. Ask right before each change. */
+  /**
+   * Throws if another process removed the lock as stale, for example after the machine slept. Call right
+   * before each change.
+   */
   check (): Promise<void>
 }
 
 /**
- * Runs `work` while no other process does so for this directory. Kernel locks, which end with their
- * process, are out of reach for JavaScript, and a lock file of one fixed name can't be taken over from the dead
- * safely: of two who find it stale, the second removes the first one's new lock.
+ * Runs `work` while no other process does so for this directory.
  *
- * So everyone announces themself with a file of a name that is never used again, then looks at the others: who is alone has the lock,
- * who is not takes their file back and tries later. Of two, at least the later one sees the other. The name says which
- * process of which host it is, so that the files of the dead can be removed by anyone at any time.
+ * JavaScript has no access to kernel locks, which end with their process. A lock file with a fixed name cannot be taken
+ * over safely from a dead process. If two processes find it stale, the second one removes the first one's new lock.
  *
- * @throws SourceError if others hold the lock for `timeoutMs` ms
+ * Each process therefore creates a lock file with a unique name, and then looks for other lock files. If there are
+ * none, the process has the lock. Otherwise it removes its own file and tries again later. Of two processes, at least
+ * the later one sees the other's file. The file name contains the process id and the host, so that any process can
+ * remove the files of dead processes.
+ *
+ * @throws SourceError if other processes hold the lock for `timeoutMs` ms
  */
 export async function withLock<T> (directory: string, work: (lock: Lock) => Promise<T>, timeoutMs = LOCK_TIMEOUT_MS): Promise<T> {
   const end = performance.now() + timeoutMs
@@ -56,10 +61,10 @@ export async function withLock<T> (directory: string, work: (lock: Lock) => Prom
 
 const NAME = /^\.lock\.(\d+)\.([0-9a-f]{16})\.[0-9a-f]{16}$/
 
-/** Where the process numbers of this process mean something: containers can share a host's name, but not its processes. */
+/** Identifies the PID namespace of this process. Containers can share a host name, but not their processes. */
 const HOST = hostId('/proc/self/ns/pid')
 
-/** A name for this host, made of what the link to its process namespace says, where there are such links. */
+/** A hash of the host name and of the link to the PID namespace, if the system has such a link. */
 export function hostId (namespaceLink: string): string {
   return createHash('sha256').update(hostname()).update(readLink(namespaceLink)).digest('hex').slice(0, 16)
 }
@@ -72,7 +77,7 @@ function readLink (path: string): string {
   }
 }
 
-/** Whether no process but `own` claims the lock. Removes the claims of processes that have ended. */
+/** Whether there is no lock file other than `own`. Removes the lock files of processes that have ended. */
 async function isFree (directory: string, own?: string): Promise<boolean> {
   let free = true
   for (const name of await readdir(directory)) {
@@ -89,7 +94,7 @@ async function isFree (directory: string, own?: string): Promise<boolean> {
 
 async function isStale (path: string, pid: number, here: boolean): Promise<boolean> {
   if (here && !isAlive(pid)) return true
-  // Of another host only the age is known; and a process here can have the number of one long dead.
+  // For another host, only the age is known. On this host, a new process may have the id of a dead one.
   const made = await stat(path).then(({ mtimeMs }) => mtimeMs, () => 0)
   return Date.now() - made > STALE
 }

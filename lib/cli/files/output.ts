@@ -3,20 +3,22 @@ import type { Writable } from 'node:stream'
 import { OptionsError } from '../../util/errors.js'
 import { writeNewFile } from './atomic-write.js'
 
-/** Where a command puts the keys it made. */
+/** Where a command writes its keys. */
 export interface Target {
   /** a new file */
   out?: string
   stdout?: boolean
 }
 
-/** Where a command speaks. */
+/** The output streams of a command. */
 export interface Output {
   stdout: Writable & { isTTY?: boolean }
   stderr: Writable
 }
 
-/** Refuses before anything is made: both targets, none, or a terminal, whose scrollback keeps what it shows. */
+/**
+ * Throws before any key is made: for no target, for two targets, and for a terminal, whose scrollback keeps the keys.
+ */
 export function checkTarget ({ out, stdout = false }: Target, output: Output): void {
   if ((out !== undefined) === stdout) throw new OptionsError('say where the keys go: either --out FILE or --stdout')
   if (stdout && output.stdout.isTTY === true) {

@@ -5,7 +5,7 @@ import { FormatError, SourceError } from '../../util/errors.js'
 import { joinKeySets, parseKeys, type KeyFormat } from '../../keys/formats/index.js'
 import type { KeySet } from '../../keys/key.js'
 
-/** Bytes; 256 keys take a third of that in the most talkative format. */
+/** In bytes. 256 keys take a third of this in the most verbose format. */
 const MAX_SIZE = 1 << 18
 
 /** A file with keys. */
@@ -21,12 +21,12 @@ export interface KeyPath extends KeySet {
   files: KeyFile[]
 }
 
-/** Reads a file, or all files of a directory in the order of their names, those with a dot in front left out. */
+/** Reads a file, or all files of a directory in name order. Ignores files whose names begin with a dot. */
 export async function readKeyPath (path: string, format: KeyFormat | undefined): Promise<KeyPath> {
   const isDirectory = statSync(path).isDirectory()
   const paths = isDirectory ? await listFiles(path) : [path]
   const files = paths.map((file) => readKeyFile(file, format))
-  // Without a name only this format is recognized.
+  // Only JSON is recognized without --format.
   const known = format ?? 'json'
   const set = files.length === 0 ? { keys: [], timed: known === 'json' } : joinKeySets(files, known, path)
   return { ...set, format: known, isDirectory, files }
@@ -44,7 +44,7 @@ function readKeyFile (path: string, format: KeyFormat | undefined): KeyFile {
   }
 }
 
-/** At most one byte more than fits, of pipes and devices too, which have no size. */
+/** Reads at most MAX_SIZE + 1 bytes. Pipes and devices report no size, so the limit applies to the read itself. */
 function readBounded (path: string): Buffer {
   const data = Buffer.alloc(MAX_SIZE + 1)
   try {
@@ -55,7 +55,7 @@ function readBounded (path: string): Buffer {
   }
 }
 
-/** Not asynchronously: that reads through buffers that can't be erased. Returns how many bytes there were. */
+/** Reads synchronously, because asynchronous reads use buffers that cannot be erased. Returns the number of bytes. */
 function readInto (data: Buffer, path: string): number {
   const file = openSync(path, 'r')
   try {

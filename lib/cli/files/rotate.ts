@@ -9,25 +9,27 @@ import { withLock, type Lock } from './lock.js'
 import { readKeyPath, type KeyPath } from './read.js'
 import { checkRotation, compareTimes, minKeep, rotateTimed, stepList, type Rotation } from './timetable.js'
 
-/** Share of the interval after which a list without times is due: cron is never quite on time. */
+/**
+ * Share of the interval after which a list without times is due. Below 1, because cron does not run exactly on time.
+ */
 const DUE = 0.9
 
 /** Options of `rotate`. */
 export interface RotateOptions extends Rotation {
   format?: KeyFormat
-  /** keys in a list without times, counting the next and the current one */
+  /** number of keys in a list without times, including the next and the current key */
   keep?: number
 }
 
-/** What `rotate` did. */
+/** The result of `rotate`. */
 export interface RotateResult {
   added: number
   removed: number
 }
 
 /**
- * Adds the next keys ahead of time and drops the expired, in a file or a directory. Every change is one
- * rename, link or unlink, in an order that leaves a usable set of keys after each; two runs at once take turns.
+ * Adds the next keys ahead of time and removes expired keys, in a file or a directory. Every change is a single rename,
+ * link or unlink, and leaves a usable set of keys. Concurrent runs wait for each other.
  */
 export async function rotate (path: string, options: RotateOptions): Promise<RotateResult> {
   const real = await realpath(path)
@@ -46,17 +48,17 @@ async function rotateFile (read: KeyPath, path: string, options: RotateOptions, 
   const keys = [...kept, ...added]
   const result = countChanges(read.keys, keys)
   if (!hasChanged(read.keys, keys)) return result
-  // lighttpd itself reads the first key only, and remembers those that it read before.
+  // lighttpd reads only the first key of the file, and remembers the keys that it read before.
   if (read.format === 'lighttpd') keys.sort((a, b) => compareTimes(b.notBefore, a.notBefore))
   await replaceKeys(path, keys, read.format, lock)
   return result
 }
 
-/** New keys get a file each, named for when they begin; a file goes when all its keys have expired. */
+/** Writes each new key to its own file, named for its start time. Removes a file when all its keys have expired. */
 async function rotateDirectory (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
   const { kept, added } = rotateTimed(read.keys, read.format, Date.now(), options)
   const known = new Set(read.keys.map(({ name }) => name))
-  // Keys of the files that have got other times, as those that had none, stay where they are.
+  // A key that only got new times stays in its file.
   const current = new Map([...kept, ...added.filter(({ name }) => known.has(name))].map((key) => [key.name, key]))
   const fresh = added.filter(({ name }) => !known.has(name))
   checkKeys([...current.values(), ...fresh], path)
@@ -80,7 +82,7 @@ async function rotateDirectory (read: KeyPath, path: string, options: RotateOpti
   return countChanges(read.keys, [...current.values(), ...fresh])
 }
 
-/** A list without times is one file: to change the order of several files takes several steps, and none may show. */
+/** Rotates a list without times. It must be a single file: to reorder several files takes several visible steps. */
 async function rotateList (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
   const [file, ...others] = read.files
   if (file === undefined) throw new SourceError(`${path}: the directory holds no key file; make one with generate`)
@@ -89,19 +91,19 @@ async function rotateList (read: KeyPath, path: string, options: RotateOptions, 
   }
   const least = minKeep(read.format)
   const { rotationInterval, ticketLifetime } = options
-  // The current and the next one, and the previous ones whose tickets may still live.
+  // The current key, the next key, and the previous keys whose tickets may still be valid.
   const keep = options.keep ?? Math.max(least, 2 + Math.ceil(ticketLifetime / (rotationInterval * DUE)))
   if (keep < least || keep > MAX_KEYS) throw new OptionsError(`--keep: ${keep} keys are not between ${least} and ${MAX_KEYS}`)
 
   const age = Math.abs(Date.now() - file.stats.mtimeMs)
-  // A list of one key has no next one yet: adding it changes nothing else.
+  // A list with one key has no next key yet. Adding one does not change which key issues, so it need not wait.
   if (read.keys.length > 1 && age < rotationInterval * DUE) return { added: 0, removed: 0 }
   const keys = stepList(read.keys, read.format, keep)
   await replaceKeys(file.path, keys, read.format, lock)
   return countChanges(read.keys, keys)
 }
 
-/** A rename would replace a symbolic link, not what it points to. */
+/** Resolves symbolic links, because a rename would replace the link and not its target. */
 async function replaceKeys (path: string, keys: TicketKey[], format: KeyFormat, lock: Lock): Promise<void> {
   checkKeys(keys, path)
   const data = serializeKeys(keys, format)
@@ -114,7 +116,7 @@ function hasChanged (before: readonly TicketKey[], after: readonly TicketKey[]):
   return before.length !== after.length || after.some((key) => !before.includes(key))
 }
 
-/** A key with new times keeps its name Buffer, and counts as the same. */
+/** A key with new times keeps its name Buffer, and counts as unchanged. */
 function countChanges (before: readonly TicketKey[], after: readonly TicketKey[]): RotateResult {
   const missing = (from: readonly TicketKey[], to: readonly TicketKey[]) =>
     from.filter(({ name }) => !to.some((key) => key.name === name)).length

@@ -4,48 +4,55 @@ import type { Protocol } from './report.js'
 import { parseServerName, parseTarget, place, resolveTarget, serverNameOf } from './targets.js'
 import type { Endpoint, Lookup, Target } from './targets.js'
 
-/** How to probe; everything has a default. */
+/** Options of a probe. All are optional. */
 export interface ProbeOptions {
-  /** Connections per test, at least 2; there are three tests for each address, server name and protocol. 30. */
+  /** Connections per test, at least 2. Each address, server name and protocol gets three tests. Default: 30. */
   connections?: number
-  /** Server names to send, each address being probed under each. The host's name; none for an IP address. */
+  /**
+   * Server names to send. Each address is probed under each name. Default: the host's name, or none for an IP address.
+   */
   servernames?: string[]
-  /** PEM certificates to trust, in place of those that Node.js does. */
+  /** PEM certificates to trust instead of Node.js's own. */
   ca?: string | Buffer
-  /** Don't verify certificates. `false`. */
+  /** Do not verify certificates. Default: `false`. */
   insecure?: boolean
-  /** TLS versions. Both. */
+  /** TLS versions to probe. Default: both. */
   protocols?: Protocol[]
-  /** ms for one connection. 10,000. */
+  /** Time limit for one connection, in ms. Default: 10,000. */
   timeout?: number
-  /** Protocols to offer by ALPN. `['http/1.1']`, or none without `http`. */
+  /** Protocols to offer by ALPN. Default: `['http/1.1']`, or none if `http` is `false`. */
   alpn?: string[]
   /**
-   * Send an HTTP request on TLS 1.3 connections, so that the end of the answer tells when all tickets have come; otherwise wait. `true`.
+   * Send an HTTP request on TLS 1.3 connections. The end of the response shows that all tickets have arrived. If
+   * `false`, wait instead. Default: `true`.
    */
   http?: boolean
-  /** Take all targets for one service, whose addresses should accept each other's tickets. `false`: the addresses of each target. */
+  /**
+   * Treat all targets as one service, whose addresses should accept each other's tickets. Default: `false`, each target
+   * is a service of its own.
+   */
   together?: boolean
-  /** Finds the addresses of a name. The system's resolver. */
+  /** Finds the addresses of a name. Default: the system's resolver. */
   lookup?: Lookup
 }
 
-/** An address under a server name over a protocol, to be measured. */
+/** A combination of address, server name and protocol to measure. */
 export interface Case {
   endpoint: Endpoint
   client: Client
   /** Why the host's addresses were not found. */
   error?: Error
-  /** Cases of one group belong to one service. */
+  /** Cases with the same group belong to one service. */
   group: number
 }
 
-const LONGEST_TIMER = 2 ** 31 - 1 // ms; setTimeout makes more than this no wait at all
-/** All that are probed. */
+const LONGEST_TIMER = 2 ** 31 - 1 // ms; setTimeout does not wait at all for longer delays
+/** All protocols that can be probed. */
 export const PROTOCOLS: Protocol[] = ['TLSv1.2', 'TLSv1.3']
 
 /**
- * Everything there is to measure. Throws a `TypeError` for targets and names that can't be read, and what OpenSSL throws for a wrong `ca`.
+ * Lists all cases to measure. Throws a `TypeError` for invalid targets and server names, and OpenSSL's error for an
+ * invalid `ca`.
  */
 export async function makeCases (targets: readonly string[], options: ProbeOptions): Promise<Case[]> {
   const { protocols = PROTOCOLS, http = true, alpn = http ? ['http/1.1'] : [], insecure = false } = options
@@ -80,8 +87,8 @@ async function addressesOf (target: Target, lookup?: Lookup): Promise<{ endpoint
 }
 
 /**
- * Cases whose tickets should be good for each other: of one service, at different addresses. The second case comes under the name of the
- * first: whether servers share keys is one question, whether they bind tickets to names another.
+ * Pairs of cases that should accept each other's tickets: one service, different addresses. The second case gets the
+ * server name of the first. This tests only whether the servers share keys, not whether they bind tickets to names.
  */
 export function addressPairs (cases: Case[]): Array<[Case, Case]> {
   const found = new Map<string, [Case, Case]>()
@@ -92,7 +99,7 @@ export function addressPairs (cases: Case[]): Array<[Case, Case]> {
   return [...found.values()]
 }
 
-/** Cases at one address under different names. */
+/** Pairs of cases at one address under different server names. */
 export function namePairs (cases: Case[]): Array<[Case, Case]> {
   return pairs(cases, (from, to) => place(from.client) === place(to.client) && from.client.servername !== to.client.servername)
 }
@@ -103,7 +110,7 @@ function pairs (cases: Case[], belong: (from: Case, to: Case) => boolean): Array
     .map((to): [Case, Case] => [from, to]))
 }
 
-/** Address and server name, for people. */
+/** Address and server name as readable text. */
 export function where (client: Client): string {
   return client.servername === null ? place(client) : `${place(client)} (${client.servername})`
 }

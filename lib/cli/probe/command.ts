@@ -48,8 +48,8 @@ Examples:
   $ fastify-ticket-keys probe --json --connections 1000 localhost:8443`
 
 /**
- * Adds the command `probe` to the program. It sets `process.exitCode` to 1 for a report that isn't `ok`; wrong arguments are a
- * `CommanderError`.
+ * Adds the command `probe` to the program. Sets `process.exitCode` to 1 if the report is not `ok`. Throws a
+ * `CommanderError` for wrong arguments.
  */
 export function registerProbe (program: Command): void {
   program.command('probe')

@@ -4,18 +4,22 @@ import type { Crossing } from './report.js'
 import { describe } from './ticket-store.js'
 import { place } from './targets.js'
 
-/** Tickets shown for each pair. More than one, since an address may stand for several servers. */
+/** Tickets to present for each pair. More than one, because one address may belong to several servers. */
 export const TICKETS_SHOWN = 3
 
-/** Connections that a crossing makes at most. */
+/** The most connections that a crossing makes. */
 export const CONNECTIONS_PER_CROSSING = 2 * TICKETS_SHOWN
 
-/** Takes tickets at `from` by full handshakes, and shows each of them once at `to`. A connection that fails is part of the result. */
+/**
+ * Gets tickets from `from` in full handshakes, and presents each ticket once to `to`. The result
+ * includes failed connections.
+ */
 export async function cross (from: Client, to: Client, onConnection: () => void): Promise<Crossing> {
   let error: string | null = null
   const attempt = async (client: Client, held?: HeldTicket): ReturnType<typeof handshake> => {
     onConnection()
-    // Only resumption is asked about: a full handshake here would be refused where `to` has no certificate for the name of `from`.
+    // Do not verify the name. Only resumption is tested, and `to` may have no certificate for the server
+    // name of `from`.
     return await handshake({ ...client, verifyName: false }, held).catch((reason: Error) => {
       error = describe(reason)
       return { resumed: false, tickets: [] }

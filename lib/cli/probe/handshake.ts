@@ -6,13 +6,15 @@ import type { Ticket } from './session.js'
 import type { Protocol } from './report.js'
 import { place } from './targets.js'
 
-// Without a request nothing follows the tickets, so that only silence tells that all have come: this long, or two handshakes' time.
+// Without a request, only silence shows that all tickets have arrived: this many ms, or twice the handshake's duration
+// if that is longer.
 const QUIET = 100
-// After a request the end of the connection tells. A server that doesn't close is left after this long, or four handshakes' time:
-// its tickets left in one go with its side of the handshake, ahead of any answer.
+// With a request, the end of the connection shows that all tickets have arrived. Some servers do not close: leave after
+// this many ms, or after four times the handshake's duration if that is longer. Servers send their tickets with their
+// side of the handshake, before any response.
 const QUIET_AFTER_REQUEST = 500
-// Silence is waited for in so many steps: a timer that is late, since this process was held up, comes before what has arrived meanwhile is
-// read.
+// Each wait is split into this many timers. If this process was blocked, a late timer fires before Node.js reads the
+// data that has arrived. The next timers give Node.js time to read this data.
 const STEPS = 5
 
 /** How to connect to one address. */
@@ -24,19 +26,19 @@ export interface Client {
   protocol: Protocol
   /** Trusted authorities and protocol versions. */
   context: SecureContext
-  /** Whether the certificate has to be trusted. */
+  /** Whether the certificate must be trusted. */
   verify: boolean
-  /** Whether the certificate has to be for the server name, or address. */
+  /** Whether the certificate must be valid for the server name, or for the address. */
   verifyName: boolean
   /** Protocols offered by ALPN. */
   alpn: string[]
-  /** Whether to send an HTTP request, if ALPN doesn't end with something other than HTTP/1. */
+  /** Whether to send an HTTP request. None is sent if ALPN selects a protocol other than HTTP/1. */
   http: boolean
-  /** How long a connection may take, in ms. */
+  /** Time limit for a connection, in ms. */
   timeout: number
 }
 
-/** A session that a ticket came with: what the ticket is offered by. */
+/** A ticket, with the session that a client needs to present it. */
 export interface HeldTicket extends Ticket {
   session: Buffer
 }
@@ -44,13 +46,13 @@ export interface HeldTicket extends Ticket {
 /** A finished handshake. */
 export interface Handshake {
   resumed: boolean
-  /** Tickets that this connection gave, without the one it was made with. */
+  /** New tickets of this connection, without the ticket that it presented. */
   tickets: HeldTicket[]
 }
 
 /**
- * Makes one connection, offering `held`, and closes it when all tickets have arrived.
- * Rejects with what ended the connection if the handshake does not finish within `client.timeout`.
+ * Makes one connection that presents `held`, and closes it when all tickets have arrived. Rejects with the connection's
+ * error, or if the handshake does not finish within `client.timeout`.
  */
 export function handshake (client: Client, held?: HeldTicket): Promise<Handshake> {
   return new Promise((resolve, reject) => {
@@ -85,10 +87,11 @@ export function handshake (client: Client, held?: HeldTicket): Promise<Handshake
       if (finished !== undefined) wait()
     })
     socket.once('secureConnect', () => {
-      // isSessionReused() crashes Node.js 20 on a socket that died in its handshake: it is asked here and nowhere else.
+      // On Node.js 20, isSessionReused() crashes if the socket died during its handshake. Call it only here.
       finished = { resumed: socket.isSessionReused() }
       if (client.protocol === 'TLSv1.2') {
-        // The ticket comes inside the handshake (RFC 5077 section 3.3). A resumed one's makes no 'session' event, but is in getSession().
+        // The ticket is part of the handshake (RFC 5077 section 3.3). A resumed handshake emits no 'session' event for
+        // a new ticket, but getSession() contains it.
         const session = socket.getSession()
         if (session !== undefined) hold(session)
         leave()
@@ -125,8 +128,8 @@ function open (client: Client, held?: HeldTicket): TLSSocket {
   })
 }
 
-// A TLS 1.3 server can refuse after the client thinks that all is well, as for want of a client certificate (RFC 8446 section 4.4.2.4).
-// A reset, on the other hand, only shows how the server closes.
+// A TLS 1.3 server can refuse the client after the client's handshake has finished, for example because there is no
+// client certificate (RFC 8446 section 4.4.2.4). A reset only shows how the server closes connections.
 function isAlert (error: NodeJS.ErrnoException): boolean {
   return error.code?.startsWith('ERR_SSL_') ?? false
 }

@@ -2,13 +2,16 @@ import { describe, fixed, gaveUp, latest, series, singleUse } from './ticket-sto
 import type { Attempt, Connect } from './ticket-store.js'
 import type { Protocol, ProbeResult, Tally } from './report.js'
 
-// What OpenSSL makes of the alert protocol_version (RFC 8446 section 6.2).
+// OpenSSL's error code for the alert protocol_version (RFC 8446 section 6.2).
 const WRONG_VERSION = 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'
 
-/** The part of a result that connections tell. */
+/** The part of a result that comes from connections. */
 export type Measurement = Omit<ProbeResult, 'host' | 'address' | 'port' | 'servername' | 'protocol'>
 
-/** Runs the three series of connections, up to `3 × connections` in all, and sums them up. `connect` rejecting is part of the result. */
+/**
+ * Runs the three series of connections, at most `3 × connections` in total, and summarizes them. A rejected `connect`
+ * is part of the result.
+ */
 export async function measure (
   connect: Connect, protocol: Protocol, connections: number, onSeries: (name: string) => void
 ): Promise<Measurement> {
@@ -22,7 +25,7 @@ export async function measure (
   return sumUp(protocol, once, last, await series(connect, connections, fixed()))
 }
 
-/** What is known of an address that no connection was made to. */
+/** The measurement of an address to which no connection was made. */
 export function unreachable (protocol: Protocol, error: Error): Measurement {
   return sumUp(protocol, [{ error }], [], [])
 }
@@ -37,7 +40,8 @@ function sumUp (protocol: Protocol, once: Attempt[], last: Attempt[], one: Attem
   const status = statusOf(once, last, one)
   const tallies = { usedOnce: tally(once), newest: tally(last), same: tally(one) }
   const failed = all.flatMap(({ error }) => error ?? []).at(-1)
-  // A TLS 1.2 server renews a ticket only when its key is old, and need not at all: there, clients that resume use theirs again.
+  // A TLS 1.2 server renews a ticket only when its key is old, if at all. TLS 1.2 clients therefore
+  // reuse their tickets.
   const judged = protocol === 'TLSv1.3' ? tallies.usedOnce : tallies.newest
   return {
     status,

@@ -9,9 +9,9 @@ import { place } from './targets.js'
 import { findProblems } from './verdict.js'
 
 /**
- * Finds out how servers issue, resume and renew session tickets, with real connections one after the other.
- * `targets` are `HOST`, `HOST:PORT` or `[IPv6]:PORT`. What can't be reached is part of the report; wrong targets or options throw a
- * `TypeError`.
+ * Probes how servers issue, resume and renew session tickets, with real connections one after the other.
+ * `targets` are `HOST`, `HOST:PORT` or `[IPv6]:PORT`. The report includes unreachable targets. Throws a `TypeError` for
+ * invalid targets or options.
  */
 export async function probe (
   targets: readonly string[], options: ProbeOptions = {}, onProgress: (progress: Progress) => void = () => {}
@@ -71,7 +71,7 @@ function mostConnections (cases: Case[], connections: number): number {
   return cases.length * 3 * connections + crossings * CONNECTIONS_PER_CROSSING
 }
 
-// A server is free to speak one version only, if that one works out.
+// A server may support a single TLS version, if it can be probed over that version.
 function acceptOneProtocol (results: ProbeResult[]): void {
   for (const result of results.filter(({ status }) => status === 'unsupported')) {
     result.ok = results.some((other) =>

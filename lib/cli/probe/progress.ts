@@ -2,7 +2,10 @@ import type { Progress } from './report.js'
 
 const REDRAW_INTERVAL = 100 // ms
 
-/** Keeps count of connections against those planned. A stage that needs fewer than planned counts as done when the next one begins. */
+/**
+ * Counts connections against the planned number. A stage with fewer connections than planned counts as complete when
+ * the next stage begins.
+ */
 export class Meter {
   readonly #total: number
   readonly #report: (progress: Progress) => void
@@ -23,18 +26,18 @@ export class Meter {
     this.#made = 0
   }
 
-  /** Says what is being tested now. */
+  /** Sets the description of the current test. */
   step (text: string): void {
     this.#step = text
   }
 
-  /** Counts a connection that begins. */
+  /** Counts a connection that begins, and reports the progress. */
   connection (): void {
     this.#report({ done: this.#before + this.#made++, total: this.#total, step: this.#step })
   }
 }
 
-/** Where progress is written to: `process.stderr`, or the like. */
+/** Where progress is written, such as `process.stderr`. */
 export interface ProgressStream {
   isTTY?: boolean
   columns?: number
@@ -42,7 +45,8 @@ export interface ProgressStream {
 }
 
 /**
- * Prints progress: on a terminal in one line that is drawn over, elsewhere a line for each step. Call `end` before printing anything else.
+ * Prints progress: one redrawn line on a terminal, and one line per step elsewhere. Call `end` before
+ * printing anything else.
  */
 export function progressPrinter (stream: ProgressStream): { show: (progress: Progress) => void, end: () => void } {
   let drawn = -Infinity

@@ -1,21 +1,21 @@
-/** A TLS version that is probed, named as Node.js names it. */
+/** A TLS version, as Node.js names it. */
 export type Protocol = 'TLSv1.2' | 'TLSv1.3'
 
-/** What became of a series of connections to one address. */
+/** The results of a series of connections to one address. */
 export interface Tally {
   /** Connections tried. */
   connections: number
   /** Connections that resumed. */
   resumed: number
-  /** Connections that went through a full handshake. */
+  /** Connections with a full handshake. */
   full: number
-  /** Connections without a finished handshake. */
+  /** Connections whose handshake did not finish. */
   failed: number
-  /** `resumed / connections`, 0 to 1. The first connection of a series has no ticket, so that 1 is never reached. */
+  /** `resumed / connections`, from 0 to 1. Never 1, because the first connection of a series has no ticket. */
   share: number
 }
 
-/** One address under one server name over one protocol. */
+/** The results for one address, server name and protocol. */
 export interface ProbeResult {
   /** The name or IP address that the user gave. */
   host: string
@@ -25,7 +25,10 @@ export interface ProbeResult {
   /** The server name (SNI) sent; `null` for none. */
   servername: string | null
   protocol: Protocol
-  /** `unsupported`: the server refuses the protocol; `unreachable`: not one handshake; `broken off`: later connections kept failing. */
+  /**
+   * `unsupported`: the server refuses the protocol. `unreachable`: no handshake finished. `broken off`: later
+   * connections kept failing.
+   */
   status: 'probed' | 'unsupported' | 'unreachable' | 'broken off'
   /** Why a connection failed, the last reason seen. */
   error: string | null
@@ -35,15 +38,20 @@ export interface ProbeResult {
   ticketsPerResumption: number | null
   /** Whether resumed handshakes give new tickets; `null` if none resumed. */
   renewal: 'always' | 'sometimes' | 'never' | null
-  /** Lifetime in seconds that tickets of full handshakes say (RFC 8446 section 4.6.1; 0 in TLS 1.2: not said, RFC 5077 section 3.3). */
+  /**
+   * Lifetime hint of tickets from full handshakes, in seconds (RFC 8446 section 4.6.1). In TLS 1.2, 0 means unspecified
+   * (RFC 5077 section 3.3).
+   */
   lifetimeHint: number | null
-  /** The same of tickets that resumed handshakes gave. */
+  /** Lifetime hint of tickets from resumed handshakes, in seconds. */
   renewedLifetimeHint: number | null
-  /** Bytes of a ticket from a full handshake; 32 or fewer are rather a reference to a session that the server keeps. */
+  /**
+   * Bytes of a ticket from a full handshake. 32 or fewer are probably a reference to a session that the server stores.
+   */
   ticketBytes: number | null
   /** Each ticket used once, as browsers do (RFC 8446 appendix C.4). */
   usedOnce: Tally
-  /** The newest ticket used every time, whether it was used before or not. */
+  /** The newest ticket used every time, even if it was used before. */
   newest: Tally
   /** One ticket, from the first full handshake, used in all connections after it. */
   same: Tally
@@ -53,18 +61,18 @@ export interface ProbeResult {
   ok: boolean
 }
 
-/** Where a ticket came from or was shown: an address as in {@link ProbeResult}, written `address:port`. */
+/** Where a ticket was issued or presented. `address` has the form `address:port`. */
 export interface Place {
   address: string
   servername: string | null
 }
 
-/** Tickets of one address, or server name, shown to another. */
+/** Tickets from one address or server name, presented to another. */
 export interface Crossing {
   from: Place
   to: Place
   protocol: Protocol
-  /** Tickets shown. */
+  /** Tickets presented. */
   shown: number
   /** Tickets that resumed. */
   resumed: number
@@ -72,27 +80,33 @@ export interface Crossing {
   error: string | null
 }
 
-/** Everything a probe found out. */
+/** The result of a probe. */
 export interface Report {
-  /** Whether all returning connections resume, and all addresses of a service accept each other's tickets. Server names don't count. */
+  /**
+   * Whether all returning connections resume, and all addresses of a service accept each other's tickets. Results
+   * across server names do not count.
+   */
   ok: boolean
   /** Connections per test, as asked for. */
   connections: number
   results: ProbeResult[]
-  /** Between the addresses of a service, both ways, under the server name of issue. */
+  /** Between the addresses of a service, in both directions, under the server name of the first address. */
   acrossAddresses: Crossing[]
-  /** Between server names at one address, both ways. Only told, not judged: binding tickets to names is a virtue. */
+  /**
+   * Between server names at one address, in both directions. Not judged, because binding tickets to names
+   * is good practice.
+   */
   acrossNames: Crossing[]
-  /** What keeps `ok` from being true, a sentence each. */
+  /** Why `ok` is false, one sentence per problem. */
   problems: string[]
 }
 
-/** How far a probe has come. */
+/** The progress of a probe. */
 export interface Progress {
   /** Connections made. */
   done: number
-  /** Connections there will be at most, as far as is known now. */
+  /** The most connections that the probe will make. */
   total: number
-  /** What is being tested. */
+  /** Description of the current test. */
   step: string
 }

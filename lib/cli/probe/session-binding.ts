@@ -1,19 +1,19 @@
 /*
- * Node.js 22.23 and later bind a client's session to the server it is for: before what OpenSSL makes of it they put a prefix, then the
- * server's
- * name, or its address if no name was sent, with its length in two bytes. A session for another server is kept back, and one for none too
- * where
- * certificates are verified. What becomes of a ticket at another address or under another name is what we want to know, though.
+ * Node.js 22.23 and later bind a client's session to its server. They put a prefix before OpenSSL's bytes: a marker,
+ * the length of the server name in two bytes, and the name. If no server name was sent, the address takes its place.
+ * Node.js then does not offer the session to another server. If it verifies certificates, it also does not offer a
+ * session without the prefix. The probe has to present tickets at other addresses and under other names, so it replaces
+ * the prefix.
  */
 const PREFIX = Buffer.from('\0nodejs:tls:session:1\0')
 const NAME = PREFIX.length + 2
 
-/** A session as OpenSSL knows it. */
+/** The session's OpenSSL bytes, without the prefix of Node.js. */
 export function unbound (session: Buffer): Buffer {
   return isBound(session) ? session.subarray(NAME + session.readUInt16BE(PREFIX.length)) : session
 }
 
-/** The same session for another server, if it is for one at all. */
+/** Binds a session to another server. Returns a session without a prefix unchanged. */
 export function bindTo (server: string, session: Buffer): Buffer {
   if (!isBound(session)) return session
   const name = Buffer.from(server)

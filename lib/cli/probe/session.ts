@@ -1,29 +1,30 @@
 import { unbound } from './session-binding.js'
 
-// What Node.js calls a session is OpenSSL's i2d_SSL_SESSION: a DER SEQUENCE of version, protocol, cipher, session id and master key,
-// then optional fields, each in an explicit context tag. Integers that are 0 are left out (ssl/ssl_asn1.c).
+// A session of Node.js is the output of OpenSSL's i2d_SSL_SESSION: a DER SEQUENCE of version, protocol, cipher, session
+// id and master key, then optional fields. Each optional field has an explicit context tag. Integers that are 0 are
+// left out (ssl/ssl_asn1.c).
 const SEQUENCE = 0x30
 const LIFETIME_HINT = 0xa9 // [9]
 const TICKET = 0xaa // [10]
 
-/** What a client's session says about the ticket in it. */
+/** The ticket in a client's session. */
 export interface Ticket {
-  /** The ticket itself, opaque to the client. */
+  /** The ticket itself, which is opaque to the client. */
   bytes: Buffer
-  /** The lifetime the server gave it, in seconds; 0 if it gave none. */
+  /** Lifetime hint of the server, in seconds; 0 if there is none. */
   lifetimeHint: number
 }
 
 interface Element {
   tag: number
   content: Buffer
-  /** Offset of what comes after. */
+  /** Offset of the next element. */
   end: number
 }
 
 /**
- * Reads the ticket out of a session as `tls.TLSSocket` gives it (`getSession()`, or the `session` event).
- * Returns `undefined` if the session has no ticket, as when a TLS 1.2 server knows it by its session id only.
+ * Reads the ticket in a session from `tls.TLSSocket` (`getSession()`, or the `session` event).
+ * Returns `undefined` if the session has no ticket, because a TLS 1.2 server stores it under its session id.
  * Throws a `RangeError` if these bytes are not a session.
  */
 export function readTicket (session: Buffer): Ticket | undefined {

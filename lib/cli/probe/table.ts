@@ -4,7 +4,7 @@ import { allResumed, groupBy, sum } from './verdict.js'
 
 const UNITS: Array<[string, number]> = [['d', 86_400], ['h', 3600], ['m', 60]]
 
-/** A report as text: what each address does, what passes between addresses and between names, and what is wrong. */
+/** Renders a report as text: the results of each address, between addresses and between names, and the problems. */
 export function renderReport (report: Report): string {
   const blocks = [renderResults(report.results)]
   if (report.acrossAddresses.length > 0) blocks.push(renderSharing(report.acrossAddresses))
@@ -20,7 +20,7 @@ function renderResults (results: ProbeResult[]): string {
 
 function resultRow (result: ProbeResult): string[] {
   const row = [place(result), result.servername ?? '-', result.protocol]
-  if (result.ticketsPerFullHandshake === null) { // not one handshake
+  if (result.ticketsPerFullHandshake === null) { // no handshake finished
     return [...row, '-', result.status, '-', '-', '-', '-', yesNo(result.ok)]
   }
   return [
@@ -38,7 +38,7 @@ function resultRow (result: ProbeResult): string[] {
 function renderSharing (crossings: Crossing[]): string {
   const sources = groupBy(crossings, ({ from, protocol }) => [from.address, from.servername, protocol].join())
   const rows = [...sources.values()].flatMap((group) => {
-    // Of many addresses only those that don't share are worth a line each.
+    // If all other addresses accept the tickets, print a single line.
     return group.length > 1 && allResumed(group)
       ? [sharingRow({ ...group[0], ...sum(group) }, `all ${group.length} others`)]
       : group.map((crossing) => sharingRow(crossing, crossing.to.address))
@@ -69,7 +69,7 @@ function renderVerdict ({ ok, problems, acrossAddresses }: Report): string {
 }
 
 function renderTable (rows: string[][]): string {
-  // None for the last column, whose cells end their lines.
+  // The last column needs no padding.
   const widths = rows.reduce<number[]>(
     (widest, row) => row.slice(0, -1).map((cell, column) => Math.max(cell.length, widest[column] ?? 0)), [])
   return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n')

@@ -4,7 +4,7 @@ import { isIP, isIPv6 } from 'node:net'
 
 const DEFAULT_PORT = 443
 
-/** A host and port as given on the command line. */
+/** A host and port from the command line. */
 export interface Target {
   /** Name, or IP address without brackets. */
   host: string
@@ -20,8 +20,8 @@ export interface Endpoint extends Target {
 export type Lookup = (host: string) => Promise<string[]>
 
 /**
- * Reads `HOST`, `HOST:PORT`, `[IPv6]`, `[IPv6]:PORT` or a bare IPv6 address; the port is 443 if left out.
- * Throws a `TypeError` that quotes what could not be read.
+ * Parses `HOST`, `HOST:PORT`, `[IPv6]`, `[IPv6]:PORT` or a bare IPv6 address. The default port is 443.
+ * Throws a `TypeError` that quotes the invalid text.
  */
 export function parseTarget (text: string): Target {
   const match = isIPv6(text) ? [text, text] : /^(\[[^[\]]+\]|[^[\]:/\s]+)(?::(\d{1,5}))?$/.exec(text)
@@ -33,21 +33,30 @@ export function parseTarget (text: string): Target {
   return { host, port }
 }
 
-/** Reads a server name for SNI. Throws a `TypeError` for an IP address (RFC 6066 section 3: no literal addresses) and what is no name. */
+/**
+ * Parses a server name for SNI. Throws a `TypeError` for an invalid name, and for an IP address (RFC 6066 section 3: no
+ * literal addresses).
+ */
 export function parseServerName (text: string): string {
   const name = domainToASCII(text)
   if (name === '' || isIP(name) !== 0) throw new TypeError(`'${text}' is not a server name`)
   return name.replace(/\.$/, '')
 }
 
-/** All addresses of a target, each once; an IP address is its own. Rejects if a name has none. */
+/**
+ * Resolves a target to its addresses, without duplicates. An IP address resolves to itself. Rejects if a name
+ * has no address.
+ */
 export async function resolveTarget (target: Target, find: Lookup = systemLookup): Promise<Endpoint[]> {
   const addresses = isIP(target.host) === 0 ? await find(target.host) : [target.host]
   if (addresses.length === 0) throw new Error(`${target.host} has no address`)
   return [...new Set(addresses)].map((address) => ({ ...target, address }))
 }
 
-/** The server name that a client sends for a host: its name without the trailing dot, or none for an IP address (RFC 6066 section 3). */
+/**
+ * The server name that a client sends for a host: the name without a trailing dot, or `null` for an IP address (RFC
+ * 6066 section 3).
+ */
 export function serverNameOf (host: string): string | null {
   return isIP(host) === 0 ? host.replace(/\.$/, '') : null
 }

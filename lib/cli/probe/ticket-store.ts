@@ -1,6 +1,6 @@
 import type { Handshake, HeldTicket } from './handshake.js'
 
-// A server that refuses this many connections in a row won't be asked further.
+// A series ends after this many failed connections in a row.
 const MAX_CONSECUTIVE_FAILURES = 3
 
 /** One connection of a series: either a handshake or an error. */
@@ -9,7 +9,10 @@ export interface Attempt {
   error?: Error
 }
 
-/** What went wrong, in a line. OpenSSL's messages are mostly about its own source files; its reason is what a person can use. */
+/**
+ * Describes an error in one line. OpenSSL's `reason` is readable, but its messages are mostly about its
+ * own source files.
+ */
 export function describe (error: Error): string {
   return 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message
 }
@@ -35,13 +38,13 @@ export function latest (): TicketStore {
   return { take: () => last, put: (tickets) => { last = tickets.at(-1) ?? last } }
 }
 
-/** A client that keeps to the first ticket it got. */
+/** A client that always offers its first ticket. */
 export function fixed (): TicketStore {
   let first: HeldTicket | undefined
   return { take: () => first, put: (tickets) => { first ??= tickets[0] } }
 }
 
-/** One connection after the other. Ends early when the server keeps failing: at once if the very first connection does. */
+/** Makes connections one after the other. Ends early if the server keeps failing, or if the first connection fails. */
 export async function series (connect: Connect, connections: number, store: TicketStore): Promise<Attempt[]> {
   const attempts: Attempt[] = []
   while (attempts.length < connections && !gaveUp(attempts)) {
@@ -52,7 +55,7 @@ export async function series (connect: Connect, connections: number, store: Tick
   return attempts
 }
 
-/** Whether the last connections of a series all failed. */
+/** Whether a series has failed: its first connection, or its last connections in a row. */
 export function gaveUp (attempts: Attempt[]): boolean {
   if (attempts.length === 1) return attempts[0]?.error !== undefined
   return attempts.length >= MAX_CONSECUTIVE_FAILURES && attempts.slice(-MAX_CONSECUTIVE_FAILURES).every(({ error }) => error !== undefined)

@@ -9,7 +9,8 @@ interface Count {
 }
 
 /**
- * What keeps returning connections from resuming, and addresses from accepting each other's tickets: a sentence each, none if all is well.
+ * Describes why returning connections do not resume, and why addresses do not accept each other's tickets. One sentence
+ * per problem.
  */
 export function findProblems (results: ProbeResult[], acrossAddresses: Crossing[]): string[] {
   const places = groupBy(results, place)
@@ -20,7 +21,7 @@ export function findProblems (results: ProbeResult[], acrossAddresses: Crossing[
   ]
 }
 
-// Said once for an address, though it be true under several names and protocols.
+// Reports a problem once per address, even if it affects several server names and protocols.
 function addressProblems (address: string, results: ProbeResult[]): string[] {
   const reasons = groupBy(results.filter(({ ok }) => !ok), reason)
   return [...reasons].map(([text, group]) => {
@@ -45,7 +46,7 @@ function reason (result: ProbeResult): string {
 function sharingProblems (crossings: Group<Crossing>): string[] {
   const [{ from, to }] = crossings
   const { shown, resumed } = sum(crossings)
-  // Tickets that were not taken or shown, since connections failed, say nothing about keys.
+  // If a connection failed, its missing tickets say nothing about keys.
   if (shown > 0 && resumed === 0 && crossings.every(({ error }) => error === null)) {
     return [`${from.address} and ${to.address} do not share keys: none of ${shown} tickets resumed at the other address ` +
       '(different ticket keys, or session id contexts)']
@@ -58,7 +59,7 @@ function sharingProblems (crossings: Group<Crossing>): string[] {
   })
 }
 
-/** Whether every ticket shown resumed, and there were some. */
+/** Whether every presented ticket resumed, and at least one was presented. */
 export function allResumed (crossings: Crossing[]): boolean {
   return crossings.every(({ shown, resumed }) => shown > 0 && resumed === shown)
 }
@@ -74,7 +75,7 @@ export function groupBy<T> (items: T[], key: (item: T) => string): Map<string, G
   return groups
 }
 
-/** Over several crossings. */
+/** Adds up several crossings. */
 export function sum (crossings: Crossing[]): Count {
   const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
   return { shown: sum(crossings.map(({ shown }) => shown)), resumed: sum(crossings.map(({ resumed }) => resumed)) }

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { FormatError } from '../../util/errors.js'
-import { checkKeys } from '../validate.js'
+import { checkKeys, isKeyLength } from '../validate.js'
 import { MAX_KEYS, type KeySet, type TicketKey } from '../key.js'
 import { nginx48, nginx80, node48 } from './binary.js'
 import { listTimes, type Alloc, type Codec, type KeyFormat, type PlacedKey } from './format.js'
@@ -75,8 +75,7 @@ export function serializeKeys (keys: readonly TicketKey[], format: KeyFormat): B
   const { halfLength, serialize } = CODECS[format]
   const allowed = halfLength ?? (format === 'haproxy' ? keys[0]?.aesKey.length : undefined)
   for (const [index, { aesKey, hmacKey }] of keys.entries()) {
-    const fits = aesKey.length === hmacKey.length && (aesKey.length === 16 || aesKey.length === 32)
-    if (!fits || (allowed !== undefined && aesKey.length !== allowed)) {
+    if (!isKeyLength(aesKey, hmacKey) || (allowed !== undefined && aesKey.length !== allowed)) {
       const must = allowed === undefined ? '16 or 32' : `${allowed}`
       throw new FormatError(
         `${format}, key ${index + 1}: AES and HMAC keys must have ${must} bytes each, not ${aesKey.length} and ${hmacKey.length}`

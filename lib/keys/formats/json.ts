@@ -3,6 +3,7 @@ import { decodeBase64, encodeBase64 } from '../base64.js'
 import { MAX_KEYS, NAME_LENGTH, type KeyMaterial, type KeyTimes, type TicketKey } from '../key.js'
 import type { Alloc, Codec, PlacedKey } from './format.js'
 import { JsonReader } from './json-reader.js'
+import { timesProblem } from '../validate.js'
 
 const VERSION = 1
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
@@ -66,8 +67,8 @@ function readJsonKey (reader: JsonReader, alloc: Alloc): TicketKey {
     acceptUntil: time('acceptUntil')
   })
   if (halves.aesKey.length !== halves.hmacKey.length) throw reader.error('aesKey and hmacKey have different lengths', at)
-  if (times.notBefore > times.issueUntil) throw reader.error('issueUntil is before notBefore', at)
-  if (times.issueUntil > times.acceptUntil) throw reader.error('acceptUntil is before issueUntil', at)
+  const problem = timesProblem(times)
+  if (problem !== undefined) throw reader.error(problem, at)
   return { name, ...halves, ...times }
 }
 

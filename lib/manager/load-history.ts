@@ -1,0 +1,46 @@
+import type { ReloadResult } from './stats.js'
+
+const FIRST_RETRY_MS = 1000
+const MAX_RETRY_MS = 60_000
+
+/** What a load found: different keys, or the keys that the ring holds. */
+export type LoadResult = Exclude<ReloadResult, 'error'>
+/** How a load ended. */
+export type Outcome = LoadResult | Error
+
+/** Returns the result of a load. Throws if it failed. */
+export function resultOf (outcome: Outcome): LoadResult {
+  if (outcome instanceof Error) throw outcome
+  return outcome
+}
+
+/** How the loads of one source have ended: what status() and stats() show, and when to try again. */
+export class LoadHistory {
+  readonly reloads: Record<ReloadResult, number> = { success: 0, unchanged: 0, error: 0 }
+  /** ms since 1970 of the last load that succeeded, with different keys or the same */
+  lastReload: number | null = null
+  lastError: string | null = null
+  lastErrorCode: string | null = null
+  #retryAfter = FIRST_RETRY_MS
+
+  /** Notes a load that succeeded. Returns whether the load before had failed. */
+  succeeded (now: number): boolean {
+    const recovered = this.lastError !== null
+    this.lastReload = now
+    this.lastError = null
+    this.lastErrorCode = null
+    this.#retryAfter = FIRST_RETRY_MS
+    return recovered
+  }
+
+  /** Notes and counts a load that failed. Returns when to try again, in ms, and whether the load before failed in the same way. */
+  failed (error: Error): { retryAfter: number, repeated: boolean } {
+    const repeated = this.lastError === error.message
+    this.lastError = error.message
+    this.lastErrorCode = String((error as NodeJS.ErrnoException).code ?? 'FST_TICKET_KEYS_SOURCE')
+    this.reloads.error++
+    const retryAfter = this.#retryAfter
+    this.#retryAfter = Math.min(retryAfter * 2, MAX_RETRY_MS)
+    return { retryAfter, repeated }
+  }
+}

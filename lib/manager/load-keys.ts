@@ -1,0 +1,49 @@
+import { eraseSourceKeys } from '../sources/assert-keys.js'
+import type { KeySource, SourceKeys } from '../sources/key-source.js'
+import { SourceError } from '../util/errors.js'
+
+/** A source that has not answered after this time has failed. */
+export const SOURCE_TIMEOUT_MS = 10_000
+
+/** What `load` of a source returns. */
+export type Loading = SourceKeys | null | Promise<SourceKeys | null>
+
+/** True for a thenable of any library. */
+export function isPromise<Result> (result: Result | PromiseLike<Result>): result is PromiseLike<Result> {
+  return 'then' in Object(result)
+}
+
+/**
+ * Asks a source for its keys. Returns what the source returns, a promise or not. The promise rejects with FST_TICKET_KEYS_SOURCE after
+ * SOURCE_TIMEOUT_MS. Keys that arrive after that are erased.
+ */
+export function loadKeys (source: KeySource, now: number, keepAlive: boolean): Loading {
+  const loading = source.load(now)
+  return isPromise(loading) ? withTimeout(source, 'load', loading, keepAlive) : loading
+}
+
+/**
+ * Waits for what a method of a source has begun, for at most SOURCE_TIMEOUT_MS.
+ *
+ * @param keepAlive whether the process stays alive for the timeout; without it, a program that waits for nothing else ends
+ */
+export async function withTimeout<Result> (
+  source: KeySource, method: string, begun: PromiseLike<Result>, keepAlive = false
+): Promise<Result> {
+  const seconds = SOURCE_TIMEOUT_MS / 1000
+  let late = false
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      late = true
+      reject(new SourceError(`source '${source.type}' did not answer within ${seconds} s (${method}): check the source's store`))
+    }, SOURCE_TIMEOUT_MS)
+    if (!keepAlive) timer.unref()
+  })
+  begun.then((result) => { if (late) eraseSourceKeys(result) }, () => {})
+  try {
+    return await Promise.race([begun, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}
