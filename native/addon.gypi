@@ -19,6 +19,7 @@
         'keys/key_ring.cc',
         'keys/secret_memory.cc',
         'keys/ticket_manager.cc',
+        'tls/attached_context.cc',
         'tls/client_hello.cc',
         'tls/client_policies.cc',
         'tls/client_trust.cc',

@@ -10,6 +10,7 @@ import type { NativeManager } from '../native/types.js'
 import type { ResolvedOptions } from '../config/options.js'
 import { KeyRing, ThreadRing, type KeyStatus } from './key-ring.js'
 import { ThreadSource } from '../sources/other-thread.js'
+import { ManagedServers } from './managed-servers.js'
 import { readCounters, type TicketStats } from './stats.js'
 
 /** How the keys are, for people and health checks. Times are ms since 1970. */
@@ -55,7 +56,8 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   readonly #native: NativeManager
   readonly #ring: KeyRing
   readonly #refresher: KeyRefresher
-  readonly #attachments = new Map<unknown, Attachment>()
+  readonly #servers = new ManagedServers()
+  readonly #onClose: Array<() => void> = []
   readonly #stopClockSync: () => void
   readonly #policy: ResolvedOptions['policy']
   /** false where another thread's manager has the ring, and keeps it */
@@ -106,8 +108,8 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
    */
   attach (server: unknown): this {
     this.#checkOpen()
-    const attachment = this.#attachments.get(server)
-    if (attachment === undefined) this.#attachments.set(server, new Attachment(server, this.#native, this.#clock, this.#log))
+    const attachment = this.#servers.get(server)
+    if (attachment === undefined) this.#servers.add(new Attachment(server, this.#native, this.#clock, this.#log))
     else attachment.takeBack()
     return this
   }
@@ -129,7 +131,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
       lastError: this.#refresher.history.lastError,
       lastErrorCode: this.#refresher.history.lastErrorCode,
       memoryLocked: this.#native.memoryLocked,
-      servers: this.#attachments.size
+      servers: this.#servers.count
     }
   }
 
@@ -139,6 +141,11 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
       rotations: this.#refresher.rotations.countAt(this.#clock.now()),
       reloads: { ...this.#refresher.history.reloads }
     }
+  }
+
+  /** @internal Calls `listener` when the manager closes. */
+  onClose (listener: () => void): void {
+    this.#onClose.push(listener)
   }
 
   /** @internal What the manager's timer does. */
@@ -184,17 +191,18 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   async #shutDown (): Promise<void> {
     this.#stopClockSync()
     this.#native.onNoCurrentKey(null)
-    for (const attachment of this.#attachments.values()) attachment.detach()
-    if (!this.#ownsRing) this.#leaveRing()
-    this.#attachments.clear()
+    for (const listener of this.#onClose) listener()
+    const attachments = this.#servers.removeAll()
+    for (const attachment of attachments) attachment.detach()
+    if (!this.#ownsRing) this.#leaveRing(attachments)
     this.#ring.clear()
     await this.#refresher.close()
   }
 
   /** Its servers' contexts go to a ring without keys. */
-  #leaveRing (): void {
+  #leaveRing (attachments: Attachment[]): void {
     const emptyManager = new (addon().Manager)(this.#policy)
-    for (const attachment of this.#attachments.values()) attachment.moveTo(emptyManager)
+    for (const attachment of attachments) attachment.moveTo(emptyManager)
   }
 
   #checkOpen (): void {

@@ -2,6 +2,7 @@ import { Registry, type Aggregator, type Metric, type RegistryContentType } from
 import { RELOAD_RESULTS, type ByProtocol, type TicketStats } from '../manager/stats.js'
 import type { TicketKeys, TicketKeysStatus } from '../manager/ticket-keys.js'
 import { PROTOCOLS, REASONS } from '../native/types.js'
+import { OptionsError } from '../util/errors.js'
 
 /** The manager's state at one moment. All metrics of a scrape use the same snapshot. */
 interface Snapshot {
@@ -104,8 +105,8 @@ export function metricsRegistry (manager: TicketKeys, contentType: 'text' | 'ope
 }
 
 /**
- * Registers the manager's metrics. Their values are read at each scrape. Throws if the registry already has metrics of
- * these names.
+ * Registers the manager's metrics until the manager closes. Their values are read at each scrape. Throws
+ * FST_TICKET_KEYS_OPTIONS if the registry already has metrics of these names.
  */
 export function registerMetrics (manager: TicketKeys, registry: Registry): void {
   let snapshot: Snapshot | undefined
@@ -117,7 +118,13 @@ export function registerMetrics (manager: TicketKeys, registry: Registry): void 
     }
     return snapshot
   }
+  const taken = METRICS.find(({ name }) => registry.getSingleMetric(name) !== undefined)
+  if (taken !== undefined) {
+    throw new OptionsError(`metrics.register has the metric ${taken.name} already: give each manager a registry of its own`)
+  }
   for (const definition of METRICS) registry.registerMetric(toMetric(definition, read))
+  // A closed manager has no keys: its metrics would fire the alerts.
+  manager.onClose(() => { for (const { name } of METRICS) registry.removeSingleMetric(name) })
 }
 
 /** A metric in the form that registries use. prom-client's own classes only count upwards from 0. */

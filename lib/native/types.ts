@@ -72,6 +72,17 @@ export interface Host {
   policy: Buffer
 }
 
+/** What the addon needs to know about a server. */
+export interface ServerSettings {
+  /** digest of the client-certificate policy of the server's own context, 16 bytes */
+  policy: Buffer
+  sniCallback: boolean
+  /** the session ID context that the server's owner has set; empty: none */
+  sessionIdContext: Buffer
+  /** the limit that the server's owner has set, ms; Infinity: none */
+  sessionTimeout: number
+}
+
 /** The native part of a manager: ring, policy and counters. All threads that open its handle share it. */
 export interface NativeManager {
   /** identifies this manager in other threads of the process, while any thread has it open */
@@ -91,9 +102,9 @@ export interface NativeManager {
   exportKeys (out: Buffer): Array<HeldKey & { keyLength: 16 | 32 }>
   /**
    * Manages the tickets of a server's own context from now on.
-   * `policy` belongs to this context. Throws if memory is exhausted.
+   * Throws if memory is exhausted.
    */
-  attach (context: CapturedContext, policy: Buffer, sniCallback: boolean): { noTicket: boolean }
+  attach (context: CapturedContext, server: ServerSettings): { noTicket: boolean }
   /**
    * Adds hosts to an attached context, in the order of the `addContext` calls. `null` stands for a host
    * with unknown names.
@@ -128,10 +139,11 @@ export interface Addon {
   /** Finds the SSL_CTX of the server-side socket that `makeSocket` returns; `null` if it creates none. */
   captureContext (makeSocket: () => TLSSocket): CapturedContext | null
   /**
-   * A 32-byte digest of what a context trusts in client certificates; `null` if OpenSSL failed. `roots` is a context
-   * without a `ca`.
+   * A 32-byte digest of what a context trusts in client certificates; `null` if OpenSSL failed. `bundled`
+   * holds the digests of the CA certificates that come with Node.js, 32 bytes each. `opensslDefault` is a context without a
+   * `ca` if Node.js uses OpenSSL's own CA store.
    */
-  trustDigest (context: CapturedContext, roots: CapturedContext): Buffer | null
+  trustDigest (context: CapturedContext, bundled: Buffer, opensslDefault: CapturedContext | null): Buffer | null
   /**
    * Allocates memory that is locked, left out of core dumps, zeroed in forked children, and
    * cleansed when garbage-collected.

@@ -5,7 +5,10 @@ import { NotTlsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { CapturedContext, Host, NativeManager } from '../native/types.js'
 import { noteFullHandshake, noteResumption } from './tls-session.js'
-import { isTlsServer, type TlsServerInternals } from './server-internals.js'
+import { isTlsServer, ownSessionIdContext, type TlsServerInternals } from './server-internals.js'
+
+const SESSION_IDS = "the server has a listener for 'resumeSession': sessions that it resumes from its own store follow none of this " +
+  "package's rules, and revokeSessions() does not end them"
 
 /** The attachments of each server, oldest first. The newest attachment manages the server's context. */
 const attachments = new WeakMap<object, Attachment[]>()
@@ -51,6 +54,7 @@ export class Attachment {
     }
     if (!this.#attachTo(native)) throw new NotTlsError("the server's TLS context was not found")
     if (server.ticketKeys !== undefined) log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
+    if (server.listenerCount('resumeSession') > 0) log.warn(SESSION_IDS)
     attachments.set(server, [...attachmentsOf(server), this])
 
     // Runs first: Node.js's own listener creates the connection's SSL from the server's current state.
@@ -77,6 +81,11 @@ export class Attachment {
     // The previous manager issues the server's tickets again.
     const next = others.at(-1)
     if (wasNewest && next !== undefined) next.#attachTo(next.#native)
+  }
+
+  /** Calls `listener` at `detach`. */
+  onDetach (listener: () => void): void {
+    this.#restore.push(listener)
   }
 
   /** Returns the server to this manager after another manager has taken it over. */
@@ -149,7 +158,12 @@ export class Attachment {
     const [own] = clientPolicies(server, [server._sharedCreds?.context]) ?? []
     const hosts = readHosts(server, 0)
     if (own === undefined || hosts === null) return false
-    const { noTicket } = native.attach(own.context, own.digest, hasSniCallback(server))
+    const { noTicket } = native.attach(own.context, {
+      policy: own.digest,
+      sniCallback: hasSniCallback(server),
+      sessionIdContext: Buffer.from(ownSessionIdContext(server)),
+      sessionTimeout: server.sessionTimeout === undefined ? Infinity : server.sessionTimeout * 1000
+    })
     native.addHosts(own.context, hosts)
     this.#attached = stateOf(server, own.context)
     if (noTicket) {

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto'
-import { createSecureContext, type SecureContext } from 'node:tls'
+import tls, { createSecureContext } from 'node:tls'
 import { addon } from '../native/binding.js'
 import type { CapturedContext, Host } from '../native/types.js'
 import { captureContext, type TlsServerInternals } from './server-internals.js'
 
 /** Length of the digest in bytes, as in native/tls/client_policies.h. */
 const LENGTH = 16
+
+/** The default of `ecdhCurve` in every supported Node.js version. */
+const NODE_ECDH_CURVE = 'auto'
 
 /** A context and its client-certificate policy. */
 export interface ClientPolicy {
@@ -16,22 +19,30 @@ export interface ClientPolicy {
 
 /**
  * The client-certificate policies of some contexts of a server: what each context trusts (`ca`, `crl`, the CAs in a
- * `pfx`). The server's own certificates and keys are not part of the policy, and neither are Node.js's built-in CAs.
- * The addon checks for each connection whether a certificate is requested and required. Returns `null` if a context
- * cannot be captured.
+ * `pfx`), and the server's `sigalgs` and `ecdhCurve`. The server's own certificates and keys are not part of the policy,
+ * and neither are the CAs that come with Node.js. The addon checks for each connection whether a certificate is requested
+ * and required. Returns `null` if a context cannot be captured.
  */
 export function clientPolicies (server: TlsServerInternals, contexts: unknown[]): ClientPolicy[] | null {
-  const callback = hasSniCallback(server)
-  const roots = new BuiltInRoots()
+  const [callback, algorithms] = [hasSniCallback(server), algorithmsOf(server)]
   const policies: ClientPolicy[] = []
   for (const native of contexts) {
     const context = captureContext(native)
-    const trust = context === null ? null : trustOf(native as object, context, roots)
+    const trust = context === null ? null : trustOf(native as object, context)
     if (context === null || trust === null) return null
-    const digest = createHash('sha256').update(JSON.stringify(['fastify-ticket-keys client policy 2', callback, trust])).digest()
-    policies.push({ context, digest: digest.subarray(0, LENGTH) })
+    const record = JSON.stringify(['fastify-ticket-keys client policy 2', callback, trust, ...algorithms])
+    policies.push({ context, digest: createHash('sha256').update(record).digest().subarray(0, LENGTH) })
   }
   return policies
+}
+
+/**
+ * The algorithms that a client certificate must use, if the server's owner has limited them. OpenSSL cannot report them
+ * for a context. All connections of a server have the server's own, whichever context Node.js picks for the name.
+ */
+function algorithmsOf ({ sigalgs, ecdhCurve = tls.DEFAULT_ECDH_CURVE }: TlsServerInternals): string[] {
+  const curves = ecdhCurve === NODE_ECDH_CURVE ? [] : [`ecdhCurve ${ecdhCurve}`]
+  return sigalgs === undefined ? curves : [`sigalgs ${sigalgs}`, ...curves]
 }
 
 /** Whether the server was created with an `SNICallback`; `true` if this cannot be determined. */
@@ -62,25 +73,29 @@ function hostPattern ({ source, flags }: RegExp): string | null {
 /** Trust digests by native context. A context does not change after its creation. */
 const known = new WeakMap<object, string>()
 
-function trustOf (native: object, context: CapturedContext, roots: BuiltInRoots): string | null {
+function trustOf (native: object, context: CapturedContext): string | null {
   const found = known.get(native)
   if (found !== undefined) return found
-  const digest = addon().trustDigest(context, roots.context)
+  const opensslDefault = usesOpenSslStore() ? captureContext(createSecureContext().context) : null
+  const digest = addon().trustDigest(context, bundledRoots(), opensslDefault)
   if (digest === null) return null
   const trust = digest.toString('base64')
   known.set(native, trust)
   return trust
 }
 
-/**
- * A context with Node.js's own CAs. It is created each time, because `tls.setDefaultCACertificates` may change them.
- */
-class BuiltInRoots {
-  #secureContext: SecureContext | undefined
+let bundled: Buffer | undefined
 
-  get context (): CapturedContext {
-    this.#secureContext ??= createSecureContext()
-    // Not null: the server's contexts were captured in the same way.
-    return captureContext(this.#secureContext.context) as CapturedContext
-  }
+/** The digests of the CA certificates that come with this Node.js, 32 bytes each. */
+function bundledRoots (): Buffer {
+  bundled ??= Buffer.concat(tls.rootCertificates.map((pem) =>
+    createHash('sha256').update(Buffer.from(pem.replaceAll(/-----[A-Z ]+-----/g, ''), 'base64')).digest()))
+  return bundled
+}
+
+/** Whether Node.js takes its default CAs from OpenSSL's own store, by a command-line option or by its build. */
+function usesOpenSslStore (): boolean {
+  const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
+  if (options.includes('--use-bundled-ca')) return false
+  return options.includes('--use-openssl-ca') || process.config.target_defaults.defines.includes('NODE_OPENSSL_CERT_STORE')
 }

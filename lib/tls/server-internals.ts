@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import tls from 'node:tls'
 import { addon } from '../native/binding.js'
@@ -11,11 +12,34 @@ export interface TlsServerInternals extends tls.Server {
   /** the arguments of addContext calls: pattern, native context */
   _contexts: Array<[RegExp, unknown]>
   ticketKeys?: Buffer
+  sigalgs?: string
+  ecdhCurve?: string
+  sessionIdContext?: string
+  /** seconds */
+  sessionTimeout?: number
 }
 
 /** Whether this is a server whose tickets can be managed: `https`, `http2` with TLS, `tls`. */
 export function isTlsServer (server: unknown): server is TlsServerInternals {
   return server instanceof tls.Server && (server as TlsServerInternals)._sharedCreds !== undefined
+}
+
+/** The session ID contexts that the owners of servers have set. */
+const ownContexts = new WeakMap<object, string>()
+
+/**
+ * The session ID context that the server's owner has set; '' without one. `setSecureContext` without this option resets the
+ * server's property to Node.js's default, so the last explicit value stays valid: renewing a certificate ends no session.
+ */
+export function ownSessionIdContext (server: TlsServerInternals): string {
+  const { sessionIdContext } = server
+  if (sessionIdContext !== undefined && sessionIdContext !== defaultSessionIdContext()) ownContexts.set(server, sessionIdContext)
+  return ownContexts.get(server) ?? ''
+}
+
+/** Node.js's default for this process. */
+function defaultSessionIdContext (): string {
+  return createHash('sha1').update(process.argv.join(' ')).digest('hex').slice(0, 32)
 }
 
 /** Captured contexts by native context. */

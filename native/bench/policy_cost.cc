@@ -167,8 +167,9 @@ int main(int count, char** words) {
   const auto manager = MakeManager();
   ticket_keys::PolicyDigest digest = {};
   digest.fill(9);
-  Require(ticket_keys::ManageTickets(server.get(), std::make_shared<AttachedContext>(
-                                                       manager, server.get(), digest, false)),
+  const ticket_keys::ServerSettings settings = {digest, false, {}, 1e300};
+  Require(ticket_keys::ManageTickets(
+              server.get(), std::make_shared<AttachedContext>(manager, server.get(), settings)),
           "ManageTickets");
   if (bypass) SSL_CTX_set_session_ticket_cb(server.get(), GenerateNothing, TakeAll, nullptr);
 

@@ -1,6 +1,9 @@
 #include <napi.h>
 #include <openssl/crypto.h>
 
+#include <algorithm>
+#include <set>
+
 #include "binding/context_capture.h"
 #include "binding/crypto.h"
 #include "binding/js_callback.h"
@@ -34,10 +37,19 @@ void Cleanse(const Napi::CallbackInfo& info) {
   OPENSSL_cleanse(bytes.Data(), bytes.Length());
 }
 
-// trustDigest(context, rootContext): returns a 32-byte digest of the CAs, the revocation lists and
-// the flags by which a context verifies client certificates. Returns null if OpenSSL fails.
+// trustDigest(context, bundled, opensslDefault): what a context accepts client certificates by, 32
+// bytes; null where OpenSSL failed. `bundled` holds digests of 32 bytes.
 Napi::Value DigestTrustOf(const Napi::CallbackInfo& info) {
-  const std::optional<TrustDigest> digest = DigestTrust(ContextOf(info[0]), ContextOf(info[1]));
+  const auto bytes = info[1].As<Napi::Buffer<uint8_t>>();
+  std::set<TrustDigest> bundled;
+  TrustDigest root;
+  for (size_t at = 0; at + root.size() <= bytes.Length(); at += root.size()) {
+    std::copy_n(bytes.Data() + at, root.size(), root.begin());
+    bundled.insert(root);
+  }
+  const SSL_CTX* openssl_default = info[2].IsNull() ? nullptr : ContextOf(info[2]);
+  const std::optional<TrustDigest> digest =
+      DigestTrust(ContextOf(info[0]), bundled, openssl_default);
   if (!digest.has_value()) return info.Env().Null();
   return Napi::Buffer<uint8_t>::Copy(info.Env(), digest->data(), digest->size());
 }

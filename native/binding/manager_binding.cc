@@ -23,16 +23,20 @@ bool FlagAt(const Napi::Object& object, const char* name) {
   return object.Get(name).As<Napi::Boolean>().Value();
 }
 
+std::vector<uint8_t> ReadBytes(const Napi::Value& value) {
+  const auto bytes = value.As<Bytes>();
+  return {bytes.Data(), bytes.Data() + bytes.Length()};
+}
+
 TicketOptions ReadOptions(const Napi::Object& given) {
-  const auto context = given.Get("sessionIdContext").As<Bytes>();
   TicketOptions options;
+  options.session_id_context = ReadBytes(given.Get("sessionIdContext"));
   options.ticket_lifetime = NumberAt(given, "ticketLifetime");
   options.max_session_age = NumberAt(given, "maxSessionAge");
   options.max_clock_skew = NumberAt(given, "maxClockSkew");
   options.tls12_tickets = FlagAt(given, "tls12Tickets");
   options.bind_server_name = FlagAt(given, "bindServerName");
   options.resume_sni_callback = FlagAt(given, "resumeSniCallback");
-  options.session_id_context.assign(context.Data(), context.Data() + context.Length());
   options.tickets_per_handshake = static_cast<int>(NumberAt(given, "ticketsPerHandshake"));
   return options;
 }
@@ -168,8 +172,12 @@ Napi::Value ManagerBinding::ExportKeys(const Napi::CallbackInfo& info) {
 Napi::Value ManagerBinding::Attach(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   SSL_CTX* ssl_ctx = ContextOf(info[0]);
-  auto context = std::make_shared<AttachedContext>(manager_, ssl_ctx, ReadPolicy(info[1]),
-                                                   info[2].As<Napi::Boolean>().Value());
+  const auto server = info[1].As<Napi::Object>();
+  auto context = std::make_shared<AttachedContext>(
+      manager_, ssl_ctx,
+      ServerSettings{ReadPolicy(server.Get("policy")), FlagAt(server, "sniCallback"),
+                     ReadBytes(server.Get("sessionIdContext")),
+                     NumberAt(server, "sessionTimeout")});
   if (!ManageTickets(ssl_ctx, std::move(context))) {
     Napi::Error::New(env, "OpenSSL is out of memory").ThrowAsJavaScriptException();
     return env.Null();

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
@@ -68,27 +69,41 @@ bool ReadContents(X509_STORE* store, Contents* contents) {
   return true;
 }
 
-size_t CountContents(X509_STORE* store) {
+bool HasCertificates(X509_STORE* store) {
   const Lock lock(store);
-  return static_cast<size_t>(std::max(sk_X509_OBJECT_num(X509_STORE_get0_objects(store)), 0));
+  const STACK_OF(X509_OBJECT)* objects = X509_STORE_get0_objects(store);
+  for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+    if (X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i)) != nullptr) return true;
+  }
+  return false;
 }
 
-std::optional<TrustDigest> DigestStore(X509_STORE* store, X509_STORE* roots) {
+// A random value that is the same in all threads of this process.
+const TrustDigest& ProcessId() {
+  static const TrustDigest id = [] {
+    TrustDigest random = {};
+    // On failure, the digest is that of an empty store. OpenSSL cannot make a handshake then.
+    RAND_bytes(random.data(), static_cast<int>(random.size()));
+    return random;
+  }();
+  return id;
+}
+
+std::optional<TrustDigest> DigestStore(X509_STORE* store, const Contents& bundled,
+                                       X509_STORE* openssl_default) {
   Contents own;
-  bool has_roots = store == roots;
-  if (!has_roots) {
-    Contents left_out;
-    if (!ReadContents(store, &own)) return std::nullopt;
-    if (own.size() >= CountContents(roots) && !ReadContents(roots, &left_out)) return std::nullopt;
-    // Without a `ca` option, Node.js adds revocation lists and PKCS #12 files to
-    // the root certificates.
-    has_roots = !left_out.empty() &&
-                std::includes(own.begin(), own.end(), left_out.begin(), left_out.end());
-    if (has_roots) {
-      for (const TrustDigest& root : left_out) own.erase(root);
-    }
+  if (!ReadContents(store, &own)) return std::nullopt;
+  // Without a `ca` option, Node.js adds revocation lists, PKCS #12 files and NODE_EXTRA_CA_CERTS to
+  // the bundled certificates.
+  const bool has_bundled =
+      !bundled.empty() && std::includes(own.begin(), own.end(), bundled.begin(), bundled.end());
+  if (has_bundled) {
+    for (const TrustDigest& root : bundled) own.erase(root);
   }
-  std::vector<uint8_t> record = {static_cast<uint8_t>(has_roots ? 1 : 0)};
+  if (openssl_default != nullptr && (store == openssl_default || !HasCertificates(store))) {
+    own = {ProcessId()};
+  }
+  std::vector<uint8_t> record = {static_cast<uint8_t>(has_bundled ? 1 : 0)};
   const auto flags = FlagsOf(store);
   for (int shift = 24; shift >= 0; shift -= 8) {
     record.push_back(static_cast<uint8_t>(flags >> shift));
@@ -150,9 +165,12 @@ int SignatureBits(X509* certificate) {
 
 }  // namespace
 
-std::optional<TrustDigest> DigestTrust(const SSL_CTX* ssl_ctx, const SSL_CTX* roots) {
+std::optional<TrustDigest> DigestTrust(const SSL_CTX* ssl_ctx, const std::set<TrustDigest>& bundled,
+                                       const SSL_CTX* openssl_default) {
   ERR_set_mark();
-  const auto digest = DigestStore(SSL_CTX_get_cert_store(ssl_ctx), SSL_CTX_get_cert_store(roots));
+  const auto digest =
+      DigestStore(SSL_CTX_get_cert_store(ssl_ctx), bundled,
+                  openssl_default == nullptr ? nullptr : SSL_CTX_get_cert_store(openssl_default));
   ERR_pop_to_mark();
   return digest;
 }

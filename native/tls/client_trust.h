@@ -6,16 +6,22 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 
 namespace ticket_keys {
 
 using TrustDigest = std::array<uint8_t, 32>;
 
 // A digest of the CAs, the revocation lists and the flags by which a context verifies client
-// certificates. `roots` is a context without a `ca` option. Its certificates differ between Node.js
-// versions, so the digest records only whether `ssl_ctx` has all of them. Returns nothing if
-// OpenSSL is out of memory.
-std::optional<TrustDigest> DigestTrust(const SSL_CTX* ssl_ctx, const SSL_CTX* roots);
+// certificates. `bundled` are the digests of the CA certificates that come with this Node.js. They
+// differ between versions, so the result records only whether the context has all of them, and
+// everything else that the context has. Returns nothing if OpenSSL is out of memory.
+//
+// `openssl_default` is a context without a `ca` option if Node.js uses OpenSSL's own CA store, or
+// nullptr. Such a store reads certificates from a directory when they are needed and cannot be
+// listed, so its digest is valid in this process only.
+std::optional<TrustDigest> DigestTrust(const SSL_CTX* ssl_ctx, const std::set<TrustDigest>& bundled,
+                                       const SSL_CTX* openssl_default);
 
 // The facts about a client's verified chain that a ticket carries.
 struct VerifiedChain final {

@@ -43,6 +43,12 @@ void OnInfo(const SSL* ssl, int where, int value) {
   }
   handshake->next_info_callback = nullptr;
   SSL_set_info_callback(const_cast<SSL*>(ssl), next);
+  // After a HelloRetryRequest, the client can offer only an external PSK: the ticket of the first
+  // ClientHello was then accepted, but not used. Only a session from a ticket has application data.
+  void* bytes = nullptr;
+  size_t length = 0;
+  handshake->accepted =
+      SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &bytes, &length) == 1 && length != 0;
   Handshake* const outer = std::exchange(finishing, handshake);
   // Node.js emits 'secure', and with it 'secureConnection', before this call returns.
   if (next != nullptr) next(ssl, where, value);

@@ -17,6 +17,10 @@ namespace {
 constexpr int kNone = 0;
 constexpr int kUse = 1;
 
+// Tickets of a ClientHello that are decrypted and counted. A ClientHello has room for 1,700
+// tickets.
+constexpr int kMaxTickets = 4;
+
 // The timeout of an accepted session, in seconds. In effect never, but small enough to be added to
 // any date.
 constexpr long kNoTimeout = 1L << 30;  // NOLINT(runtime/int): OpenSSL's type
@@ -61,13 +65,41 @@ KeyMatch FindKey(Handshake* handshake, const uint8_t* name, uint8_t* iv, EVP_CIP
   return done ? KeyMatch::kFound : KeyMatch::kFailed;
 }
 
+// After a HelloRetryRequest, OpenSSL presents the same tickets again. The second ClientHello has a
+// single key share, for a group that had none in the first (RFC 8446 section 4.1.2).
+void NoteHello(SSL* ssl, Handshake* handshake) {
+  const uint8_t* extension;
+  size_t length;
+  uint16_t group = 0;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_key_share, &extension, &length) == 1) {
+    group = ReadFirstShareGroup(extension, length);
+  }
+  if (handshake->hello_seen && group != handshake->share_group) {
+    handshake->refused_before = handshake->refused_now;
+    handshake->refused_now = 0;
+  }
+  handshake->hello_seen = true;
+  handshake->share_group = group;
+}
+
 int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                 EVP_MAC_CTX* mac, int encrypt) {
   Handshake* handshake = Handshake::Of(ssl, nullptr);
   if (handshake == nullptr) return kNone;
   if (encrypt == 1) return IssueTicket(ssl, handshake, name, iv, cipher, mac);
+  if (ProtocolOf(ssl) == Protocol::kTls13) NoteHello(ssl, handshake);
+  if (handshake->refused_now >= kMaxTickets) return kNone;
   handshake->match = FindKey(handshake, name, iv, cipher, mac);
   return handshake->match == KeyMatch::kFound ? kUse : kNone;
+}
+
+// OpenSSL aborts the handshake if a session is longer than this (construct_stateless_ticket). Only
+// the client's certificate can make it that long.
+constexpr int kMaxSessionLength = 0xFF00;
+
+bool IsTooLarge(SSL_SESSION* session) {
+  return SSL_SESSION_get0_peer(session) != nullptr &&
+         i2d_SSL_SESSION(session, nullptr) > kMaxSessionLength;
 }
 
 // Runs before each ticket is made. Returning 0 would abort the handshake.
@@ -105,11 +137,16 @@ int OnGenerate(SSL* ssl, void* arg) {
     return 1;
   }
   const TicketData data = DescribeSession(ssl, *handshake, resumed ? &presented : nullptr, now);
-  const double lifetime = TicketLifetime(ssl, manager->options, data, accept_until, *protocol, now);
+  const double lifetime =
+      TicketLifetime(ssl, *handshake->context, data, accept_until, *protocol, now);
   if (lifetime < 1) return 1;
 
   uint8_t record[TicketData::kMaxSize];
   if (SSL_SESSION_set1_ticket_appdata(session, record, data.Write(record)) != 1) return 1;
+  if (IsTooLarge(session)) {
+    SSL_SESSION_set1_ticket_appdata(session, nullptr, 0);
+    return 1;
+  }
   SSL_SESSION_set_timeout(session,
                           static_cast<long>(lifetime));  // NOLINT(runtime/int): OpenSSL's type
   manager->RecordSession(data.authenticated_at);
@@ -140,25 +177,10 @@ Reason WhyNotDecrypted(Handshake* handshake, const uint8_t* name, size_t name_le
   }
 }
 
-// After a HelloRetryRequest, OpenSSL presents the same tickets again. The second ClientHello has a
-// single key share, for a group that had none in the first (RFC 8446 section 4.1.2).
-void NoteHello(SSL* ssl, Handshake* handshake) {
-  const uint8_t* extension;
-  size_t length;
-  uint16_t group = 0;
-  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_key_share, &extension, &length) == 1) {
-    group = ReadFirstShareGroup(extension, length);
-  }
-  if (handshake->hello_seen && group != handshake->share_group) {
-    handshake->refused_before = handshake->refused_now;
-    handshake->refused_now = 0;
-  }
-  handshake->hello_seen = true;
-  handshake->share_group = group;
-}
-
-// Counts a refused ticket once, even if OpenSSL presents it twice.
+// Counts a refused ticket once, even if OpenSSL presents it twice. Ignores the tickets that were
+// not decrypted.
 void CountRefusal(Handshake* handshake, Protocol protocol, Reason reason) {
+  if (handshake->refused_now >= kMaxTickets) return;
   if (++handshake->refused_now > handshake->refused_before) {
     handshake->context->manager->counters.Rejected(protocol, reason);
   }
@@ -215,9 +237,10 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
 bool ManageTickets(SSL_CTX* ssl_ctx, std::shared_ptr<AttachedContext> context) {
   const TicketOptions& options = context->manager->options;
   AttachedContext* const arg = context.get();
-  if (SSL_CTX_set_session_id_context(
-          ssl_ctx, options.session_id_context.data(),
-          static_cast<unsigned int>(options.session_id_context.size())) != 1 ||
+  if (context->session_id_context.empty() ||
+      SSL_CTX_set_session_id_context(
+          ssl_ctx, context->session_id_context.data(),
+          static_cast<unsigned int>(context->session_id_context.size())) != 1 ||
       SSL_CTX_set_num_tickets(ssl_ctx, static_cast<size_t>(options.tickets_per_handshake)) != 1 ||
       !SetAttached(ssl_ctx, std::move(context)) ||
       SSL_CTX_set_session_ticket_cb(ssl_ctx, OnGenerate, OnDecrypt, arg) != 1) {

@@ -54,6 +54,17 @@ bool OffersExtendedMasterSecret(SSL* ssl) {
          1;
 }
 
+// Whether the client asks for the record size that the session was made with. OpenSSL aborts the
+// handshake otherwise (RFC 6066 section 4).
+bool FitsFragmentLength(SSL* ssl, const SSL_SESSION* session) {
+  const uint8_t* extension;
+  size_t length;
+  const bool offered =
+      SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_max_fragment_length, &extension, &length) == 1;
+  const uint8_t mode = offered && length == 1 ? extension[0] : TLSEXT_max_fragment_length_DISABLED;
+  return SSL_SESSION_get_max_fragment_length(session) == mode;
+}
+
 bool HasCipher(const STACK_OF(SSL_CIPHER) * ciphers, uint16_t suite) {
   for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
     if (SSL_CIPHER_get_protocol_id(sk_SSL_CIPHER_value(ciphers, i)) == suite) return true;
@@ -67,6 +78,7 @@ bool Mismatches(SSL* ssl, SSL_SESSION* session, const TicketData& data, Protocol
   const SSL_CIPHER* cipher = SSL_SESSION_get0_cipher(session);
   if (SSL_SESSION_get_protocol_version(session) != SSL_version(ssl) || cipher == nullptr)
     return true;
+  if (!FitsFragmentLength(ssl, session)) return true;
   if (protocol == Protocol::kTls13) {
     // RFC 8446 section 4.2.11: the chosen cipher and the session's cipher must have the same hash.
     const SSL_CIPHER* pending = SSL_get_pending_cipher(ssl);
@@ -98,9 +110,9 @@ double ChainEnd(const TicketOptions& options, const TicketData& data) {
 
 // When the ticket itself expires. Renewed TLS 1.2 tickets keep the master secret, so their lifetime
 // counts from the full handshake.
-double TicketEnd(const TicketOptions& options, const TicketData& data, Protocol protocol) {
+double TicketEnd(const AttachedContext& context, const TicketData& data, Protocol protocol) {
   const uint64_t start = protocol == Protocol::kTls13 ? data.issued_at : data.authenticated_at;
-  return static_cast<double>(start) + options.ticket_lifetime;
+  return static_cast<double>(start) + context.ticket_lifetime;
 }
 
 // OpenSSL repeats this check later. OpenSSL 3.0 uses whole seconds, and later versions use finer
@@ -109,9 +121,10 @@ bool HasTimedOut(const SSL_SESSION* session) {
   return SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) < std::time(nullptr) + 1;
 }
 
-std::optional<Reason> WhyTooOld(SSL_SESSION* session, const TicketOptions& options,
+std::optional<Reason> WhyTooOld(SSL_SESSION* session, const AttachedContext& context,
                                 const TicketData& data, Protocol protocol, double now) {
-  if (now >= TicketEnd(options, data, protocol)) return Reason::kSessionExpired;
+  const TicketOptions& options = context.manager->options;
+  if (now >= TicketEnd(context, data, protocol)) return Reason::kSessionExpired;
   // Otherwise, tickets of a host whose clock is far ahead would resume until this host's clock has
   // caught up.
   if (static_cast<double>(data.authenticated_at) > now + options.max_clock_skew)
@@ -119,11 +132,11 @@ std::optional<Reason> WhyTooOld(SSL_SESSION* session, const TicketOptions& optio
   const bool bounded = protocol == Protocol::kTls13;
   if (bounded && now >= ChainEnd(options, data)) return Reason::kSessionTooOld;
   if (!HasTimedOut(session)) return std::nullopt;
-  double end = TicketEnd(options, data, protocol);
+  double end = TicketEnd(context, data, protocol);
   if (bounded) end = std::min(end, ChainEnd(options, data));
   // The certificate chain shortened the timeout. HasRightCertificate refuses the session.
   if (static_cast<double>(data.chain_end) <= end) return std::nullopt;
-  return end < TicketEnd(options, data, protocol) ? Reason::kSessionTooOld
+  return end < TicketEnd(context, data, protocol) ? Reason::kSessionTooOld
                                                   : Reason::kSessionExpired;
 }
 
@@ -151,9 +164,8 @@ bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& 
 // Why a session that fits the handshake may not resume. Nothing if it may.
 std::optional<Reason> WhyForbidden(SSL* ssl, SSL_SESSION* session, const AttachedContext& context,
                                    Protocol protocol, double now, const TicketData& data) {
-  const TicketOptions& options = context.manager->options;
-  if (!HasContext(session, options.session_id_context)) return Reason::kContext;
-  const std::optional<Reason> too_old = WhyTooOld(session, options, data, protocol, now);
+  if (!HasContext(session, context.session_id_context)) return Reason::kContext;
+  const std::optional<Reason> too_old = WhyTooOld(session, context, data, protocol, now);
   if (too_old.has_value()) return too_old;
   if (static_cast<double>(data.authenticated_at) <= context.manager->revoked_until()) {
     return Reason::kSessionRevoked;
@@ -223,9 +235,10 @@ TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketDat
   return data;
 }
 
-double TicketLifetime(SSL* ssl, const TicketOptions& options, const TicketData& data,
+double TicketLifetime(SSL* ssl, const AttachedContext& context, const TicketData& data,
                       double key_accept_until, Protocol protocol, double now) {
-  double end = std::min(TicketEnd(options, data, protocol), key_accept_until);
+  const TicketOptions& options = context.manager->options;
+  double end = std::min(TicketEnd(context, data, protocol), key_accept_until);
   if (protocol == Protocol::kTls13) end = std::min(end, ChainEnd(options, data));
   if (data.chain_end != TicketData::kNoEnd)
     end = std::min(end, static_cast<double>(data.chain_end));

@@ -31,7 +31,7 @@ bool GetsExtendedMasterSecret(SSL* ssl);
 
 // How long a ticket made now is valid, in whole seconds from the session's time. Below 1:
 // issue no ticket.
-double TicketLifetime(SSL* ssl, const TicketOptions& options, const TicketData& data,
+double TicketLifetime(SSL* ssl, const AttachedContext& context, const TicketData& data,
                       double key_accept_until, Protocol protocol, double now);
 
 // Why a ticket that decrypted may not resume. Nothing if it may. `data` receives the ticket's data.

@@ -54,7 +54,7 @@ export async function tryHole (t: Test, hole: Hole, protocol: Protocol): Promise
   const closed = await goThrough(hole, protocol, async (server) => {
     const { keys } = await manage(t, { source, ...hole.options })
     managers.push(keys.attach(server))
-  })
+  }, { sessionIdContext: 'shared' })
   t.strictSame(closed.full, hole.full, 'a full handshake, managed')
   t.strictSame(closed.shown, hole.full, 'a ticket, managed')
   t.equal(closed.tickets, reason === 'none' ? 0 : protocol === 'TLSv1.3' ? 2 : 1)

@@ -24,6 +24,7 @@ const NAME = 'a.test'
 const HELLOS: Record<Protocol, number> = { 'TLSv1.2': 6000, 'TLSv1.3': 1080 }
 const SLICES = 6
 const AT_ONCE = 24
+const MAX_TICKETS = 4
 const DECODE_ERROR = 50
 
 /** What the hellos of helpers/hello.ts offer. */
@@ -142,12 +143,16 @@ function attack (protocol: Protocol, material: Material): Attack {
   }
   const bad = Array.from({ length: randomInt(1, 60) }, () => oneOf(...BAD)(material))
   const identities: Array<{ ticket: Buffer, secret?: Buffer }> = bad.map(([ticket]) => ({ ticket }))
-  const reasons = bad.map(([, reason]) => reason)
+  // Only the first four tickets of a ClientHello are looked at.
+  const reasons = bad.slice(0, MAX_TICKETS).map(([, reason]) => reason)
   if (randomInt(2) === 0) return { hello: { identities, serverName: NAME }, reasons, reply: {} }
   // A good one among them is taken, and those after it are not looked at.
   const identity = randomInt(bad.length + 1)
   identities.splice(identity, 0, { ticket: good, secret })
-  return { hello: { identities, serverName: NAME }, reasons: reasons.slice(0, identity), reply: { identity } }
+  const hello = { identities, serverName: NAME }
+  return identity < MAX_TICKETS
+    ? { hello, reasons: reasons.slice(0, identity), reply: { identity } }
+    : { hello, reasons, reply: {} }
 }
 
 function collectGarbage (): void {
