@@ -108,7 +108,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     this.#checkOpen()
     const attachment = this.#attachments.get(server)
     if (attachment === undefined) this.#attachments.set(server, new Attachment(server, this.#native, this.#clock, this.#log))
-    else attachment.takeBack()
+    else attachment.reattach()
     return this
   }
 
@@ -194,7 +194,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   /** Its servers' contexts go to a ring without keys. */
   #leaveRing (): void {
     const emptyManager = new (addon().Manager)(this.#policy)
-    for (const attachment of this.#attachments.values()) attachment.moveTo(emptyManager)
+    for (const attachment of this.#attachments.values()) attachment.transferTo(emptyManager)
   }
 
   #checkOpen (): void {

@@ -9,13 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { hostId, withLock } from '../../lib/cli/files/lock.js'
-import { readKeyPath, type KeyPath } from '../../lib/cli/files/read.js'
-import { compareTimes, makeKey, rotateTimed, stateOf, stepList } from '../../lib/cli/files/timetable.js'
+import { readKeyFiles, type KeyFiles } from '../../lib/cli/files/read.js'
+import { compareTimes, makeKey, rotateTimed, stateOf, rotateList } from '../../lib/cli/files/timetable.js'
 import { main } from '../../lib/cli/main.js'
 import { FormatError, WeakKeyError } from '../../lib/util/errors.js'
 import { KEY_FORMATS, parseKeys, serializeKeys, type KeyFormat } from '../../lib/keys/formats/index.js'
 import { ACCEPTS, ISSUES, WILL_ISSUE, type TicketKey } from '../../lib/keys/key.js'
-import { removeLeftBehind, replaceFile, writeNewFile } from '../../lib/cli/files/atomic-write.js'
+import { removeStaleTempFiles, replaceFile, writeNewFile } from '../../lib/cli/files/atomic-write.js'
 import { runModule, until } from '../helpers/process.js'
 import { readTypeScript } from '../helpers/typescript.js'
 
@@ -278,7 +278,7 @@ t.test('a list without times moves on by one, and a key is known a step before i
     let issuing = keys[0]
     for (let step = 0; step < 8; step++) {
       const before = keys
-      keys = stepList(keys, format, 4)
+      keys = rotateList(keys, format, 4)
       const next = format === 'haproxy' ? keys.at(-2) : keys[0]
       t.ok(before.includes(next as TicketKey), 'was known')
       t.ok(keys.includes(issuing as TicketKey), 'goes on being accepted')
@@ -400,9 +400,9 @@ t.test('the lock is taken from the dead only', async (t) => {
   t.ok(done, 'until its lock is too old')
 
   await t.rejects(withLock(dir, async (lock) => {
-    await lock.check()
+    await lock.assertHeld()
     for (const name of readdirSync(dir)) unlinkSync(join(dir, name))
-    await lock.check()
+    await lock.assertHeld()
   }), { code: 'FST_TICKET_KEYS_SOURCE', message: /lost the lock/ })
 })
 
@@ -435,25 +435,25 @@ t.test('files are written whole or not at all', async (t) => {
   const [fresh, old] = ['fresh', 'old'].map((name) => join(dir, `.${name}.77.0123456789abcdef.tmp`)) as [string, string]
   for (const path of [fresh, old]) writeFileSync(path, '')
   makeOld(old, 120_000)
-  await removeLeftBehind(dir)
+  await removeStaleTempFiles(dir)
   t.ok(existsSync(fresh) && !existsSync(old), 'what killed writers left is removed, when nobody can be writing it')
   symlinkSync('gone', old)
-  await removeLeftBehind(dir)
+  await removeStaleTempFiles(dir)
   t.notSame(readdirSync(dir).filter((name) => old.endsWith(name)), [], 'but nothing whose age can not be told')
   const odd = t.testdir({ '.odd.77.0123456789abcdef.tmp': {} })
   makeOld(join(odd, '.odd.77.0123456789abcdef.tmp'), 120_000)
-  await t.rejects(removeLeftBehind(odd), { code: /^(EISDIR|EPERM)$/ }, 'one that can not be removed is an error')
+  await t.rejects(removeStaleTempFiles(odd), { code: /^(EISDIR|EPERM)$/ }, 'one that can not be removed is an error')
 })
 
 /** Looks at the keys again and again while others write, and at every moment expects a loadable set that has lost nothing. */
-function watchKeys (t: Test, path: string, format: KeyFormat, check: (read: KeyPath, before: number) => void) {
+function watchKeys (t: Test, path: string, format: KeyFormat, check: (read: KeyFiles, before: number) => void) {
   let running = true
   let looks = 0
   const finished = (async () => {
     while (running) {
       const before = Date.now()
       try {
-        check(await readKeyPath(path, format), before)
+        check(await readKeyFiles(path, format), before)
         looks++
       } catch (error) {
         // A file of a directory can expire between being listed and being read.
@@ -475,7 +475,7 @@ function watchKeys (t: Test, path: string, format: KeyFormat, check: (read: KeyP
 /** Every key seen must be seen again until it expires. */
 function loseNone (t: Test) {
   const seen = new Map<string, number>()
-  return (read: KeyPath, before: number) => {
+  return (read: KeyFiles, before: number) => {
     const here = new Set(names(read))
     const now = Date.now()
     for (const [name, acceptUntil] of seen) if (acceptUntil > now + 50 && !here.has(name)) t.fail(`lost ${name}`)
