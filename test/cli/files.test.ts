@@ -171,10 +171,11 @@ t.test('inspect shows names, times and states, and no byte of a key', async (t) 
   writeFileSync(path, serializeKeys(keys, 'json'), { mode: 0o600 })
   const text = (await cli('inspect', path)).stdout.toString()
   const json = (await cli('inspect', '--json', path)).stdout.toString()
+  const shown = JSON.parse(json) as { keys: unknown[] }
   for (const [index, state] of ['expired', 'previous', 'current', 'next'].entries()) {
     const name = keys[index]?.name.toString('hex') ?? ''
     t.match(text, new RegExp(`^${state} +${name} +AES-256-CBC +2`, 'm'))
-    t.match(JSON.parse(json).keys[index], { name, id: name.slice(0, 8), state, notBefore: new Date(keys[index]?.notBefore ?? 0).toISOString() })
+    t.match(shown.keys[index], { name, id: name.slice(0, 8), state, notBefore: new Date(keys[index]?.notBefore ?? 0).toISOString() })
   }
   for (const { aesKey, hmacKey } of keys) {
     for (const half of [aesKey, hmacKey]) {
@@ -494,7 +495,7 @@ t.test('of runs at once one does the work', async (t) => {
     const outcomes = await Promise.all(Array.from({ length: 4 }, async () => await cli('rotate', ...args)))
     t.same(outcomes.map(({ status }) => status), [0, 0, 0, 0])
     const said = outcomes.map(({ stdout }) => stdout.toString().replace(/^.*: /, '')).sort()
-    t.same(said, [`${added} added, 0 removed\n`, ...Array(3).fill('no key added or removed\n')])
+    t.same(said, [`${added} added, 0 removed\n`, ...Array<string>(3).fill('no key added or removed\n')])
   }
 })
 

@@ -75,5 +75,6 @@ t.test('the examples in docs/probe.md', async (t) => {
   const lines = renderReport(report).split('\n').map((line) => line.replace(/ +/g, ' '))
   const plain = text.replace(/ +/g, ' ')
   for (const head of ['ADDRESS ', 'FROM ', 'Tickets ']) t.ok(plain.includes(`\n${lines.find((line) => line.startsWith(head))}\n`), head)
-  t.strictSame(Object.keys(JSON.parse(/```json\n(.*?)```/s.exec(text)?.[1] ?? '{}')), Object.keys(report.results[0] ?? {}))
+  const [, example = '{}'] = /```json\n(.*?)```/s.exec(text) ?? []
+  t.strictSame(Object.keys(JSON.parse(example) as object), Object.keys(report.results[0] ?? {}))
 })

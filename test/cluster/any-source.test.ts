@@ -9,18 +9,18 @@ const program = (primary: string, worker: string): string => `
 import cluster from 'node:cluster'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import { createTicketKeys } from '../../lib/create.js'
-import { complaints, drive, serve } from '../helpers/cluster-program.js'
-import { LogBook } from '../helpers/managed.js'
+import { runPrimary, serve, warningsAndErrors } from '../helpers/cluster-program.js'
+import { LogCollector } from '../helpers/managed.js'
 
 if (cluster.isPrimary) {
   const shared = shareTicketKeys(${primary})
-  drive(2, { status: () => shared.status() })
+  runPrimary(2, { status: () => shared.status() })
 } else {
-  const log = new LogBook()
+  const log = new LogCollector()
   const keys = await createTicketKeys({ log, ...${worker} })
   await serve((server) => { keys.attach(server) }, {
     status: () => keys.status(),
-    log: () => complaints(log),
+    log: () => warningsAndErrors(log),
     rotate: () => keys.rotate(),
     secretIsLeft: () => 'TICKET_KEYS_SECRET' in process.env
   })

@@ -17,8 +17,8 @@ import { AggregatorRegistry, Registry } from 'prom-client'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import ticketKeys from '../../lib/index.js'
 import { addon } from '../../lib/native/binding.js'
-import { announce, certificate, drive } from '../helpers/cluster-program.js'
-import { Secrets } from '../helpers/leaks.js'
+import { certificate, runPrimary, runWorkerWith } from '../helpers/cluster-program.js'
+import { LeakDetector } from '../helpers/leaks.js'
 
 const aggregator = new AggregatorRegistry()
 const received = []
@@ -28,7 +28,7 @@ const keep = (message) => { received.push(inspect(message, { depth: Infinity, ma
 function leaks (handle) {
   const bytes = Buffer.alloc(256 * 64)
   const keys = new (addon().Manager)(handle).exportKeys(bytes)
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   keys.forEach((key, index) => {
     secrets.add('AES', bytes.subarray(64 * index, 64 * index + 32))
     secrets.add('HMAC', bytes.subarray(64 * index + 32, 64 * index + 64))
@@ -43,7 +43,7 @@ if (cluster.isPrimary) {
   const shared = shareTicketKeys()
   cluster.on('message', (worker, message) => { keep(message) })
   cluster.on('fork', (worker) => { worker.process.on('internalMessage', keep) })
-  drive(${WORKERS}, {
+  runPrimary(${WORKERS}, {
     page: () => aggregator.clusterMetrics(),
     rotate: () => shared.rotate(),
     leaks: () => leaks(shared.handle)
@@ -57,7 +57,7 @@ if (cluster.isPrimary) {
   await app.register(ticketKeys, { metrics: { register } })
   app.get('/', async (request) => ({ pid: process.pid, reused: request.tlsSession.resumed }))
   await app.listen({ port: 0, host: '127.0.0.1' })
-  announce(app.server, {
+  runWorkerWith(app.server, {
     page: () => register.metrics(),
     leaks: () => leaks(app.ticketKeys.handle)
   })

@@ -8,16 +8,16 @@ import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
 const promise = (pid: string): string => `
 import cluster from 'node:cluster'
 import { createTicketKeys } from '../../lib/create.js'
-import { complaints, drive, serve } from '../helpers/cluster-program.js'
-import { LogBook } from '../helpers/managed.js'
+import { runPrimary, serve, warningsAndErrors } from '../helpers/cluster-program.js'
+import { LogCollector } from '../helpers/managed.js'
 
 if (cluster.isPrimary) {
   process.env.FASTIFY_TICKET_KEYS_PRIMARY = String(${pid})
-  drive(1)
+  runPrimary(1)
 } else {
-  const log = new LogBook()
+  const log = new LogCollector()
   const keys = await createTicketKeys({ log })
-  await serve((server) => { keys.attach(server) }, { log: () => complaints(log) })
+  await serve((server) => { keys.attach(server) }, { log: () => warningsAndErrors(log) })
 }
 `
 
@@ -63,18 +63,18 @@ import { Clock } from '../../lib/util/clock.js'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import { startTicketKeys } from '../../lib/manager/start.js'
 import { resolveOptions } from '../../lib/config/options.js'
-import { announce, certificate, drive } from '../helpers/cluster-program.js'
-import { LogBook } from '../helpers/managed.js'
+import { certificate, runPrimary, runWorkerWith } from '../helpers/cluster-program.js'
+import { LogCollector } from '../helpers/managed.js'
 
 // Each worker accepts connections itself: the primary is not needed for that.
 cluster.schedulingPolicy = cluster.SCHED_NONE
 if (cluster.isPrimary) {
   shareTicketKeys()
-  drive(1)
+  runPrimary(1)
 } else {
   // Node.js ends workers whose primary is gone, but for those that are leaving.
   cluster.worker.exitedAfterDisconnect = true
-  const log = new LogBook()
+  const log = new LogCollector()
   const clock = new Clock()
   const events = []
   const keys = await startTicketKeys(resolveOptions({}), log, clock)
@@ -93,7 +93,7 @@ if (cluster.isPrimary) {
   keys.attach(server)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  announce(server, {})
+  runWorkerWith(server, {})
 }
 `
 

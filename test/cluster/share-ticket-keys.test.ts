@@ -9,7 +9,7 @@ import type { ManagerOptions } from '../../lib/create.js'
 import type { SourceKey } from '../../lib/keys/key.js'
 import type { KeySource, SourceKeys } from '../../lib/sources/key-source.js'
 import { connect } from '../helpers/client.js'
-import { LogBook, manage } from '../helpers/managed.js'
+import { LogCollector, manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
 
@@ -96,7 +96,7 @@ t.test('shareTicketKeys takes any source, returns at once, and is ready when the
 
 t.test('where the source gives no keys, ready rejects, the log says why, and keys can be shared anew', async (t) => {
   for (const load of [() => { throw new Error('store down') }, async () => { throw new Error('store down') }, () => null]) {
-    const log = new LogBook()
+    const log = new LogCollector()
     const shared = shareTicketKeys({ log, source: source({ load }) })
     await t.rejects(shared.ready, { message: /store down|gave no keys/ })
     t.match(log.of('error'), [/^the cluster primary has no ticket keys to share: .*(store down|gave no keys)/])
@@ -106,7 +106,7 @@ t.test('where the source gives no keys, ready rejects, the log says why, and key
 })
 
 t.test('closed before the first keys are there: they are erased, and nothing is logged', async (t) => {
-  const log = new LogBook()
+  const log = new LogCollector()
   const keys = [key()]
   let answer = (): void => {}
   const shared = shareTicketKeys({ log, source: source({ load: () => new Promise((resolve) => { answer = () => resolve({ keys, timed: true }) }) }) })
@@ -123,7 +123,7 @@ t.test('a source whose close() rejects makes close() reject, and does not end th
   await shared.ready
   await t.rejects(shared.close(), { message: 'still busy' })
   t.same(shared.status().keys, [])
-  const failing = shareTicketKeys({ log: new LogBook(), source: source({ load: () => null, close }) })
+  const failing = shareTicketKeys({ log: new LogCollector(), source: source({ load: () => null, close }) })
   await t.rejects(failing.ready, { message: /gave no keys/ }, 'the first error is the one that matters')
   await new Promise(setImmediate)
 })
@@ -180,7 +180,7 @@ else try { shareTicketKeys() } catch (error) { process.send([error.code, error.m
 t.test('a manager with the source shared says which of its options have no effect', async (t) => {
   const owner = await createTicketKeys({ environment: false })
   t.teardown(async () => { await owner.close() })
-  const log = new LogBook()
+  const log = new LogCollector()
   const source = { type: 'shared', handle: owner.handle } as const
   const silent = await createTicketKeys({ environment: false, source, log })
   t.same(log.of('warn'), [])

@@ -4,7 +4,7 @@ import { startCluster } from '../helpers/cluster.js'
 import type { TestCluster } from '../helpers/cluster.js'
 import type { Answer } from '../helpers/cluster-program.js'
 import { until } from '../helpers/process.js'
-import { Visitor } from '../helpers/visitor.js'
+import { RetryingClient } from '../helpers/retrying-client.js'
 
 const WORKERS = 4
 
@@ -12,12 +12,12 @@ const MANAGED = `
 import cluster from 'node:cluster'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import { createTicketKeys } from '../../lib/create.js'
-import { drive, serve } from '../helpers/cluster-program.js'
+import { runPrimary, serve } from '../helpers/cluster-program.js'
 
 const options = { rotationInterval: '1s', ticketLifetime: '1m' }
 if (cluster.isPrimary) {
   shareTicketKeys(options)
-  drive(${WORKERS})
+  runPrimary(${WORKERS})
 } else {
   const keys = await createTicketKeys(options)
   await serve((server) => { keys.attach(server) })
@@ -26,9 +26,9 @@ if (cluster.isPrimary) {
 
 const PLAIN = `
 import cluster from 'node:cluster'
-import { drive, serve } from '../helpers/cluster-program.js'
+import { runPrimary, serve } from '../helpers/cluster-program.js'
 
-if (cluster.isPrimary) drive(${WORKERS})
+if (cluster.isPrimary) runPrimary(${WORKERS})
 else await serve(() => {})
 `
 
@@ -45,7 +45,7 @@ interface Story {
 /** Three visitors come again and again while every worker is killed and replaced; then a worker renews its certificate. */
 async function tell (cluster: TestCluster, keys: number): Promise<Story> {
   // A connection that was on its way to a worker when that was killed may hang. It must not outlast the ticket.
-  const visitors = Array.from({ length: 3 }, () => new Visitor({ port: cluster.port, protocol: 'TLSv1.3', timeout: 10_000 }))
+  const visitors = Array.from({ length: 3 }, () => new RetryingClient({ port: cluster.port, protocol: 'TLSv1.3', timeout: 10_000 }))
   const served = new Set<number>()
   const shown = new Set<string | null>()
   const stop = new AbortController()

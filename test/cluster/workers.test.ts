@@ -12,8 +12,8 @@ const program = (primary: string, worker = '{}'): string => `
 import cluster from 'node:cluster'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import { createTicketKeys } from '../../lib/create.js'
-import { complaints, drive, serve } from '../helpers/cluster-program.js'
-import { LogBook } from '../helpers/managed.js'
+import { runPrimary, serve, warningsAndErrors } from '../helpers/cluster-program.js'
+import { LogCollector } from '../helpers/managed.js'
 
 let shared
 const commands = {
@@ -26,13 +26,13 @@ const commands = {
 if (cluster.isPrimary) {
   ${primary}
 } else {
-  const log = new LogBook()
+  const log = new LogCollector()
   const began = performance.now()
   const keys = await createTicketKeys({ log, ...${worker} })
   const took = performance.now() - began
   await serve((server) => { keys.attach(server) }, {
     took: () => took,
-    log: () => complaints(log),
+    log: () => warningsAndErrors(log),
     status: () => keys.status(),
     stats: () => keys.stats(),
     rotate: () => keys.rotate(),
@@ -59,7 +59,7 @@ async function each (cluster: TestCluster, member: keyof TicketKeysStatus): Prom
 }
 
 t.test('without shareTicketKeys a worker says once how keys could be shared, and loses no time; called later, it joins', async (t) => {
-  const cluster = await start(t, program('drive(2, commands)'), 2)
+  const cluster = await start(t, program('runPrimary(2, commands)'), 2)
   const [first] = cluster.workers as [number, number]
   const [warning, ...others] = await cluster.command(first, 'log') as string[]
   t.match(warning, /^warn: .*shareTicketKeys \(fastify-ticket-keys\/cluster\).*'secret', 'file' or 'directory'$/)
@@ -79,7 +79,7 @@ t.test('without shareTicketKeys a worker says once how keys could be shared, and
 })
 
 t.test('a worker that was forked before the call has the keys when it listens', async (t) => {
-  const cluster = await start(t, program('drive(1, commands); commands.share()'), 1)
+  const cluster = await start(t, program('runPrimary(1, commands); commands.share()'), 1)
   const { current } = await statusOf(cluster, 'primary')
   t.same(await each(cluster, 'source'), ['cluster'])
   t.same(await each(cluster, 'current'), [current])
@@ -87,7 +87,7 @@ t.test('a worker that was forked before the call has the keys when it listens', 
 })
 
 t.test('a rotation by hand, in the primary or a worker, is everybody\'s; what was shared ends with close()', async (t) => {
-  const code = program("cluster.setupPrimary({ serialization: 'advanced' }); commands.share({ ticketLifetime: '1h' }); drive(2, commands)", "{ ticketLifetime: '2h' }")
+  const code = program("cluster.setupPrimary({ serialization: 'advanced' }); commands.share({ ticketLifetime: '1h' }); runPrimary(2, commands)", "{ ticketLifetime: '2h' }")
   const cluster = await start(t, code, 2)
   const [first, second] = cluster.workers as [number, number]
   t.match(await cluster.command(first, 'log'), [/^warn: ticketLifetime is longer here than for shareTicketKeys/])
@@ -119,7 +119,7 @@ t.test('a rotation by hand, in the primary or a worker, is everybody\'s; what wa
 })
 
 t.test('who goes leaves the others what they have and what will come', async (t) => {
-  const cluster = await start(t, program('commands.share(); drive(1, commands)'), 1)
+  const cluster = await start(t, program('commands.share(); runPrimary(1, commands)'), 1)
   const rotated = async (t: Test): Promise<void> => {
     await cluster.command('primary', 'rotate')
     const { current, workers } = await cluster.command('primary', 'status') as SharedKeysStatus
@@ -142,7 +142,7 @@ t.test('who goes leaves the others what they have and what will come', async (t)
 t.test('a worker whose rotation the primary closes upon is told so, and not left to wait', async (t) => {
   const code = program(`commands.share()
   cluster.on('message', (worker, message) => { if (message?.rotate === true) shared.close() })
-  drive(1, commands)`)
+  runPrimary(1, commands)`)
   const cluster = await start(t, code, 1)
   const [worker] = cluster.workers as [number]
   const before = await statusOf(cluster, worker)
@@ -152,7 +152,7 @@ t.test('a worker whose rotation the primary closes upon is told so, and not left
 })
 
 t.test('messages of others on the channel, and broken ones, change nothing', async (t) => {
-  const cluster = await start(t, program('commands.share(); drive(1, commands)'), 1)
+  const cluster = await start(t, program('commands.share(); runPrimary(1, commands)'), 1)
   const [worker] = cluster.workers as [number]
   const before = await statusOf(cluster, worker)
   const others = [null, 7, 'text', [], {}, { type: 'prom-client:getMetricsReq' }, { type: 7 }, { type: 'fastify-ticket-keys:unheard-of' }]

@@ -10,7 +10,7 @@ import { KEY_FORMATS, serializeKeys } from '../../lib/keys/formats/index.js'
 import { ACCEPTS } from '../../lib/keys/key.js'
 import { connect } from '../helpers/client.js'
 import { idOf, issuerAt, randomKey } from '../helpers/keys.js'
-import { LogBook } from '../helpers/managed.js'
+import { LogCollector } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
 import { readTypeScript } from '../helpers/typescript.js'
@@ -272,8 +272,8 @@ t.test('files with secrets: what everybody can write is refused, what everybody 
   t.end()
 })
 
-async function issuesUnder (t: Test, data: NodeJS.ProcessEnv): Promise<{ id: string | undefined, log: LogBook }> {
-  const log = new LogBook()
+async function issuesUnder (t: Test, data: NodeJS.ProcessEnv): Promise<{ id: string | undefined, log: LogCollector }> {
+  const log = new LogCollector()
   const keys = await createTicketKeys({ environment: { data }, log })
   t.teardown(async () => { await keys.close() })
   const { server, port } = await plainHttps()

@@ -8,10 +8,10 @@ import type { TicketKey } from '../../lib/keys/key.js'
 import { DEFAULT_OPTIONS } from '../../lib/config/schema.js'
 import { FileSource } from '../../lib/sources/watched-files.js'
 import { SingleUseClient } from '../helpers/client.js'
-import { blocks, ROOT, runShell, runTypeScript, runVariables, text, works, type Running } from '../helpers/docs.js'
+import { assertResumes, blocks, readRepoFile, ROOT, runShell, runTypeScript, runVariables, type Running } from '../helpers/docs.js'
 
 t.test("README: the options are the code's, with their defaults and variables", (t) => {
-  const readme = text('README.md')
+  const readme = readRepoFile('README.md')
   const rows = [...readme.matchAll(/^\| `(\w+)` \| `(.+?)` \| (.+?) \| .+ \|$/gm)]
   t.same(rows.map(([, option]) => option), Object.keys(DEFAULT_OPTIONS))
   const nameOf = (variable: string): string => `TICKET_KEYS${variable === '' ? '' : `_${variable}`}`
@@ -30,9 +30,9 @@ t.test("README: the options are the code's, with their defaults and variables", 
 })
 
 t.test('links between the documents lead somewhere', (t) => {
-  const anchors = (file: string): string[] => [...text(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
+  const anchors = (file: string): string[] => [...readRepoFile(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
   for (const file of ['README.md', 'SECURITY.md', ...readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`)]) {
-    for (const [, path = '', anchor] of text(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+    for (const [, path = '', anchor] of readRepoFile(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
       const target = path === '' ? file : new URL(path, new URL(file, ROOT)).pathname.slice(ROOT.pathname.length)
       t.ok(existsSync(new URL(target, ROOT)), `${file}: ${target}`)
       if (anchor !== undefined) t.ok(anchors(target).includes(anchor), `${file}: ${target}#${anchor}`)
@@ -58,7 +58,7 @@ t.test('docs/secret-source.md: making a secret, using it, changing it in two ste
   const [plain, first, firstInCode, second, secondInCode] = await Promise.all([
     runTypeScript(t, use, root), runVariables(t, variables(stepOne)), runTypeScript(t, inCode, root), runVariables(t, variables(stepTwo)), runTypeScript(t, swapped, root)
   ])
-  for (const running of [plain, first, second]) await works(t, running, 'secret')
+  for (const running of [plain, first, second]) await assertResumes(t, running, 'secret')
   const ids = async ({ status }: Running): Promise<string[]> => (await status()).keys.map(({ id }) => id)
   t.same(await ids(first), await ids(firstInCode))
   t.same(await ids(second), await ids(secondInCode))

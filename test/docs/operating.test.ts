@@ -4,7 +4,7 @@ import { metricsRegistry } from '../../lib/metrics/register.js'
 import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect } from '../helpers/client.js'
-import { blocks, one, text } from '../helpers/docs.js'
+import { blocks, onlyBlock, readRepoFile } from '../helpers/docs.js'
 import { manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 
@@ -44,7 +44,7 @@ tests:
 `
 
 t.test('the rules for Prometheus are right, go off when they should, and ask for metrics that there are', async (t) => {
-  const rules = one(FILE, 'yaml', '## What to watch')
+  const rules = onlyBlock(FILE, 'yaml', '## What to watch')
   const summaries = [...rules.matchAll(/alert: (\w+)[^]*?summary: (.+)$/gm)].map(([, alert = '', summary = '']) => [alert, summary] as const)
   t.equal(summaries.length, 3)
   const cases = CASES.replaceAll(/alertname: (\w+)(.*)SUMMARY/g, (_, alert: string, between: string) =>
@@ -65,7 +65,7 @@ t.test('the health check tells without failing', async (t) => {
     import ticketKeys from '../../lib/index.js'
     const app = Fastify({ https: { key: process.env.KEY, cert: process.env.CERT } })
     await app.register(ticketKeys)
-    ${one(FILE, 'ts', '## Health')}
+    ${onlyBlock(FILE, 'ts', '## Health')}
     const healthy = (await app.inject('/health')).json()
     await app.ticketKeys.close()
     process.send([healthy, (await app.inject('/health')).json()], () => { process.exit() })
@@ -84,7 +84,7 @@ t.test('without Fastify: SIGTERM ends the server, then the keys, and with them t
     const server = createServer({ key: process.env.KEY, cert: process.env.CERT }, (request, response) => { response.end() })
     const keys = await createTicketKeys()
     keys.attach(server)
-    ${one(FILE, 'ts', '## Starting and stopping')}
+    ${onlyBlock(FILE, 'ts', '## Starting and stopping')}
     process.once('exit', () => { console.log(keys.status().keys.length, 'keys left') })
     server.listen(0, '127.0.0.1', () => { process.send(server.address().port, () => { process.disconnect() }) })
   `, { env: { KEY: key, CERT: cert } })
@@ -103,8 +103,8 @@ t.test('docs/api.md: what status() gives, and what the manager has', async (t) =
   const status = keys.status()
   t.same(Object.keys(status), Object.keys(shown))
   t.same(Object.keys(status.keys[0] ?? {}), Object.keys(shown.keys[0] ?? {}))
-  const named = [...text('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
+  const named = [...readRepoFile('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
   const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter((name) => !['constructor', 'start', 'tick', 'currentKeyAge'].includes(name))
   t.same(own.filter((name) => !named.includes(name)), [])
-  t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !text('docs/api.md').includes(`| \`${event}\` |`)), [])
+  t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !readRepoFile('docs/api.md').includes(`| \`${event}\` |`)), [])
 })

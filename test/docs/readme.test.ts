@@ -7,7 +7,7 @@ import { metricsRegistry } from '../../lib/metrics/register.js'
 import { REASONS } from '../../lib/native/types.js'
 import { serverCert } from '../helpers/certs.js'
 import { SingleUseClient } from '../helpers/client.js'
-import { blocks, runShell, runTypeScript, text, works } from '../helpers/docs.js'
+import { assertResumes, blocks, readRepoFile, runShell, runTypeScript } from '../helpers/docs.js'
 import { manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 
@@ -61,7 +61,7 @@ t.test('without Fastify: a file, and a server of any kind', async (t) => {
   const root = t.testdir()
   mkdirSync(join(root, 'run/keys'), { recursive: true })
   await runShell('npx fastify-ticket-keys generate --out run/keys/tickets.json', root)
-  await works(t, await runTypeScript(t, without, root), 'file')
+  await assertResumes(t, await runTypeScript(t, without, root), 'file')
 })
 
 t.test('ticket by ticket: a callback that knows one key', async (t) => {
@@ -75,7 +75,7 @@ t.test('ticket by ticket: a callback that knows one key', async (t) => {
 })
 
 t.test('the tables of metrics, reasons and errors are those of the code', async (t) => {
-  const rows = (pattern: RegExp): string[] => [...text('README.md').matchAll(pattern)].map(([, name = '']) => name)
+  const rows = (pattern: RegExp): string[] => [...readRepoFile('README.md').matchAll(pattern)].map(([, name = '']) => name)
   const { keys } = await manage(t)
   t.same(rows(/^\| `(tls_\w+)` \|/gm), metricsRegistry(keys, 'text').getMetricsAsArray().map(({ name }) => name))
   t.same(rows(/^\| `([a-z_]+)` \| [^|]+ \|$/gm), REASONS)

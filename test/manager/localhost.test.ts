@@ -41,7 +41,7 @@ for (const { http2, via } of [{ http2: false, via: connect }, { http2: true, via
         const before = ticketKeys.stats()
         const first = await via({ port, protocol, host: from, servername: 'localhost' })
         t.match(JSON.parse(first.body), { tlsSession: { resumed: false, protocol } })
-        const second = await via({ port, protocol, host: to, servername: 'localhost', session: first.session as Buffer })
+        const second = await via({ port, protocol, host: to, servername: 'localhost', session: first.session })
         t.ok(second.reused, `from ${from} at ${to}`)
         t.match(JSON.parse(second.body), { tlsSession: { resumed: true, protocol, keyId: ticketKeys.status().current } })
         const after = ticketKeys.stats()
@@ -71,7 +71,7 @@ t.test('registered in a scope, the plugin has both servers too', async (t) => {
   t.same([first.address, second.address].sort(), ['127.0.0.1', '::1'])
   const options = { servername: 'localhost', request: '/metrics' }
   const { session } = await connect({ ...options, port: first.port, host: first.address })
-  t.ok((await connect({ ...options, port: second.port, host: second.address, session: session as Buffer })).reused)
+  t.ok((await connect({ ...options, port: second.port, host: second.address, session })).reused)
   t.match(ticketKeys?.status(), { servers: 2 })
   t.same(log(), [])
 })

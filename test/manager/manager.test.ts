@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { Clock } from '../../lib/util/clock.js'
 import { createTicketKeys } from '../../lib/index.js'
@@ -75,15 +76,15 @@ for (const protocol of PROTOCOLS) {
     const { keys, ledger, port } = await start(t)
     const first = await ledger.step('issue', full(protocol), () => connect({ port, protocol }))
     await keys.rotate()
-    const renewed = await ledger.step('renew', resumed(protocol, { renewed: true }), () => connect({ port, protocol, session: first.session as Buffer }))
+    const renewed = await ledger.step('renew', resumed(protocol, { renewed: true }), () => connect({ port, protocol, session: first.session }))
     await sleep(2)
-    keys.revokeSessions()
+    await keys.revokeSessions()
     await sleep(2)
     for (const session of [first.session, renewed.session]) {
-      await ledger.step('an older session', full(protocol, 'session_revoked'), () => connect({ port, protocol, session: session as Buffer }))
+      await ledger.step('an older session', full(protocol, 'session_revoked'), () => connect({ port, protocol, session }))
     }
     const after = await ledger.step('a new session', full(protocol), () => connect({ port, protocol }))
-    await ledger.step('resumes', resumed(protocol), () => connect({ port, protocol, session: after.session as Buffer }))
+    await ledger.step('resumes', resumed(protocol), () => connect({ port, protocol, session: after.session }))
   })
 
   t.test(`${protocol}: after close() handshakes are full and give no tickets, those under way too`, async (t) => {
@@ -112,7 +113,7 @@ for (const protocol of PROTOCOLS) {
     t.match(keys.status(), { stale: false, staleReason: null, current: idOf(key) })
     clock.step(HOUR)
     await ledger.step('a full handshake', { [protocol]: { full: 1 } }, () => connect({ port, protocol }))
-    await ledger.step('its tickets resume', { [protocol]: { resumed: 1, age: HOUR / 1000 } }, () => connect({ port, protocol, session: session as Buffer }))
+    await ledger.step('its tickets resume', { [protocol]: { resumed: 1, age: HOUR / 1000 } }, () => connect({ port, protocol, session }))
     t.match(keys.status(), { stale: true, staleReason: /no key may issue/, current: null, nextRotation: null })
     t.equal(keys.currentKeyAge(), null)
     t.match(stale, [{ reason: /no key may issue/ }])
@@ -161,7 +162,7 @@ t.test('when the manager that has taken a server over is closed, the one before 
   newer.attach(server)
   await newer.close()
   const seen: unknown[] = []
-  server.on('secureConnection', (socket) => { seen.push(tlsSession(socket)) })
+  server.on('secureConnection', (socket: TLSSocket) => { seen.push(tlsSession(socket)) })
   await connect({ port })
   t.match(seen, [{ resumed: false, keyId: null, authenticatedAt: Number }])
   t.same(keys.stats().handshakes['TLSv1.3'], { full: 1, resumed: 0 })

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import ticketKeys, { createTicketKeys, fastifyTicketKeys, TicketKeys, tlsSession } from '../../lib/index.js'
-import { logBook, makeApp, startApp } from '../helpers/app.js'
+import { fastifyLogCollector, makeApp, startApp } from '../helpers/app.js'
 import { connect, connectH2, PROTOCOLS, ticketKeyName, type Exchange } from '../helpers/client.js'
 import { manage } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
@@ -40,14 +40,14 @@ for (const protocol of PROTOCOLS) {
       const { current } = app.ticketKeys.status()
       await app.ticketKeys.rotate()
       const between = Date.now()
-      const second = await via({ port, protocol, ...client, session: first.session as Buffer })
+      const second = await via({ port, protocol, ...client, session: first.session })
       const resumed = sessionIn(second)
       t.strictSame(resumed, { ...opened, resumed: true, keyId: current, issuedAt: resumed.issuedAt, authenticatedAt: resumed.authenticatedAt })
       // The ticket is made a moment before or after the handshake is said to be done.
       t.ok(Math.abs(resumed.authenticatedAt as number - authenticatedAt) < 1000)
       t.ok(Math.abs(resumed.issuedAt as number - authenticatedAt) < 1000)
 
-      const third = await via({ port, protocol, ...client, session: second.session as Buffer })
+      const third = await via({ port, protocol, ...client, session: second.session })
       const again = sessionIn(third)
       t.equal(again.keyId, ticketKeyName(second.session as Buffer).toString('hex', 0, 4))
       t.equal(again.keyId, app.ticketKeys.status().current, 'the ticket that was presented is the renewed one')
@@ -64,7 +64,7 @@ for (const protocol of PROTOCOLS) {
     await connect({ port, protocol })
     keys.attach(server)
     const { session } = await connect({ port, protocol })
-    await connect({ port, protocol, session: session as Buffer })
+    await connect({ port, protocol, session })
     t.match(seen, [null, { resumed: false, protocol, keyId: null }, { resumed: true, protocol, keyId: keys.status().current }])
     t.equal(tlsSession(null), null)
     t.equal(tlsSession(undefined), null)
@@ -142,7 +142,7 @@ t.test('without TLS it is an error at register, and the source is let go of', as
 })
 
 t.test('with requireTls: false a server without TLS goes on without managed keys, and says so', async (t) => {
-  const { lines, options } = logBook()
+  const { lines, options } = fastifyLogCollector()
   const app = Fastify({ logger: options })
   t.teardown(() => app.close())
   app.get('/', async ({ tlsSession }) => ({ tlsSession }))

@@ -6,7 +6,7 @@ import { until, type RunOptions } from '../helpers/process.js'
 import { startThreads } from '../helpers/threads.js'
 import type { TestThreads } from '../helpers/threads.js'
 import type { Serving } from '../helpers/thread-program.js'
-import { Visitor } from '../helpers/visitor.js'
+import { RetryingClient } from '../helpers/retrying-client.js'
 
 async function start (t: Test, options: RunOptions = {}): Promise<TestThreads> {
   const threads = await startThreads(options)
@@ -18,7 +18,7 @@ const shared = ({ handle }: Serving): { source: { type: 'shared', handle: number
 
 t.test('sessions move between the servers of four threads, which have one ring and one set of counters', async (t) => {
   const threads = await start(t)
-  const owner = await threads.startHere({})
+  const owner = await threads.startInMainThread({})
   const all = [owner, ...await Promise.all([1, 2, 3].map(async () => await threads.start(shared(owner))))]
   const clients = [
     new SingleUseClient({ port: owner.port, protocol: 'TLSv1.3' }),
@@ -48,9 +48,9 @@ t.test('sessions move between the servers of four threads, which have one ring a
 
 t.test('threads end and start under load and rotations: every connection resumes, nothing crashes or leaks', async (t) => {
   const threads = await start(t, { coverage: false })
-  const owner = await threads.startHere({ rotationInterval: '1s', ticketLifetime: '1m' })
+  const owner = await threads.startInMainThread({ rotationInterval: '1s', ticketLifetime: '1m' })
   const serving = [owner, ...await Promise.all([1, 2, 3].map(async () => await threads.start(shared(owner))))]
-  const clients = Array.from({ length: 3 }, () => new Visitor({ port: owner.port, protocol: 'TLSv1.3' }))
+  const clients = Array.from({ length: 3 }, () => new RetryingClient({ port: owner.port, protocol: 'TLSv1.3' }))
   const stop = new AbortController()
   const load = Promise.all(clients.map(async (client) => {
     for (let i = 0; !stop.signal.aborted; i++) {
@@ -61,7 +61,7 @@ t.test('threads end and start under load and rotations: every connection resumes
   try {
     for (let i = 0; i < 14; i++) {
       const [gone] = serving.splice(1, 1) as [Serving]
-      await threads.end(gone, i % 2 === 0 ? 'leave' : 'terminate')
+      await threads.end(gone, i % 2 === 0 ? 'finish' : 'terminate')
       serving.push(await threads.start(shared(owner)))
       memory.push(await threads.memory() / 1e6)
     }
@@ -83,7 +83,7 @@ t.test('threads end and start under load and rotations: every connection resumes
 t.test('the thread that owns the ring may be any: when it closes, no thread has keys; when it ends, they go on', async (t) => {
   const threads = await start(t)
   const owner = await threads.start({})
-  const here = await threads.startHere(shared(owner))
+  const here = await threads.startInMainThread(shared(owner))
   const other = await threads.start(shared(owner))
   const newest = async (options: ConnectOptions): Promise<Buffer | undefined> => (await connect(options)).tickets.at(-1)
 
@@ -100,7 +100,7 @@ t.test('the thread that owns the ring may be any: when it closes, no thread has 
   t.ok((await connect({ port: late.port, session })).reused)
 
   const next = await threads.start({})
-  const following = await threads.startHere(shared(next))
+  const following = await threads.startInMainThread(shared(next))
   const theirs = await newest({ port: next.port, protocol: 'TLSv1.3' })
   t.ok((await connect({ port: following.port, session: theirs })).reused)
   await threads.close(next)
@@ -108,6 +108,6 @@ t.test('the thread that owns the ring may be any: when it closes, no thread has 
   t.same([without.reused, without.tickets], [false, []])
   const { stale, keys } = await threads.status(following)
   t.same([stale, keys], [true, []])
-  await t.rejects(threads.startHere(shared(next)), /FST_TICKET_KEYS_SOURCE|has no keys: it is closed/)
-  await t.rejects(threads.startHere({ source: { type: 'shared', handle: 4711 } }), /no manager in this process has the handle 4711/)
+  await t.rejects(threads.startInMainThread(shared(next)), /FST_TICKET_KEYS_SOURCE|has no keys: it is closed/)
+  await t.rejects(threads.startInMainThread({ source: { type: 'shared', handle: 4711 } }), /no manager in this process has the handle 4711/)
 })

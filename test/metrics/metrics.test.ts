@@ -12,7 +12,7 @@ import { Clock } from '../../lib/util/clock.js'
 import { makeApp, startApp } from '../helpers/app.js'
 import { connect, PROTOCOLS } from '../helpers/client.js'
 import { randomKey } from '../helpers/keys.js'
-import { LogBook, manage } from '../helpers/managed.js'
+import { LogCollector, manage } from '../helpers/managed.js'
 import { parseMetrics, value } from '../helpers/metrics.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
 
@@ -99,7 +99,7 @@ t.test('keys that are stale are a metric, whether they go on issuing or not', as
 })
 
 t.test('without Fastify the metrics go into a registry that is given, and only there', async (t) => {
-  const log = new LogBook()
+  const log = new LogCollector()
   const register = new Registry()
   const keys = await createTicketKeys({ environment: false, log, metrics: { register } })
   t.teardown(() => keys.close())
@@ -122,7 +122,7 @@ t.test('promtool check metrics accepts the page, before and after there was some
     if (error !== undefined) throw new Error('promtool could not be run: it is in the Debian package prometheus', { cause: error })
     t.strictSame({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' }, rotated ? 'after' : 'before')
     const { session } = await connect({ port })
-    await connect({ port, session: session as Buffer })
+    await connect({ port, session })
     await app.ticketKeys.rotate()
   }
 })
@@ -157,7 +157,7 @@ t.test('the content type is negotiated', async (t) => {
 t.test('OpenMetrics has the same numbers', async (t) => {
   const { app, port } = await startApp(t)
   const { session } = await connect({ port })
-  await connect({ port, session: session as Buffer })
+  await connect({ port, session })
   const pages = []
   for (const accept of ['text/plain', 'application/openmetrics-text']) {
     const page = parseMetrics((await app.inject({ url: '/metrics', headers: { accept } })).body)
@@ -171,10 +171,10 @@ t.test('OpenMetrics has the same numbers', async (t) => {
 t.test('JSON below the same path: stats and status', async (t) => {
   const { app, port } = await startApp(t)
   const { session } = await connect({ port })
-  await connect({ port, session: session as Buffer })
+  await connect({ port, session })
   const { body, headers } = await app.inject('/metrics/ticket-keys')
   t.equal(headers['content-type'], 'application/json; charset=utf-8')
-  const shown = JSON.parse(body)
+  const shown = JSON.parse(body) as unknown
   const { lastError, ...status } = app.ticketKeys.status()
   t.equal(lastError, null)
   t.strictSame(shown, JSON.parse(JSON.stringify({ stats: app.ticketKeys.stats(), status })))

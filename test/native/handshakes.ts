@@ -75,7 +75,7 @@ async function mutual (): Promise<void> {
     change(server, i)
     await connect({ ...client, session })
   }
-  keys.revokeSessions()
+  await keys.revokeSessions()
 }
 
 function change (server: Server, i: number): void {

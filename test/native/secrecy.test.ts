@@ -18,7 +18,7 @@ import { SecretSource } from '../../lib/sources/secret.js'
 import { StaticSource } from '../../lib/sources/static.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect, flipBit, PROTOCOLS } from '../helpers/client.js'
-import { Secrets } from '../helpers/leaks.js'
+import { LeakDetector } from '../helpers/leaks.js'
 import { runModule } from '../helpers/process.js'
 
 const HALF = 32
@@ -38,7 +38,7 @@ function heldKeys (handle: number): Array<{ id: string, aesKey: Buffer, hmacKey:
   })
 }
 
-function learn (secrets: Secrets, handle: number): void {
+function learn (secrets: LeakDetector, handle: number): void {
   for (const { id, aesKey, hmacKey } of heldKeys(handle)) {
     secrets.add(`AES key of ${id}`, aesKey)
     secrets.add(`HMAC key of ${id}`, hmacKey)
@@ -49,7 +49,7 @@ function learn (secrets: Secrets, handle: number): void {
 interface Work {
   options: TicketKeysOptions
   /** where what is learnt of the keys goes */
-  secrets: Secrets
+  secrets: LeakDetector
   /** whether the request, and with it the whole application, is shown as well: that takes a second */
   deep?: boolean
   /** what happens between the handshakes and the end; by default an attempt to rotate */
@@ -96,7 +96,7 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
     said.set(name, whole(value))
   }
   for (const [name, value] of Object.entries({ status: manager.status(), stats: manager.stats(), manager, events })) said.set(`${name} as JSON`, JSON.stringify(value))
-  said.set('manager as text', String(manager))
+  said.set('manager as text', String(manager as unknown))
   await app.close()
   said.set('a closed manager', whole(manager))
   said.set('its errors', whole([await manager.rotate().catch(String), await manager.reload().catch(String)]))
@@ -106,14 +106,14 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
 }
 
 /** Checks that no secret is in anything that was said, and that there was something to find. */
-function nothingLeaks (t: Test, secrets: Secrets, said: Map<string, string>): void {
+function nothingLeaks (t: Test, secrets: LeakDetector, said: Map<string, string>): void {
   t.ok(secrets.size > 0 && [...said.values()].every((text) => text.length > 0))
   for (const [where, text] of said) t.strictSame(secrets.find(text), [], `${where}, ${text.length} characters`)
 }
 
 t.test('the search finds bytes in every form they could leak in', async (t) => {
   const bytes = randomBytes(HALF)
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   secrets.add('key', bytes)
   const forms: Record<string, string> = {
     raw: `log: ${bytes.toString('latin1')}`,
@@ -139,7 +139,7 @@ t.test('the search finds bytes in every form they could leak in', async (t) => {
 })
 
 t.test('memory source', async (t) => {
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   nothingLeaks(t, secrets, await everythingSaid(t, { options: {}, secrets }))
 
   const source = new MemorySource(3_600_000, 7_200_000)
@@ -151,7 +151,7 @@ t.test('memory source', async (t) => {
 })
 
 t.test('static source', async (t) => {
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   const keys = [randomBytes(80), randomBytes(48), { name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32) }]
   const source = new StaticSource(keys)
   nothingLeaks(t, secrets, await everythingSaid(t, { options: { source: { type: 'static', keys } }, secrets }))
@@ -161,7 +161,7 @@ t.test('static source', async (t) => {
 
 for (const form of ['string', 'Buffer'] as const) {
   t.test(`secret source, the secret a ${form}`, async (t) => {
-    const secrets = new Secrets()
+    const secrets = new LeakDetector()
     const bytes = Buffer.from(randomBytes(HALF).toString('base64'))
     const previous = randomBytes(32)
     secrets.add('secret', bytes)
@@ -174,7 +174,7 @@ for (const form of ['string', 'Buffer'] as const) {
 }
 
 /** A key file and what of it is secret, in the format of that name. */
-function keyFile (format: 'nginx80' | 'haproxy' | 'json', secrets: Secrets): Buffer {
+function keyFile (format: 'nginx80' | 'haproxy' | 'json', secrets: LeakDetector): Buffer {
   const keys = [0, 1, 2].map(() => randomBytes(80))
   for (const key of keys) secrets.add('file', key.subarray(16))
   switch (format) {
@@ -195,7 +195,7 @@ function keyFile (format: 'nginx80' | 'haproxy' | 'json', secrets: Secrets): Buf
 }
 
 async function brokenFiles (t: Test, format: Parameters<typeof keyFile>[0], path: string): Promise<void> {
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   writeFileSync(path, keyFile(format, secrets))
   const good = keyFile(format, secrets)
   const change = async (manager: TicketKeys): Promise<unknown> => {
@@ -227,7 +227,7 @@ t.test('file source: good files, then broken ones', async (t) => {
 })
 
 t.test('errors about options name what is wrong with keys and secrets, never what they are', async (t) => {
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   const text = Buffer.from(randomBytes(60).toString('base64'))
   const [random, short] = [randomBytes(80), Buffer.from(randomBytes(12).toString('hex'))]
   for (const [name, bytes] of Object.entries({ text, random: random.subarray(16), short })) secrets.add(name, bytes)
@@ -239,7 +239,7 @@ t.test('errors about options name what is wrong with keys and secrets, never wha
     { source: { type: 'secret', secret: short } },
     { source: { type: 'secret', secret: short.toString() } },
     { source: { type: random.toString('base64') } as never },
-    { [random.toString('base64', 16)]: 1 } as never,
+    { [random.toString('base64', 16)]: 1 },
     ...[['TICKET_KEYS', random.toString('base64', 1)], ['TICKET_KEYS', `${random.toString('base64')}!`], ['TICKET_KEYS', text.toString()], ['TICKET_KEYS_SECRET', short.toString()]]
       .map(([name, value]): TicketKeysOptions => ({ environment: { data: { [name as string]: value } } }))
   ]
@@ -322,10 +322,10 @@ const HOLDER = `
   import { shareTicketKeys } from '../../lib/cluster.js'
   import { createTicketKeys } from '../../lib/create.js'
   import { connect } from '../helpers/client.js'
-  import { LogBook } from '../helpers/managed.js'
+  import { LogCollector } from '../helpers/managed.js'
   import { closeAll, plainHttps } from '../helpers/server.js'
 
-  const log = new LogBook()
+  const log = new LogCollector()
   const keys = await createTicketKeys({ environment: false, log })
   const shared = shareTicketKeys({ environment: false, log })
   const { server, port } = await plainHttps()

@@ -10,7 +10,7 @@ import { FileSource } from '../../lib/sources/watched-files.js'
 import { readKeyFile } from '../../lib/sources/read-key-files.js'
 import { connect, SingleUseClient } from '../helpers/client.js'
 import { idOf, issuerAt, randomKey, renameKeys, writeKeys } from '../helpers/keys.js'
-import { LogBook, manage, serve } from '../helpers/managed.js'
+import { LogCollector, manage, serve } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
 import { closeAll } from '../helpers/server.js'
 
@@ -22,7 +22,7 @@ const HOUR = 3_600_000
 /** A manager that does not start, and why. */
 async function startError (source: NonNullable<TicketKeysOptions['source']>, options: TicketKeysOptions = {}): Promise<unknown> {
   const resolved = resolveOptions({ environment: false, ...options, source })
-  return await startTicketKeys(resolved, new LogBook()).then(() => 'it started', (error: unknown) => error)
+  return await startTicketKeys(resolved, new LogCollector()).then(() => 'it started', (error: unknown) => error)
 }
 
 t.test('a bad file: the last good keys stay at work, the error is said once, counted, and the file tried again', async (t) => {

@@ -11,7 +11,7 @@ import { SecretSource } from '../../lib/sources/secret.js'
 import { StaticSource } from '../../lib/sources/static.js'
 import { conformance } from './conformance.js'
 import { serveDocument } from '../helpers/document.js'
-import { randomKey, renameKeys, swapIn, writeKeys } from '../helpers/keys.js'
+import { randomKey, renameKeys, updateMountedSecret, writeKeys } from '../helpers/keys.js'
 import { closeAll } from '../helpers/server.js'
 
 t.teardown(closeAll)
@@ -49,7 +49,7 @@ conformance('file', async (t) => {
 conformance('directory', async (t) => {
   const directory = t.testdir()
   const keys = [timedKey()]
-  const swap = (): void => { swapIn(directory, { keys: serializeKeys(keys, 'json') }) }
+  const swap = (): void => { updateMountedSecret(directory, { keys: serializeKeys(keys, 'json') }) }
   swap()
   return {
     source: new DirectorySource(directory, undefined, true),
@@ -57,7 +57,7 @@ conformance('directory', async (t) => {
       keys.push(timedKey())
       swap()
     },
-    damage: () => { swapIn(directory, { keys: serializeKeys(keys, 'json').subarray(1) }) },
+    damage: () => { updateMountedSecret(directory, { keys: serializeKeys(keys, 'json').subarray(1) }) },
     repair: swap
   }
 })

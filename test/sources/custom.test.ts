@@ -13,7 +13,7 @@ import type { KeySource, SourceKeys } from '../../lib/sources/key-source.js'
 import type { SourceKey } from '../../lib/keys/key.js'
 import { serverCert } from '../helpers/certs.js'
 import { idOf, randomKey } from '../helpers/keys.js'
-import { LogBook, manage } from '../helpers/managed.js'
+import { LogCollector, manage } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
 
 const HOUR = 3_600_000
@@ -359,7 +359,7 @@ t.test('what a source gives is looked at: the first thing that is wrong is named
 t.test('what a source throws need not be an Error', async (t) => {
   const source = new Script(oneKey)
   const { keys, log } = await manage(t, { source })
-  for (const thrown of ['text', undefined]) {
+  for (const thrown of ['text', undefined] as unknown[]) {
     source.answer = () => { throw thrown }
     await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: "ticket keys: source 'script' threw a value that is not an Error" })
   }
@@ -373,7 +373,7 @@ t.test('static keys with times keep to them, the others to their place', async (
   const list = [parts(placed), { ...parts(next), notBefore: now + HOUR }, { ...parts(old), issueUntil: now - HOUR, acceptUntil: now + 2 * HOUR }]
   const before = list.map(({ aesKey, hmacKey }) => Buffer.concat([aesKey, hmacKey]))
   const clock = new Clock()
-  const keys = await startTicketKeys(resolveOptions({ environment: false, source: { type: 'static', keys: list } }), new LogBook(), clock)
+  const keys = await startTicketKeys(resolveOptions({ environment: false, source: { type: 'static', keys: list } }), new LogCollector(), clock)
   t.teardown(async () => { await keys.close() })
   const states = (): Array<[string, string]> => keys.status().keys.map(({ id, state }) => [id, state])
   t.same(states(), [[idOf(placed), 'current'], [idOf(next), 'next'], [idOf(old), 'previous']])

@@ -7,7 +7,7 @@ import { ACCEPTS, type TicketKey } from '../../lib/keys/key.js'
 import type { TicketKeysOptions } from '../../lib/config/options.js'
 import { DirectorySource, FileSource } from '../../lib/sources/watched-files.js'
 import { connect, SingleUseClient } from '../helpers/client.js'
-import { idOf, issuerAt, randomKey, renameKeys, swapIn, writeKeys } from '../helpers/keys.js'
+import { idOf, issuerAt, randomKey, renameKeys, updateMountedSecret, writeKeys } from '../helpers/keys.js'
 import { serve, type Managed } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
 import { closeAll, type PlainServer } from '../helpers/server.js'
@@ -191,20 +191,20 @@ t.test('a thousand swaps of the ..data link, as in Kubernetes: the right keys in
   const key = (): TicketKey => randomKey({ notBefore: Date.now() - 1000, issueUntil: Date.now() + 1e6, acceptUntil: Date.now() + 2e6 })
   const old = randomKey({ notBefore: -Infinity, issueUntil: 1000, acceptUntil: Infinity })
   const files = (issuing: TicketKey): Record<string, Buffer> => ({ now: serializeKeys([issuing], 'json'), old: serializeKeys([old], 'json') })
-  swapIn(directory, files(key()))
+  updateMountedSecret(directory, files(key()))
   const served = await serve(t, { source: { type: 'directory', path: directory } })
   const single = await serve(t, { source: { type: 'file', path: join(directory, 'now') } })
   const client = new SingleUseClient({ port: served.port })
   for (let i = 0; i < 2; i++) {
     const next = key()
-    swapIn(directory, files(next))
+    updateMountedSecret(directory, files(next))
     await issues(t, served, next, 'directory')
     await issues(t, single, next, 'file')
   }
   const before = handles()
   let swaps = 0
   for (let next = key(); swaps < 1000; next = key()) {
-    swapIn(directory, files(next))
+    updateMountedSecret(directory, files(next))
     if (swaps % 50 === 0) await client.connect()
     await sleep(swaps++ % 5)
     if (swaps === 1000) await issues(t, served, next, 'the last swap: directory')

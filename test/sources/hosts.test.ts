@@ -6,7 +6,7 @@ import { serializeKeys } from '../../lib/keys/formats/index.js'
 import type { TicketKey } from '../../lib/keys/key.js'
 import { PROTOCOLS, ReusingClient, SingleUseClient, type Protocol } from '../helpers/client.js'
 import { startHost, type Host } from '../helpers/host.js'
-import { randomKey, swapIn } from '../helpers/keys.js'
+import { randomKey, updateMountedSecret } from '../helpers/keys.js'
 import { until } from '../helpers/process.js'
 
 const INTERVAL = 1000
@@ -77,12 +77,12 @@ t.test('two processes with mounted directories, swapped each second, one of the 
     const known = timetable.filter(({ notBefore }) => notBefore < Date.now() + 9 * INTERVAL)
     return { old: serializeKeys(known.slice(0, -6), 'json'), 'the-next': serializeKeys(known.slice(-6), 'json') }
   }
-  for (const directory of directories) swapIn(directory, files())
+  for (const directory of directories) updateMountedSecret(directory, files())
   const hosts = await Promise.all(directories.map(async (path, index) =>
     await startHost(t, { ...OPTIONS, source: { type: 'directory', path } }, index * INTERVAL / 2, [path])))
 
   // A busy machine may need longer to start them than these keys last.
-  for (const directory of directories) swapIn(directory, files())
+  for (const directory of directories) updateMountedSecret(directory, files())
   await until(async () => (await Promise.all(hosts.map((host) => host.report()))).every(({ stats }) => stats.reloads.success > 0))
   const mounts = directories.map((directory, index) => ({ directory, swaps: 0, last: Date.now() - index * INTERVAL / 2 }))
   const clients = await alternate(hosts, () => {
@@ -91,7 +91,7 @@ t.test('two processes with mounted directories, swapped each second, one of the 
       if (Date.now() - mount.last < (mount.swaps === 4 ? 2 : 1) * INTERVAL) continue
       mount.last = Date.now()
       const next = files()
-      swapIn(mount.directory, mount.swaps++ === 3 ? { ...next, 'the-next': next['the-next']?.subarray(0, 300) ?? Buffer.alloc(0) } : next)
+      updateMountedSecret(mount.directory, mount.swaps++ === 3 ? { ...next, 'the-next': next['the-next']?.subarray(0, 300) ?? Buffer.alloc(0) } : next)
     }
   })
   await nothingLost(t, hosts, clients)

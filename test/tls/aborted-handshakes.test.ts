@@ -1,7 +1,7 @@
 import { constants } from 'node:crypto'
 import { once } from 'node:events'
 import type { Server } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { tlsSession } from '../../lib/tls/tls-session.js'
 import { makeCa, serverCert } from '../helpers/certs.js'
@@ -98,7 +98,7 @@ for (const protocol of PROTOCOLS) {
     await ledger.step('untrusted', { [protocol]: { issued: protocol === 'TLSv1.3' ? 2 : 1 } }, () => drop(untrusted))
     await ledger.step('none', {}, () => drop({}))
     const { session } = await ledger.step('trusted', full(protocol), () => connect({ port, protocol, ...good }))
-    await ledger.step('trusted, again', resumed(protocol), () => connect({ port, protocol, session: session as Buffer, ...good }))
+    await ledger.step('trusted, again', resumed(protocol), () => connect({ port, protocol, session, ...good }))
   })
 
   t.test(`${protocol}: enableTrace changes nothing`, async (t) => {
@@ -139,7 +139,7 @@ t.test('TLSv1.1: no ticket, nothing counted, and no session that would be ours',
   const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
   const { keys, ledger, port, server } = await start(t, { ...old, maxVersion: 'TLSv1.3' })
   const sessions: unknown[] = []
-  server.on('secureConnection', (socket) => { sessions.push(tlsSession(socket)) })
+  server.on('secureConnection', (socket: TLSSocket) => { sessions.push(tlsSession(socket)) })
   const before = keys.stats()
   const { ca } = await serverCert()
   for (let i = 0; i < 2; i++) {
@@ -173,7 +173,7 @@ t.test('TLSv1.3: an external PSK is a resumed handshake, not a resumed ticket, a
   const { tickets } = await ledger.step('alone', { 'TLSv1.3': { otherwise: 1 } }, () => externalPsk(client))
   t.strictSame(tickets, [])
   const { session } = await ledger.step('no PSK', full('TLSv1.3'), () => connect({ ...client, ciphers: 'TLS_AES_128_GCM_SHA256' }))
-  await ledger.step('beside a ticket', resumed('TLSv1.3'), () => externalPsk({ ...client, session: session as Buffer }))
+  await ledger.step('beside a ticket', resumed('TLSv1.3'), () => externalPsk({ ...client, session }))
   await ledger.step('beside a bad ticket', { 'TLSv1.3': { otherwise: 1, rejected: { bad_ticket: 1 } } }, () =>
     externalPsk({ ...client, session: flipBit(session as Buffer, -1) }))
 })

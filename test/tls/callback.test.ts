@@ -101,10 +101,10 @@ for (const protocol of PROTOCOLS) {
     for (const [aes, hmac] of [[16, 16], [16, 32], [32, 32], [32, 64], [32, 17]] as const) {
       const { port, script, errors } = await scripted(t, makeKey(aes, hmac))
       const { session } = await connect({ port, protocol })
-      t.ok((await connect({ port, protocol, session: session as Buffer })).reused, `${aes} and ${hmac}`)
+      t.ok((await connect({ port, protocol, session })).reused, `${aes} and ${hmac}`)
       // The same name, but other bytes: the MAC is wrong.
       script.resume = () => ({ status: Accept, key: makeKey(aes, hmac) })
-      t.match(seen(await connect({ port, protocol, session: session as Buffer })), { reused: false, status: 200 })
+      t.match(seen(await connect({ port, protocol, session })), { reused: false, status: 200 })
       t.same(errors, [])
     }
   })
@@ -114,9 +114,9 @@ for (const protocol of PROTOCOLS) {
     const plain = await plainHttps({ ticketKeys: bytes, sessionIdContext: 'same' })
     const { port } = await scripted(t, { name: bytes.subarray(0, 16), hmacKey: bytes.subarray(16, 32), aesKey: bytes.subarray(32) }, () => plainHttps({ sessionIdContext: 'same' }))
     const { session } = await connect({ port: plain.port, protocol })
-    t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+    t.ok((await connect({ port, protocol, session })).reused)
     const own = await connect({ port, protocol })
-    t.ok((await connect({ port: plain.port, protocol, session: own.session as Buffer })).reused, 'and the other way round')
+    t.ok((await connect({ port: plain.port, protocol, session: own.session })).reused, 'and the other way round')
   })
 
   t.test(`${protocol}: what throws or answers with rubbish costs a full handshake, never a broken one, and is told`, async (t) => {
@@ -152,7 +152,7 @@ for (const protocol of PROTOCOLS) {
     ]
     for (const [name, answer, message] of answers) {
       script.resume = answer as () => TicketKeyDecision
-      t.strictSame([seen(await connect({ port, protocol, session: session as Buffer })), asked()], [full, ['resume', ...issues]], `${name}, to resume`)
+      t.strictSame([seen(await connect({ port, protocol, session })), asked()], [full, ['resume', ...issues]], `${name}, to resume`)
       delete script.resume
       script.issue = answer as () => TicketKeyDecision
       t.strictSame([seen(await connect({ port, protocol })), asked()], [{ ...full, tickets: 0 }, issues], `${name}, to issue`)
@@ -165,7 +165,7 @@ for (const protocol of PROTOCOLS) {
         t.ok('cause' in error)
       }
     }
-    t.ok((await connect({ port, protocol, session: session as Buffer })).reused, 'and the server goes on')
+    t.ok((await connect({ port, protocol, session })).reused, 'and the server goes on')
   })
 
   t.test(`${protocol}: an error that the callback leaves in OpenSSL's queue does not end the handshake`, async (t) => {
@@ -177,7 +177,7 @@ for (const protocol of PROTOCOLS) {
     }
     Object.assign(script, { issue: answer, resume: answer })
     const { session } = await connect({ port, protocol })
-    t.equal((await connect({ port, protocol, session: session as Buffer })).reused, true)
+    t.equal((await connect({ port, protocol, session })).reused, true)
   })
 
   t.test(`${protocol}: the callback is told the key's name, the protocol and the server name`, async (t) => {
@@ -191,7 +191,7 @@ for (const protocol of PROTOCOLS) {
       const options = { port, protocol, ...(servername !== undefined && { servername }) }
       const { session } = await connect(options)
       t.strictSame(requests.splice(0), issues.map(() => ({ operation: 'issue', protocol, serverName: servername ?? null })))
-      t.ok((await connect({ ...options, session: session as Buffer })).reused)
+      t.ok((await connect({ ...options, session })).reused)
       t.strictSame(requests.splice(0), [{ operation: 'resume', keyName: key.name, protocol, serverName: servername ?? null }])
       const other = await connect({ ...options, session: flipBit(session as Buffer, 0) })
       t.not(other.reused, true, 'the name is given, the MAC is wrong')
@@ -202,9 +202,9 @@ for (const protocol of PROTOCOLS) {
 
   t.test(`${protocol}: servers of every kind; a new callback takes the place of the old, and of a manager`, async (t) => {
     for (const [start, via] of [[plainHttps, connect], [plainTls, connect], [plainHttp2, connectH2]] as const) {
-      const { port, server, asked } = await scripted(t, makeKey(), start as () => Promise<PlainServer<Server>>)
+      const { port, server, asked } = await scripted(t, makeKey(), start)
       const { session } = await via({ port, protocol })
-      t.ok((await via({ port, protocol, session: session as Buffer })).reused)
+      t.ok((await via({ port, protocol, session })).reused)
       t.same(asked(), [...issues, 'resume'])
       const other = makeKey()
       setTicketKeyCallback(server, () => ({ status: Accept, key: other }))
@@ -218,7 +218,7 @@ for (const protocol of PROTOCOLS) {
     t.ok(setTicketKeyCallback(server, () => ({ status: Accept, key })))
     const { session } = await connect({ port, protocol })
     t.same(ticketKeyName(session as Buffer), key.name)
-    t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+    t.ok((await connect({ port, protocol, session })).reused)
   })
 }
 
@@ -232,7 +232,7 @@ t.test('TLSv1.3: a HelloRetryRequest with SNI, after which the connection has th
   const options = { port, protocol: 'TLSv1.3' as const, servername: 'a.test', ecdhCurve: 'P-256:P-384' }
   const { session } = await connect(options)
   t.same(asked(), ['issue', 'issue'])
-  t.ok((await connect({ ...options, session: session as Buffer })).reused)
+  t.ok((await connect({ ...options, session })).reused)
   t.same(asked(), ['resume', 'resume'], 'OpenSSL shows the ticket of each ClientHello')
   t.same(errors, [])
 })

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { Server } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TlsOptions } from 'node:tls'
 import t from 'tap'
@@ -56,7 +55,7 @@ async function make ({ port }: MutualServer, client: KeyPair, protocol: Protocol
 const cases = await Promise.all(Object.entries(CASES).flatMap(([name, { client, server, ends }]) => PROTOCOLS.map(async (protocol) => {
   const { keys } = await manage(t)
   const managed = await mutualServer(server)
-  keys.attach(managed.server as Server)
+  keys.attach(managed.server)
   return {
     name: `${protocol}: ${name}`,
     ends,

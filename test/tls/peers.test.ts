@@ -80,7 +80,7 @@ for (const [format, half] of [['nginx80', 32], ['nginx48', 16]] as const) {
   t.test(`nginx and this package, ${format}: keys that this package wrote, through a reload`, async (t) => {
     const [old, first, second] = [randomKey(undefined, half), randomKey(undefined, half), randomKey(undefined, half)]
     const directives = ['a', 'b'].map((name) => `ssl_session_ticket_key DIRECTORY/${name};`).join(' ')
-    const files = (...keys: TicketKey[]): Record<string, Buffer> => Object.fromEntries(keys.map((key, index) => ['ab'[index], serializeKeys([key], format)]))
+    const files = (...keys: TicketKey[]): Record<string, Buffer> => Object.fromEntries(keys.map((key, index) => ['ab'.charAt(index), serializeKeys([key], format)]))
     const { ports: [peer = 0], directory, reload } = await nginx(t, [directives], files(first, old))
     const path = t.testdir({ keys: files(first, old) }) + '/keys'
     const own = await serve(t, { source: { type: 'directory', path, format } })

@@ -131,7 +131,8 @@ function counts ({ keys }: Host, protocol: Protocol): Record<string, number> {
 }
 
 function grown (before: Record<string, number>, after: Record<string, number>): Record<string, number> {
-  return Object.fromEntries(Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)]).filter(([, by]) => by !== 0))
+  const changes = Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const)
+  return Object.fromEntries(changes.filter(([, by]) => by !== 0))
 }
 
 /** Numbers below `limit` that look random and are the same in every run. */

@@ -8,7 +8,7 @@ import type { TlsServerInternals } from '../../lib/tls/server-internals.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect, connectH2, flipBit, PROTOCOLS, relay, type ConnectOptions, type Exchange, type Protocol } from '../helpers/client.js'
 import { full, Ledger, resumed } from '../helpers/ledger.js'
-import { LogBook, manage, serve, type Managed } from '../helpers/managed.js'
+import { LogCollector, manage, serve, type Managed } from '../helpers/managed.js'
 import { closeAll, plainHttp2, plainHttps, plainTls, type PlainServer } from '../helpers/server.js'
 
 t.teardown(closeAll)
@@ -42,7 +42,7 @@ const kinds = [
 for (const protocol of PROTOCOLS) {
   for (const { name, plain, via, options } of kinds) {
     t.test(`${protocol}: ${name} resumes under managed keys`, async (t) => {
-      const served = await start(t, plain as () => Promise<PlainServer<Server>>)
+      const served = await start(t, plain)
       const { session, body, alpn } = await issues(served, protocol, () => via({ port: served.port, protocol, ...options }))
       t.equal(body, 'reused=false')
       t.equal(alpn, via === connectH2 ? 'h2' : options.alpn?.[0] ?? false)
@@ -54,7 +54,7 @@ for (const protocol of PROTOCOLS) {
   }
 
   t.test(`${protocol}: an HTTP/2 session resumes over HTTP/1.1 and the other way round`, async (t) => {
-    const served = await start(t, (() => plainHttp2({ allowHTTP1: true })) as () => Promise<PlainServer<Server>>)
+    const served = await start(t, () => plainHttp2({ allowHTTP1: true }))
     const { port } = served
     const h2 = await issues(served, protocol, () => connectH2({ port, protocol }))
     t.match(await resumes(served, protocol, () => connect({ port, protocol, session: h2.session, alpn: ['http/1.1'] })), { alpn: 'http/1.1', body: 'reused=true' })
@@ -146,8 +146,8 @@ t.test('two servers under one manager resume each other\'s tickets, under two ma
   const other = await serve(t)
   for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port, protocol })
-    t.equal((await connect({ port: second.port, protocol, session: session as Buffer })).reused, true)
-    t.equal((await connect({ port: other.port, protocol, session: session as Buffer })).reused, false)
+    t.equal((await connect({ port: second.port, protocol, session })).reused, true)
+    t.equal((await connect({ port: other.port, protocol, session })).reused, false)
   }
   t.match(keys.stats(), { resumed: { 'TLSv1.2': 1, 'TLSv1.3': 1 }, handshakes: { 'TLSv1.2': { full: 1, resumed: 1 }, 'TLSv1.3': { full: 1, resumed: 1 } } })
   t.match(other.keys.stats().rejected, { 'TLSv1.2': { unknown_key: 1 }, 'TLSv1.3': { unknown_key: 1 } })
@@ -161,7 +161,8 @@ t.test('close() gives a server back as it was, with what others did to it', asyn
   const calls: string[] = []
   const wrapped = function (this: Server, ...args: Parameters<Server['addContext']>): void {
     calls.push('before')
-    Object.getPrototypeOf(server).addContext.apply(this, args)
+    const inherited = Object.getPrototypeOf(server) as Server
+    inherited.addContext.apply(this, args)
   }
   server.addContext = wrapped
   keys.attach(server)
@@ -181,7 +182,7 @@ t.test('close() gives a server back as it was, with what others did to it', asyn
   t.same(calls, ['before', 'after'], 'a method that was wrapped since still is')
   const options = { port, protocol: 'TLSv1.3' } as const
   const { session } = await connect(options)
-  t.ok((await connect({ ...options, session: session as Buffer })).reused, "and its new context has Node.js's own keys")
+  t.ok((await connect({ ...options, session })).reused, "and its new context has Node.js's own keys")
 })
 
 for (const source of ['memory', 'shared'] as const) {
@@ -198,7 +199,7 @@ for (const source of ['memory', 'shared'] as const) {
     server.on('secureConnection', (socket) => { sessions.push(tlsSession(socket)) })
     const check = async (protocol: Protocol): Promise<void> => {
       const { session } = await connect({ port, protocol })
-      t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+      t.ok((await connect({ port, protocol, session })).reused)
       t.match(sessions.at(-1), { resumed: true, keyId: after.status().current, authenticatedAt: Number })
     }
     for (const protocol of PROTOCOLS) await check(protocol)
@@ -229,7 +230,7 @@ t.test('setTicketKeys has no effect, which is warned of', async (t) => {
   for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port, protocol })
     server.setTicketKeys(randomBytes(48))
-    t.equal((await connect({ port, protocol, session: session as Buffer })).reused, true)
+    t.equal((await connect({ port, protocol, session })).reused, true)
   }
   t.match(log.of('warn'), [/^setTicketKeys has no effect/, /^setTicketKeys has no effect/])
   t.throws(() => server.setTicketKeys(randomBytes(47)), 'Node.js still checks what it is given')
@@ -242,7 +243,7 @@ t.test('with SSL_OP_NO_TICKET no ticket is counted, and TLS 1.3 sessions resume 
   const tls12 = await connect({ port, protocol: 'TLSv1.2' })
   t.equal(tls12.tickets.length, 0)
   const { session } = await connect({ port, protocol: 'TLSv1.3' })
-  await connect({ port, protocol: 'TLSv1.3', session: session as Buffer })
+  await connect({ port, protocol: 'TLSv1.3', session })
   t.match(keys.stats(), { issued: { 'TLSv1.2': 0, 'TLSv1.3': 0 }, renewed: { 'TLSv1.2': 0, 'TLSv1.3': 0 }, resumed: { 'TLSv1.2': 0, 'TLSv1.3': 0 } })
   const { handshakes } = keys.stats()
   t.equal(handshakes['TLSv1.2'].full + handshakes['TLSv1.2'].resumed, 1)
@@ -252,7 +253,7 @@ t.test('with SSL_OP_NO_TICKET no ticket is counted, and TLS 1.3 sessions resume 
 t.test('what is not a TLS server is an error of its own, and is left as it was', async (t) => {
   const { keys } = await manage(t)
   const http = createServer()
-  for (const thing of [http, {}, null, undefined, 'server', 443, new LogBook()]) {
+  for (const thing of [http, {}, null, undefined, 'server', 443, new LogCollector()]) {
     t.throws(() => keys.attach(thing), { code: 'FST_TICKET_KEYS_NOT_TLS' })
   }
   t.same(Object.keys(http).filter((name) => PATCHED.includes(name)), [])
@@ -313,7 +314,7 @@ t.test('HelloRetryRequest with SNI: the ticket resumes, a refused one is counted
   const { session, fingerprint } = await issues(served, protocol, () => connect(retry))
   t.equal(fingerprint, new X509Certificate(a.cert).fingerprint256)
   const next = await resumes(served, protocol, () => connect({ ...retry, session }))
-  await resumes(served, protocol, () => connect({ ...retry, session: next.session as Buffer }))
+  await resumes(served, protocol, () => connect({ ...retry, session: next.session }))
   await served.ledger.step('a broken ticket', full(protocol, 'bad_ticket'), () => connect({ ...retry, session: flipBit(session, -1) }))
   await served.ledger.step('another name', full(protocol, 'server_name'), () => connect({ ...retry, servername: 'b.test', session }))
   t.same(between.clientHellos(), [2, 2, 2, 2, 2])

@@ -105,7 +105,7 @@ export function handshake (client: Client, held?: HeldTicket): Promise<Handshake
       wait()
     })
     socket.on('data', () => { if (finished !== undefined) wait() })
-    socket.once('error', (error) => { failure = error })
+    socket.once('error', (error: NodeJS.ErrnoException) => { failure = error })
     socket.once('close', () => {
       clearTimeout(silenceTimer)
       clearTimeout(limit)
