@@ -25,7 +25,7 @@ async function run (args: string[]): Promise<{ code: number | null, stdout: stri
   return { code, stdout, output: module.output() }
 }
 
-t.test('the command: table and JSON on standard output, exit status for scripts', async (t) => {
+t.test('the command writes a table or JSON to standard output, and its exit status serves scripts', async (t) => {
   const { port } = await plainHttps(shared)
   const file = join(t.testdir({ 'ca.pem': ca.cert }), 'ca.pem')
   const target = `127.0.0.1:${port}`
@@ -37,7 +37,7 @@ t.test('the command: table and JSON on standard output, exit status for scripts'
   t.match(await run(['--help']), { code: 0, stdout: /Exit status: 0 if all returning connections resume/ })
 })
 
-t.test('wrong arguments end with status 2 and are told, and nothing is on standard output', async (t) => {
+t.test('wrong arguments exit with status 2 and are named on standard error, with nothing on standard output', async (t) => {
   const [target, file] = ['127.0.0.1:443', join(t.testdir({ 'not.pem': 'x' }), 'not.pem')]
   const wrong: Array<[string[], RegExp]> = [
     [[], /missing required argument/],
@@ -61,7 +61,7 @@ t.test('wrong arguments end with status 2 and are told, and nothing is on standa
   }
 })
 
-t.test('the examples in docs/probe.md', async (t) => {
+t.test('the examples in docs/probe.md match the output', async (t) => {
   const text = readFileSync(new URL('../../docs/probe.md', import.meta.url), 'utf8')
   const [first, second] = [await plainHttps(shared), await plainHttps(shared)]
   const file = join(t.testdir({ 'ca.pem': ca.cert }), 'ca.pem')

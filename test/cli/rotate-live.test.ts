@@ -17,7 +17,7 @@ const INTERVAL = '2s'
 /** Longer than this test may take: a TLS 1.2 session ends then, however often it is renewed. */
 const LIFETIME = '7m'
 
-t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file is loaded, no session lost`, { timeout: 400_000 }, async (t) => {
+t.test(`rotate, killed at ${KILLS} random moments beside a running server, loses no session and leaves no partial file`, { timeout: 400_000 }, async (t) => {
   const directory = join(t.testdir({ keys: {} }), 'keys')
   const rotate = async (killAfter?: number): Promise<NodeJS.Signals | number | null> => {
     const child = spawn(process.execPath, [CLI, 'rotate', directory, '--rotation-interval', INTERVAL, '--ticket-lifetime', LIFETIME], { env: { PATH: process.env['PATH'] } })
@@ -55,10 +55,10 @@ t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file 
   await Promise.all(load)
 
   t.equal(killed, KILLS)
-  t.same(errors.map(({ message }) => message), [], 'every load was of whole files')
+  t.same(errors.map(({ message }) => message), [], 'every load read complete files')
   t.same(log.of('error'), [])
   for (const client of clients) {
-    t.same({ full: client.full, failed: client.failed }, { full: 1, failed: 0 }, 'every connection after the first resumed')
+    t.same({ full: client.full, failed: client.failed }, { full: 1, failed: 0 }, 'every connection but the first resumed')
     t.ok(client.resumed > 50)
   }
   const { rotations, reloads } = keys.stats()

@@ -48,7 +48,7 @@ async function resumes (t: Test, cluster: TestCluster): Promise<void> {
 
 const secret = randomBytes(32).toString('base64')
 
-t.test('a source from a variable is the primary\'s: the workers take its keys, and delete the secret', async (t) => {
+t.test('workers take the keys of a source that a variable gives to the primary, and delete the secret', async (t) => {
   const cluster = await startCluster(program('{}', '{}'), 2, { env: { TICKET_KEYS_SECRET: secret } })
   t.teardown(async () => { await cluster.stop() })
   const { current } = await cluster.command('primary', 'status') as SharedKeysStatus
@@ -58,11 +58,11 @@ t.test('a source from a variable is the primary\'s: the workers take its keys, a
   for (const pid of cluster.workers) {
     t.equal(await cluster.command(pid, 'secretIsLeft'), false)
     t.same(await cluster.command(pid, 'log'), [])
-    await t.rejects(cluster.command(pid, 'rotate'), /does not make its own keys/, 'the primary says why it cannot')
+    await t.rejects(cluster.command(pid, 'rotate'), /does not make its own keys/, 'the primary names the reason')
   }
 })
 
-t.test('keys of a slow store in the primary: the workers wait for them', async (t) => {
+t.test('workers wait for the keys of a slow store in the primary', async (t) => {
   const cluster = await startCluster(program(`{
     source: {
       type: 'store',
@@ -78,7 +78,7 @@ t.test('keys of a slow store in the primary: the workers wait for them', async (
   await resumes(t, cluster)
 })
 
-t.test('a source in the code of a worker wins, with a warning', async (t) => {
+t.test("a source in a worker's code takes precedence, with a warning", async (t) => {
   const cluster = await startCluster(program('{}', `{ source: { type: 'secret', secret: '${secret}' } }`), 2)
   t.teardown(async () => { await cluster.stop() })
   t.match(await statuses(cluster), [{ source: 'secret' }, { source: 'secret' }])

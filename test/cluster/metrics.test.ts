@@ -76,8 +76,8 @@ for (const serialization of ['json', 'advanced'] as const) {
   t.test(`over serialization '${serialization}'`, async (t) => {
     const cluster = await startCluster(program(serialization), WORKERS)
     t.teardown(async () => { await cluster.stop() })
-    await t.test("prom-client's AggregatorRegistry adds up what workers did, and not the keys", async (t) => { await aggregates(t, cluster) })
-    await t.test('no key bytes cross the channel that could be read', async (t) => { await keepsSecrets(t, cluster) })
+    await t.test("prom-client's AggregatorRegistry adds up the workers' counters, but not the gauges of keys", async (t) => { await aggregates(t, cluster) })
+    await t.test('the channel carries no readable key bytes', async (t) => { await keepsSecrets(t, cluster) })
   })
 }
 
@@ -129,8 +129,8 @@ async function aggregates (t: Test, cluster: TestCluster): Promise<void> {
 async function keepsSecrets (t: Test, cluster: TestCluster): Promise<void> {
   for (const process of ['primary', ...cluster.workers] as const) {
     const { keys, sealed, found, unsealed } = await cluster.command(process, 'leaks') as { keys: number, sealed: number, found: string[], unsealed: number }
-    t.equal(sealed, process === 'primary' ? WORKERS : 2, 'a request of each worker; its answer, and the rotation')
+    t.equal(sealed, process === 'primary' ? WORKERS : 2, 'one request to each worker, its answer, and the rotation')
     t.same(found, [])
-    t.equal(unsealed, keys * 2 * 3, 'and they would have been found')
+    t.equal(unsealed, keys * 2 * 3, 'the detector finds the same bytes in the clear')
   }
 }

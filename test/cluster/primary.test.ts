@@ -21,7 +21,7 @@ if (cluster.isPrimary) {
 }
 `
 
-t.test('a primary that has promised keys and does not answer is an error; another process\'s promise is none', async (t) => {
+t.test('a primary that announced keys but does not answer is an error; an announcement of another process is ignored', async (t) => {
   const silent = await startCluster(promise('process.pid'), 0)
   t.teardown(async () => { await silent.stop() })
   const other = await startCluster(promise('process.ppid'), 1)
@@ -48,7 +48,7 @@ if (cluster.isPrimary) {
 }
 `
 
-t.test('a primary that goes while it is asked is an error at once', async (t) => {
+t.test('a primary that exits while a worker waits for its answer is an error at once', async (t) => {
   const { exit, output, stop } = runModule(DESERTED)
   t.teardown(stop)
   await exit
@@ -97,7 +97,7 @@ if (cluster.isPrimary) {
 }
 `
 
-t.test('a primary that is gone leaves a worker with the keys it has, which it says when they run out', async (t) => {
+t.test('a worker whose primary has exited keeps its keys, and reports when they run out', async (t) => {
   const cluster = await startCluster(SURVIVOR, 1)
   const [worker] = cluster.workers as [number]
   t.teardown(async () => {
@@ -111,7 +111,7 @@ t.test('a primary that is gone leaves a worker with the keys it has, which it sa
   cluster.primary.child.kill('SIGKILL')
   await until(async () => await ask('/connected') === false, 30_000)
   t.equal(await ask('/rotate'), 'ticket keys: the cluster primary, which has the ticket keys, is gone')
-  t.same(await ask('/log'), [], 'nothing is wrong with the keys yet')
+  t.same(await ask('/log'), [], 'the keys are still good')
 
   const ahead = first.keys.filter(({ state }) => state === 'next').length
   t.ok(ahead >= 3, `${ahead} keys ahead`)
@@ -126,7 +126,7 @@ t.test('a primary that is gone leaves a worker with the keys it has, which it sa
 
   const { stale, keys } = await ask('/hour') as TicketKeysStatus
   t.equal(stale, true)
-  t.same(keys.map(({ state }) => state), ['previous', 'previous'], 'whose tickets still resume')
+  t.same(keys.map(({ state }) => state), ['previous', 'previous'], 'their tickets still resume')
   t.match(await ask('/events'), [{ reason: /^no key may issue tickets now/ }])
   t.match(await ask('/log'), [/is gone/, /^ticket keys are stale: no key may issue tickets now/])
 })

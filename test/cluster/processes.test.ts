@@ -20,7 +20,7 @@ async function move (from: Host, to: Host, protocol: Protocol): Promise<{ reused
   return { reused, resumed: after.resumed[protocol] - before.resumed[protocol], rejected: Object.fromEntries(rejected) }
 }
 
-t.test('processes started with other arguments and the same static keys resume each other\'s sessions, with another sessionIdContext they don\'t', async (t) => {
+t.test("processes with the same static keys resume each other's sessions, but not with different sessionIdContexts", async (t) => {
   const [first, second] = [randomBytes(80), randomBytes(80)] as const
   const [one, two, other] = await Promise.all([
     startHost(t, staticKeys(first, second), 0, ['--one']),
@@ -105,7 +105,7 @@ async function threads (t: Test, options: { close: boolean, loadHere: boolean })
 
 for (const loadHere of [false, true]) {
   for (const close of [true, false]) {
-    t.test(`worker threads load the addon${loadHere ? ', which the main thread has too' : ' first'}, attach, exit ${close ? 'after closing' : 'with all left open'}, and load again`, async (t) => {
+    t.test(`worker threads load the addon${loadHere ? ' after the main thread' : ' first'}, attach, exit ${close ? 'after closing' : 'without closing'}, and load it again`, async (t) => {
       await threads(t, { close, loadHere })
     })
   }

@@ -103,14 +103,14 @@ async function storyOf (t: Test, name: string, code: string, keys: number): Prom
   return story
 }
 
-t.test('workers killed one after the other and replaced, under load and rotations: every connection resumes', async (t) => {
+t.test('while workers are killed and replaced under load and rotations, every connection resumes', async (t) => {
   const managed = await storyOf(t, 'managed', MANAGED, 6)
-  t.equal(managed.resumed, managed.later, 'with shared keys, every connection after the first')
-  t.notOk(managed.renewed.here.includes(false), 'a worker that has renewed its certificate resumes')
+  t.equal(managed.resumed, managed.later, 'with shared keys, every connection but the first resumes')
+  t.notOk(managed.renewed.here.includes(false), 'a worker with a renewed certificate resumes')
   t.notOk(managed.renewed.elsewhere.includes(false))
 
   const plain = await storyOf(t, 'plain Node.js', PLAIN, 1)
-  t.ok(plain.resumed / plain.later < 0.7, 'plain Node.js gives no new ticket when it resumes')
-  t.notOk(plain.renewed.here.includes(true), 'and after setSecureContext a worker knows no ticket of the others')
+  t.ok(plain.resumed / plain.later < 0.7, 'plain Node.js issues no new ticket when it resumes')
+  t.notOk(plain.renewed.here.includes(true), 'after setSecureContext, a worker knows no ticket of the others')
   t.notOk(plain.renewed.elsewhere.includes(false))
 })

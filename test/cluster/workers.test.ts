@@ -58,14 +58,14 @@ async function each (cluster: TestCluster, member: keyof TicketKeysStatus): Prom
   return await Promise.all(cluster.workers.map(async (pid) => (await statusOf(cluster, pid))[member]))
 }
 
-t.test('without shareTicketKeys a worker says once how keys could be shared, and loses no time; called later, it joins', async (t) => {
+t.test('without shareTicketKeys, a worker explains once how to share keys, and starts without delay; a later call includes it', async (t) => {
   const cluster = await start(t, program('runPrimary(2, commands)'), 2)
   const [first] = cluster.workers as [number, number]
   const [warning, ...others] = await cluster.command(first, 'log') as string[]
   t.match(warning, /^warn: .*shareTicketKeys \(fastify-ticket-keys\/cluster\).*'secret', 'file' or 'directory'$/)
   t.same(others, [])
   t.same(await each(cluster, 'source'), ['memory', 'memory'])
-  t.equal(new Set(await each(cluster, 'current')).size, 2, 'each has keys of its own')
+  t.equal(new Set(await each(cluster, 'current')).size, 2, 'each worker has its own keys')
   const took = await cluster.command(first, 'took') as number
   // The primary's silence would cost 8 s.
   t.ok(took < 7000, `after ${Math.round(took)} ms`)
@@ -86,7 +86,7 @@ t.test('a worker that was forked before the call has the keys when it listens', 
   t.same(await cluster.command(cluster.workers[0] as number, 'log'), [])
 })
 
-t.test('a rotation by hand, in the primary or a worker, is everybody\'s; what was shared ends with close()', async (t) => {
+t.test('a manual rotation in the primary or a worker reaches all processes; close() ends the sharing', async (t) => {
   const code = program("cluster.setupPrimary({ serialization: 'advanced' }); commands.share({ ticketLifetime: '1h' }); runPrimary(2, commands)", "{ ticketLifetime: '2h' }")
   const cluster = await start(t, code, 2)
   const [first, second] = cluster.workers as [number, number]
@@ -103,34 +103,34 @@ t.test('a rotation by hand, in the primary or a worker, is everybody\'s; what wa
   t.not(before.current, current)
   for (const worker of cluster.workers) {
     const { rotations, reloads } = await cluster.command(worker, 'stats') as TicketStats
-    t.same([rotations, reloads], [2, { success: 2, unchanged: 0, error: 0 }], 'each ring that came is a reload')
+    t.same([rotations, reloads], [2, { success: 2, unchanged: 0, error: 0 }], 'each received ring counts as a reload')
   }
 
   await cluster.command('primary', 'close')
   await t.rejects(cluster.command(second, 'rotate'), /no longer shares/)
   await t.rejects(cluster.command(second, 'reload'), /no longer shares/)
-  t.equal((await statusOf(cluster, second)).current, current, 'the worker goes on with what it has')
+  t.equal((await statusOf(cluster, second)).current, current, 'the worker continues with its keys')
   const { replacement } = await cluster.kill()
-  t.match(await cluster.command(replacement, 'log'), [/shareTicketKeys/], 'a new one has its own')
+  t.match(await cluster.command(replacement, 'log'), [/shareTicketKeys/], 'a new worker has its own keys')
 
   await cluster.command('primary', 'share')
   await until(async () => new Set(await each(cluster, 'current')).size === 1, 30_000)
-  t.not((await statusOf(cluster, second)).current, current, 'and both have those that are shared anew')
+  t.not((await statusOf(cluster, second)).current, current, 'both have the newly shared keys')
 })
 
-t.test('who goes leaves the others what they have and what will come', async (t) => {
+t.test('a worker that exits leaves the keys and later rotations to the others', async (t) => {
   const cluster = await start(t, program('commands.share(); runPrimary(1, commands)'), 1)
   const rotated = async (t: Test): Promise<void> => {
     await cluster.command('primary', 'rotate')
     const { current, workers } = await cluster.command('primary', 'status') as SharedKeysStatus
     await until(async () => (await each(cluster, 'current'))[0] === current, 30_000)
-    t.equal(workers, 1, 'that have the keys')
+    t.equal(workers, 1, 'the workers have the keys')
   }
-  await t.test('a worker, in whose place another comes', async (t) => {
+  await t.test('a worker is killed and replaced', async (t) => {
     await cluster.kill()
     await rotated(t)
   })
-  await t.test('one of several managers in a worker', async (t) => {
+  await t.test('one of several managers in a worker closes', async (t) => {
     const [worker] = cluster.workers as [number]
     await cluster.command(worker, 'another')
     await rotated(t)
@@ -139,7 +139,7 @@ t.test('who goes leaves the others what they have and what will come', async (t)
   })
 })
 
-t.test('a worker whose rotation the primary closes upon is told so, and not left to wait', async (t) => {
+t.test('a worker whose rotation is interrupted by close() in the primary gets an error, and does not wait', async (t) => {
   const code = program(`commands.share()
   cluster.on('message', (worker, message) => { if (message?.rotate === true) shared.close() })
   runPrimary(1, commands)`)
@@ -148,10 +148,10 @@ t.test('a worker whose rotation the primary closes upon is told so, and not left
   const before = await statusOf(cluster, worker)
   await t.rejects(cluster.command(worker, 'rotate'), /no longer shares/)
   t.same((await statusOf(cluster, worker)).keys, before.keys)
-  t.same((await statusOf(cluster, 'primary')).keys, [], 'the keys that were closed stay closed')
+  t.same((await statusOf(cluster, 'primary')).keys, [], 'the closed keys stay closed')
 })
 
-t.test('messages of others on the channel, and broken ones, change nothing', async (t) => {
+t.test('foreign and malformed messages on the channel change nothing', async (t) => {
   const cluster = await start(t, program('commands.share(); runPrimary(1, commands)'), 1)
   const [worker] = cluster.workers as [number]
   const before = await statusOf(cluster, worker)
@@ -172,5 +172,5 @@ t.test('messages of others on the channel, and broken ones, change nothing', asy
   t.not(current, before.current)
   // The worker may just be asking again for what it could not open.
   await until(async () => (await statusOf(cluster, worker)).current === current, 30_000)
-  t.same(await each(cluster, 'lastError'), [null], 'the next keys come through')
+  t.same(await each(cluster, 'lastError'), [null], 'the next keys arrive')
 })

@@ -40,7 +40,7 @@ async function namesOf ({ source }: ResolvedOptions): Promise<string[]> {
   return (loaded?.keys ?? []).map(({ name }) => name.toString('hex'))
 }
 
-t.test('every variable of the options says what the option says in code', (t) => {
+t.test('every option variable has the effect of its option', (t) => {
   const same: Array<[variable: string, value: string, options: TicketKeysOptions]> = [
     ['ROTATION_INTERVAL', '90s', { rotationInterval: '90s' }],
     ['ROTATION_INTERVAL', '90000', { rotationInterval: 90_000 }],
@@ -62,14 +62,14 @@ t.test('every variable of the options says what the option says in code', (t) =>
   for (const [variable, value, options] of same) {
     const inCode = without(resolveOptions({ environment: false, ...options }))
     t.strictSame(without(resolve({ [`TICKET_KEYS_${variable}`]: value })), inCode, `${variable}=${value}`)
-    t.notSame(inCode, byDefault, `${variable} does something`)
+    t.notSame(inCode, byDefault, `${variable} has an effect`)
   }
   const seen = [...same.map(([variable]) => variable), 'STRICT_PERMISSIONS', 'OPTIONAL']
-  t.same(Object.keys(VARIABLES).filter((variable) => VARIABLES[variable]?.option !== undefined && !seen.includes(variable)), [], 'all of them')
+  t.same(Object.keys(VARIABLES).filter((variable) => VARIABLES[variable]?.option !== undefined && !seen.includes(variable)), [], 'all variables are tested')
   t.end()
 })
 
-t.test('every variable of the sources', async (t) => {
+t.test('every source variable has the effect of its option', async (t) => {
   const directory = t.testdir()
   const at = (name: string, data: string | Buffer): string => {
     writeFileSync(join(directory, name), data, { mode: 0o600 })
@@ -110,7 +110,7 @@ t.test('every variable of the sources', async (t) => {
   await t.rejects(async () => await strict.source.load(1e12), { code: 'FST_TICKET_KEYS_SOURCE', message: 'can be read by everybody' })
 })
 
-t.test('options in code win, and what they replace is not looked at', (t) => {
+t.test('options in code take precedence, and the variables that they replace are not read', (t) => {
   const data = { TICKET_KEYS_ROTATION_INTERVAL: '1m', TICKET_KEYS_TICKET_LIFETIME: '3m', TICKET_KEYS_TLS12_TICKETS: 'false', TICKET_KEYS_SECRET_FILE: '/no/such/file' }
   const resolved = resolve(data, { rotationInterval: '2m', tls12Tickets: true, source: { type: 'memory' } })
   t.match(resolved, { rotationInterval: 120_000, policy: { ticketLifetime: 180_000, tls12Tickets: true }, source: { type: 'memory' } })
@@ -133,7 +133,7 @@ t.test('another prefix', async (t) => {
   t.equal(resolveOptions({ environment: { prefix: 'APP', data: { APPROTATION_INTERVAL: '1m', APP: text } } }).source.type, 'static')
 })
 
-t.test('a .env file is read when the caller says so; what is set already wins', (t) => {
+t.test('a .env file is read if the caller asks for it; variables that are already set take precedence', (t) => {
   const directory = t.testdir({ '.env': 'TICKET_KEYS_ROTATION_INTERVAL=1m\nTICKET_KEYS_TICKET_LIFETIME="3m"\nTICKET_KEYS_SECRET=\nTICKET_KEYS_TYPO=1\nTICKET_KEYS_PREVIOUS_SECRET=\nOTHER=1\n' })
   const path = join(directory, '.env')
   const data = { TICKET_KEYS_TICKET_LIFETIME: '4m', TICKET_KEYS_ROTATION_INTERVAL: '' }
@@ -150,14 +150,14 @@ t.test('a .env file is read when the caller says so; what is set already wins', 
   t.end()
 })
 
-t.test('a .env file that cannot be read is one problem of the options', (t) => {
+t.test('an unreadable .env file is one of the reported problems', (t) => {
   const environment = { data: {}, dotenv: { path: t.testdir() } }
   const problems = 'environment.dotenv names a file that cannot be read (EISDIR); tls12Tickets must be true or false'
   t.throws(() => resolveOptions({ environment, tls12Tickets: 'no' as unknown as boolean }), { code: 'FST_TICKET_KEYS_OPTIONS', message: problems })
   t.end()
 })
 
-t.test('wrong variables: one error names each and says what it should look like, and shows no value', (t) => {
+t.test('one error names each wrong variable and the form that it should have, and shows no value', (t) => {
   const wrong: Array<[variable: string, form: string]> = [
     ['ROTATION_INTERVAL', "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"],
     ['TICKET_LIFETIME', "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"],
@@ -183,7 +183,7 @@ t.test('wrong variables: one error names each and says what it should look like,
   t.end()
 })
 
-t.test('variables that are wrong together, or only for this package', (t) => {
+t.test('wrong combinations of variables, and values that only this package refuses', (t) => {
   const cases: Array<[data: Record<string, string>, message: string]> = [
     [{ ROTATION_INTERVAL: '999ms' }, 'TICKET_KEYS_ROTATION_INTERVAL must be at least one second'],
     [{ TICKET_LIFETIME: '8d' }, 'TICKET_KEYS_TICKET_LIFETIME must be at most 7 days'],
@@ -216,7 +216,7 @@ t.test('variables that are wrong together, or only for this package', (t) => {
   t.end()
 })
 
-t.test('two sources, or a variable and its twin, are an error that names both', (t) => {
+t.test('two sources, or a variable together with its _FILE variable, are an error that names both', (t) => {
   const sources = ['TICKET_KEYS', 'TICKET_KEYS_SECRET', 'TICKET_KEYS_SECRET_FILE', 'TICKET_KEYS_FILE', 'TICKET_KEYS_DIRECTORY']
   const twins = [['TICKET_KEYS_SECRET', 'TICKET_KEYS_SECRET_FILE'], ['TICKET_KEYS_PREVIOUS_SECRET', 'TICKET_KEYS_PREVIOUS_SECRET_FILE']]
   const pairs = sources.flatMap((one, index) => sources.slice(index + 1).map((other) => [one, other])).concat(twins)
@@ -227,12 +227,12 @@ t.test('two sources, or a variable and its twin, are an error that names both', 
     t.equal(code, 'FST_TICKET_KEYS_TWO_SOURCES')
     t.match(message, new RegExp(`^ticket keys: ${pair[0]} and ${pair[1]} `))
     t.notOk(message.includes(SECRET))
-    t.same(Object.keys(data).filter((name) => /(SECRET|KEYS)$/.test(name)), [], 'secrets are taken away all the same')
+    t.same(Object.keys(data).filter((name) => /(SECRET|KEYS)$/.test(name)), [], 'secrets are still deleted')
   }
   t.end()
 })
 
-t.test('secrets are deleted from the environment, whatever comes of them; the rest stays', (t) => {
+t.test('secrets are deleted from the environment in every case; other variables stay', (t) => {
   const rest = { TICKET_KEYS_ROTATION_INTERVAL: '1h', HOME: '/', TICKET_KEYS_SECRETS: 'x' }
   for (const [data, options] of [
     [{ TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_PREVIOUS_SECRET: `${SECRET}.` }, {}],
@@ -249,7 +249,7 @@ t.test('secrets are deleted from the environment, whatever comes of them; the re
   t.end()
 })
 
-t.test('empty variables are as good as none, unknown ones a warning', (t) => {
+t.test('empty variables count as absent, and unknown variables cause a warning', (t) => {
   const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name === '' ? 'TICKET_KEYS' : `TICKET_KEYS_${name}`, '']))
   const resolved = resolve({ ...empty, TICKET_KEYS_ROTATION_INTERVALL: '1h', TICKET_KEYS_FILE_FILE: '', TICKET_KEY_FILE: 'x', ticket_keys_file: 'x' })
   t.strictSame({ ...resolved, source: resolved.source.type, warnings: [] }, { ...resolve({}), source: 'memory' })
@@ -257,7 +257,7 @@ t.test('empty variables are as good as none, unknown ones a warning', (t) => {
   t.end()
 })
 
-t.test('files with secrets: what everybody can write is refused, what everybody can read is a warning or an error', (t) => {
+t.test('a secret file that everybody can write is refused; one that everybody can read is a warning or an error', (t) => {
   const path = join(t.testdir({ secret: SECRET, directory: {} }), 'secret')
   const data = { TICKET_KEYS_SECRET_FILE: path }
   chmodSync(path, 0o644)
@@ -265,7 +265,7 @@ t.test('files with secrets: what everybody can write is refused, what everybody 
   t.same(resolve(data).warnings, [warning])
   t.equal(errorOf(data, { strictPermissions: true }).message, `ticket keys: ${warning}`)
   t.equal(errorOf({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }).message, `ticket keys: ${warning}`)
-  t.same(resolve({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }, { strictPermissions: false }).warnings, [warning], 'code wins here too')
+  t.same(resolve({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }, { strictPermissions: false }).warnings, [warning], 'the option in code takes precedence')
   chmodSync(path, 0o602)
   t.match(errorOf(data).message, 'TICKET_KEYS_SECRET_FILE names a file that can be written by everybody: chmod o-w')
   t.match(errorOf({ TICKET_KEYS_SECRET_FILE: join(path, '../directory') }).message, 'names a file that is not a file')
@@ -281,14 +281,14 @@ async function issuesUnder (t: Test, data: NodeJS.ProcessEnv): Promise<{ id: str
   return { id: await issuerAt(port), log }
 }
 
-t.test('a server under keys from the environment; warnings are logged', async (t) => {
+t.test('a server gets its keys from the environment, and warnings are logged', async (t) => {
   const key = randomKey()
   const { id, log } = await issuesUnder(t, { TICKET_KEYS: serializeKeys([key], 'nginx80').toString('base64'), TICKET_KEYS_TYPO: 'x' })
   t.equal(id, idOf(key))
   t.same(log.of('warn'), ['TICKET_KEYS_TYPO is not a variable of fastify-ticket-keys'])
 })
 
-t.test('the plugin, with nothing but variables: they are gone from process.env, and from its children', async (t) => {
+t.test('the plugin, configured only by variables, removes the secrets from process.env and from the environment of children', async (t) => {
   const running = runModule(`
     import { execFileSync } from 'node:child_process'
     import Fastify from 'fastify'

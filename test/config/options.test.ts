@@ -43,7 +43,7 @@ async function refused (t: Test, options: unknown): Promise<Error & { code: stri
       throw error
     }
   })
-  t.strictSame(traces(), before, 'the server is as it was')
+  t.strictSame(traces(), before, 'the server is unchanged')
   t.same(log(), [])
   return found as Error & { code: string }
 }
@@ -51,7 +51,7 @@ async function refused (t: Test, options: unknown): Promise<Error & { code: stri
 const DURATION = "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"
 const notDurations = [MARK, '1 year', '-1h', '', 'h', '1h30m', '9'.repeat(400), -1, NaN, Infinity, true, null, {}, [1000], 1n, `1h;${MARK}`]
 
-t.test('everything that is wrong is in one error at register, by name and without a value; no server is half attached', async (t) => {
+t.test('register reports every wrong option in one error, by name and without a value, and leaves the servers unattached', async (t) => {
   const error = await refused(t, {
     source: { type: 'static', keys: [MARK, Buffer.from(MARK.repeat(4)).subarray(0, 47)], path: MARK, [MARK.toLowerCase()]: 1 },
     rotationInterval: MARK,
@@ -123,7 +123,7 @@ t.test('lifetimes that contradict each other', async (t) => {
   t.ok(resolveOptions({ environment: false, rotationInterval: '1s', ticketLifetime: '224s' }))
   t.same(faultsOf(errorOf({ rotationInterval: '1s', maxSessionAge: '1h' })), ['maxSessionAge must not be shorter than ticketLifetime (default 2h)', ...tooManyByDefault])
   const both = { rotationInterval: '10s', ticketLifetime: '25m', source: { type: 'secret', secret: 'a'.repeat(16) + 'b'.repeat(16), previousSecrets: ['c'.repeat(16) + 'd'.repeat(16)] } }
-  t.match(faultsOf(errorOf(both)), tooMany, 'each secret has its keys')
+  t.match(faultsOf(errorOf(both)), tooMany, 'each secret has its own keys')
   t.ok(resolveOptions({ environment: false, ...both, source: { type: 'memory' } }))
   t.match(await refused(t, { rotationInterval: '1s' }), { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${tooManyByDefault[0]}` })
 })
@@ -138,7 +138,7 @@ t.test('numbers, flags and strings of other types', async (t) => {
 
 const METRICS = "metrics must be true, false, a path that begins with '/', or an object"
 
-t.test('the names that are reserved for later options are unknown', async (t) => {
+t.test('names that are reserved for later options are unknown', async (t) => {
   for (const name of ['dashboard', 'admin']) t.same(faultsOf(errorOf({ [name]: true })), [`${name} is not an option`])
 })
 
@@ -169,7 +169,7 @@ t.test('sources', async (t) => {
   for (const secret of [undefined, 1, 'short', Buffer.alloc(31, 'x'), Buffer.alloc(40)]) t.match(faultsOf(errorOf({ source: { type: 'secret', secret } })), [/^source\.secret must /])
 })
 
-t.test('static keys: every one that is wrong is named, and none is shown', async (t) => {
+t.test('the error names every wrong static key, and shows none', async (t) => {
   for (const keys of [undefined, null, [], {}, randomBytes(80), Array.from({ length: 257 }, () => randomBytes(80))]) {
     t.same(faultsOf(errorOf({ source: { type: 'static', keys } })), ['source.keys must be an array of 1 to 256 keys'])
   }
@@ -191,7 +191,7 @@ t.test('static keys: every one that is wrong is named, and none is shown', async
   t.equal(faultsOf(error).length, wrong.length)
 })
 
-t.test('static keys that nobody drew at random, or that come twice, are all named', async (t) => {
+t.test('the error names every static key that is not random, or that occurs twice', async (t) => {
   const [one, two] = [randomBytes(80), randomBytes(80)]
   const half = randomBytes(32)
   const keys = [
@@ -229,7 +229,7 @@ t.test('static keys that nobody drew at random, or that come twice, are all name
   }
 })
 
-t.test('what is not an object of options', async (t) => {
+t.test('options that are not an object', async (t) => {
   for (const options of [null, 1, 'options', true, [], () => {}]) {
     t.strictSame(faultsOf(errorOf(options)).at(0), 'the options must be an object', inspect(options))
     await t.rejects(createTicketKeys(options as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /the options must be an object/ })
@@ -239,7 +239,7 @@ t.test('what is not an object of options', async (t) => {
   }
 })
 
-t.test('options are left as they were, undefined is as good as not given, and the defaults are those of the design', async (t) => {
+t.test('options are not modified, undefined counts as absent, and the defaults are those of the design', async (t) => {
   const options = Object.freeze({ environment: false, rotationInterval: undefined, source: Object.freeze({ type: 'memory' }) }) as unknown as TicketKeysOptions
   const resolved = resolveOptions(options)
   t.match(resolved, { rotationInterval: 3_600_000, requireTls: true, metrics: {}, metricsPathGiven: false, warnings: [] })

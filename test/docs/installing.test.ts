@@ -52,7 +52,7 @@ async function build (dockerfile: string, context: string, env: NodeJS.ProcessEn
   return { directory, command }
 }
 
-t.test('docs/installing.md: what the Dockerfiles do makes a server that resumes', async (t) => {
+t.test('the Dockerfiles in docs/installing.md make a server that resumes', async (t) => {
   const [ready = '', fromSource = '', ...more] = blocks('docs/installing.md', 'dockerfile')
   t.equal(more.length, 0)
   const project = await install(t, await pack(t), ['fastify'])

@@ -10,7 +10,7 @@ import { FileSource } from '../../lib/sources/watched-files.js'
 import { SingleUseClient } from '../helpers/client.js'
 import { assertResumes, blocks, readRepoFile, ROOT, runShell, runTypeScript, runVariables, type Running } from '../helpers/docs.js'
 
-t.test("README: the options are the code's, with their defaults and variables", (t) => {
+t.test('the README lists the options of the code, with their defaults and variables', (t) => {
   const readme = readRepoFile('README.md')
   const rows = [...readme.matchAll(/^\| `(\w+)` \| `(.+?)` \| (.+?) \| .+ \|$/gm)]
   t.same(rows.map(([, option]) => option), Object.keys(DEFAULT_OPTIONS))
@@ -29,7 +29,7 @@ t.test("README: the options are the code's, with their defaults and variables", 
   t.end()
 })
 
-t.test('links between the documents lead somewhere', (t) => {
+t.test('links between the documents have a target', (t) => {
   const anchors = (file: string): string[] => [...readRepoFile(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
   for (const file of ['README.md', 'SECURITY.md', ...readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`)]) {
     for (const [, path = '', anchor] of readRepoFile(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
@@ -41,7 +41,7 @@ t.test('links between the documents lead somewhere', (t) => {
   t.end()
 })
 
-t.test('docs/secret-source.md: making a secret, using it, changing it in two steps', async (t) => {
+t.test('docs/secret-source.md: the commands make a secret, use it, and change it in two steps', async (t) => {
   const file = 'docs/secret-source.md'
   const root = t.testdir({ run: { secrets: {} } })
   const secrets = join(root, 'run/secrets')
@@ -73,7 +73,7 @@ t.test('docs/secret-source.md: making a secret, using it, changing it in two ste
   t.equal(derived, `${vectors[1]?.name}${vectors[1]?.aesKey}${vectors[1]?.hmacKey}`)
 })
 
-t.test('docs/key-formats.md: the JSON in it is a file that can be read', async (t) => {
+t.test('docs/key-formats.md: the JSON example is a readable key file', async (t) => {
   const now = Date.parse('2030-01-31T12:30:00Z')
   const [json = ''] = blocks('docs/key-formats.md', 'json')
   const path = join(t.testdir(), 'keys.json')

@@ -43,7 +43,7 @@ tests:
       - { alertname: TicketKeysNotShared, eval_time: 50m, exp_alerts: [{ exp_labels: { job: b }, exp_annotations: { summary: SUMMARY } }] }
 `
 
-t.test('the rules for Prometheus are right, go off when they should, and ask for metrics that there are', async (t) => {
+t.test('the Prometheus rules are valid, fire when they should, and use existing metrics', async (t) => {
   const rules = onlyBlock(FILE, 'yaml', '## What to watch')
   const summaries = [...rules.matchAll(/alert: (\w+)[^]*?summary: (.+)$/gm)].map(([, alert = '', summary = '']) => [alert, summary] as const)
   t.equal(summaries.length, 3)
@@ -58,7 +58,7 @@ t.test('the rules for Prometheus are right, go off when they should, and ask for
   t.same([...named].filter((name) => !known.includes(name)), [])
 })
 
-t.test('the health check tells without failing', async (t) => {
+t.test('the health check reports problems without failing itself', async (t) => {
   const { key, cert } = await serverCert()
   const running = runModule(`
     import Fastify from 'fastify'
@@ -76,7 +76,7 @@ t.test('the health check tells without failing', async (t) => {
   t.match(stale, { ok: true, ticketKeys: { stale: true, staleReason: /^no key may issue/ } })
 })
 
-t.test('without Fastify: SIGTERM ends the server, then the keys, and with them the process', async (t) => {
+t.test('without Fastify, SIGTERM closes the server and then the keys, and the process ends', async (t) => {
   const { key, cert } = await serverCert()
   const running = runModule(`
     import { createServer } from 'node:https'
@@ -97,7 +97,7 @@ t.test('without Fastify: SIGTERM ends the server, then the keys, and with them t
   t.match(running.output(), /^0 keys left$/m)
 })
 
-t.test('docs/api.md: what status() gives, and what the manager has', async (t) => {
+t.test('docs/api.md lists the fields of status() and the members of the manager', async (t) => {
   const shown = JSON.parse(blocks('docs/api.md', 'json')[0] ?? '') as TicketKeysStatus
   const { keys } = await manage(t)
   const status = keys.status()

@@ -68,7 +68,7 @@ t.test('docs/processes.md: node:cluster', async (t) => {
   const workers = new Set<number>()
   await until(async () => workers.add((JSON.parse((await client.connect()).body) as { worker: number }).worker).size === 4, 60_000)
   t.equal(client.full, 1)
-  t.notMatch(output(), /shareTicketKeys|Error/, 'nothing to complain of')
+  t.notMatch(output(), /shareTicketKeys|Error/, 'no warnings')
 })
 
 t.test('docs/processes.md: worker threads', async (t) => {
@@ -81,7 +81,7 @@ t.test('docs/processes.md: worker threads', async (t) => {
   t.same(answers, ['resumed: false\n', ...Array<string>(3).fill('resumed: true\n')])
 })
 
-t.test('docs/processes.md: PM2 and systemd name variables that there are', async (t) => {
+t.test('docs/processes.md: PM2 and systemd use existing variables', async (t) => {
   const known = Object.keys(VARIABLES).map((name) => `TICKET_KEYS_${name}`)
   const named = [pm2Code, unit].map((text) => /TICKET_KEYS_\w+/.exec(text)?.[0] as string)
   t.same(named, ['TICKET_KEYS_SECRET_FILE', 'TICKET_KEYS_SECRET_FILE'])
@@ -91,7 +91,7 @@ t.test('docs/processes.md: PM2 and systemd name variables that there are', async
   t.equal(module.exports.apps?.[0]?.exec_mode, 'cluster')
 })
 
-t.test('docs/processes.md: a service that is restarted on a socket of systemd loses no session', async (t) => {
+t.test('docs/processes.md: a service restarted on a systemd socket loses no session', async (t) => {
   const file = await write(t, serviceCode)
   const secret = join(file, '..', 'secret')
   mkdirSync(secret)
@@ -121,7 +121,7 @@ t.test('docs/processes.md: a service that is restarted on a socket of systemd lo
   t.same(reused, [false, true, true])
 })
 
-t.test('examples/cluster.ts: every connection resumes in whatever worker, and one page has the metrics of all', async (t) => {
+t.test('examples/cluster.ts: every connection resumes in any worker, and one page has the metrics of all', async (t) => {
   const { child, output } = run(t, ['--import', import.meta.resolve('tsx'), join(root, 'examples/cluster.ts')], { PORT: '0', METRICS_PORT: '0' })
   const find = (pattern: RegExp): number => Number(pattern.exec(output())?.[1])
   await until(() => find(/https:\/\/127\.0\.0\.1:(\d+)/) > 0 && find(/http:\/\/127\.0\.0\.1:(\d+)/) > 0, 60_000)

@@ -93,17 +93,17 @@ t.test('docs/sources.md: a Kubernetes Secret, mounted, and rotated', async (t) =
   t.same((await running.status()).keys.slice(0, before.keys.length), before.keys, 'no key is lost')
   await client.connect()
   t.match(client, { full: 1, resumed: 1 })
-  t.notOk(existsSync(join(root, 'tickets.json')), 'nothing is left lying about')
+  t.notOk(existsSync(join(root, 'tickets.json')), 'no other file remains')
 })
 
-t.test('docs/sources.md: a store of your own', async (t) => {
+t.test('docs/sources.md: a custom store', async (t) => {
   const now = Date.now()
   const service = await serveDocument(randomKey({ notBefore: now - HOUR, issueUntil: now + HOUR, acceptUntil: now + HOUR }))
   const code = onlyBlock('docs/sources.md', 'ts', '## A store of your own')
   t.match(code, "'https://keys.internal/tickets.json'")
   await assertResumes(t, await runTypeScript(t, code.replace('https://keys.internal/tickets.json', service.url), ''), 'document')
   const lines = readRepoFile('examples/custom-source.ts').split('\n')
-  t.ok(lines.length < 60, 'it is as short as the docs say')
+  t.ok(lines.length < 60, 'the example is as short as the docs say')
   // The commented usage in the example is the one in the docs.
   t.match(lines.join('\n'), "new DocumentSource('https://keys.internal/tickets.json')")
 })

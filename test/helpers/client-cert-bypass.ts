@@ -46,7 +46,7 @@ export interface BypassCase {
 export async function assertBypassClosed (t: Test, bypass: BypassCase, protocol: Protocol): Promise<void> {
   const plain = await issueAndPresent(bypass, protocol, () => {}, { ticketKeys: randomBytes(48), sessionIdContext: 'shared' })
   t.strictSame(plain.full, bypass.full, 'a full handshake')
-  t.strictSame(plain.shown, bypass.open(protocol), 'a ticket, plain Node.js')
+  t.strictSame(plain.shown, bypass.open(protocol), 'the ticket, plain Node.js')
 
   const reason = typeof bypass.reason === 'string' ? bypass.reason : bypass.reason[protocol]
   const source = { type: 'static' as const, keys: [randomBytes(80)] }
@@ -56,7 +56,7 @@ export async function assertBypassClosed (t: Test, bypass: BypassCase, protocol:
     managers.push(keys.attach(server))
   })
   t.strictSame(closed.full, bypass.full, 'a full handshake, managed')
-  t.strictSame(closed.shown, bypass.full, 'a ticket, managed')
+  t.strictSame(closed.shown, bypass.full, 'the ticket, managed')
   t.equal(closed.tickets, reason === 'none' ? 0 : protocol === 'TLSv1.3' ? 2 : 1)
   const stats = managers.map((keys) => keys.stats())
   const rejected = REASONS.map((each) => [each, stats.reduce((sum, { rejected }) => sum + rejected[protocol][each], 0)])

@@ -94,5 +94,5 @@ export async function assertResumes (t: Test, { port, status }: Running, source:
   t.match(client, { full: 1, resumed: 1, failed: 0 }, `${source}: resumes`)
   const { current, source: type } = await status()
   t.equal(type, source)
-  t.equal(await issuerAt(port), current, `${source}: under its key`)
+  t.equal(await issuerAt(port), current, `${source}: the current key issued`)
 }

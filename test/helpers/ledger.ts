@@ -86,7 +86,7 @@ export class Ledger {
     const page = parseMetrics(body)
     const counters = new Map([...page].filter(([key]) => COUNTERS.test(key) && !key.includes('_reloads_')))
     const stats = sorted(fromStats(this.#manager))
-    if (!isDeepStrictEqual(sorted(Object.fromEntries(counters)), stats)) this.#test.strictSame(counters, stats, 'the page says what stats() says')
+    if (!isDeepStrictEqual(sorted(Object.fromEntries(counters)), stats)) this.#test.strictSame(counters, stats, 'the page matches stats()')
     return page
   }
 

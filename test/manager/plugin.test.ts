@@ -50,13 +50,13 @@ for (const protocol of PROTOCOLS) {
       const third = await via({ port, protocol, ...client, session: second.session })
       const again = sessionIn(third)
       t.equal(again.keyId, ticketKeyName(second.session as Buffer).toString('hex', 0, 4))
-      t.equal(again.keyId, app.ticketKeys.status().current, 'the ticket that was presented is the renewed one')
-      t.equal(again.authenticatedAt, resumed.authenticatedAt, 'the chain goes back to one full handshake')
+      t.equal(again.keyId, app.ticketKeys.status().current, 'the presented ticket is the renewed ticket')
+      t.equal(again.authenticatedAt, resumed.authenticatedAt, 'all resumptions go back to one full handshake')
       t.ok(again.issuedAt as number >= between && again.issuedAt as number <= Date.now())
     })
   }
 
-  t.test(`${protocol}: tlsSession(socket) without Fastify; a stranger's socket has none`, async (t) => {
+  t.test(`${protocol}: tlsSession(socket) works without Fastify, and returns null for an unmanaged socket`, async (t) => {
     const { keys } = await manage(t)
     const { server, port } = await plainHttps()
     const seen: Array<TlsSession | null> = []
@@ -71,7 +71,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('an HTTP/2 connection that has ended has no session any more, and asking for it is no error', async (t) => {
+t.test('the session of an ended HTTP/2 connection is null, without an error', async (t) => {
   const { keys } = await manage(t)
   const { server, port } = await plainHttp2()
   keys.attach(server)
@@ -87,7 +87,7 @@ t.test('an HTTP/2 connection that has ended has no session any more, and asking 
   t.equal(tlsSession(sockets[0]), null)
 })
 
-t.test('what it decorates is there in every scope, and its routes and hooks too', async (t) => {
+t.test('decorators, routes and hooks of the plugin exist in every scope', async (t) => {
   const { app } = await startApp(t, {}, {
     before: (app) => {
       app.register(async (child) => {
@@ -101,7 +101,7 @@ t.test('what it decorates is there in every scope, and its routes and hooks too'
   t.equal((await app.inject('/metrics')).statusCode, 200)
 })
 
-t.test('registered twice it is an error, which leaves the first registration alone', async (t) => {
+t.test('a second registration is an error, and the first one continues', async (t) => {
   const { app } = await makeApp()
   t.teardown(() => app.close())
   const options = { environment: false as const, metrics: false }
@@ -112,12 +112,12 @@ t.test('registered twice it is an error, which leaves the first registration alo
   t.equal(app.ticketKeys, first)
   t.equal(server.setSecureContext, setSecureContext)
   t.match(first.status(), { servers: 1, stale: false })
-  await t.rejects(async () => await app.ready(), { code: 'FST_TICKET_KEYS_OPTIONS' }, 'Fastify does not start after an error of a plugin')
+  await t.rejects(async () => await app.ready(), { code: 'FST_TICKET_KEYS_OPTIONS' }, 'Fastify does not start after an error in a plugin')
   await app.close()
   t.match(first.status(), { servers: 0, stale: true })
 })
 
-t.test('onClose closes the manager, whether the server has listened or not', async (t) => {
+t.test('onClose closes the manager, whether or not the server has listened', async (t) => {
   for (const listening of [true, false]) {
     const { app } = await makeApp()
     await app.register(ticketKeys, { environment: false })
@@ -130,7 +130,7 @@ t.test('onClose closes the manager, whether the server has listened or not', asy
   }
 })
 
-t.test('without TLS it is an error at register, and the source is let go of', async (t) => {
+t.test('register without TLS is an error, and closes the source', async (t) => {
   for (const http2 of [false, true]) {
     const app = (http2 ? Fastify({ http2: true }) : Fastify()) as FastifyInstance
     t.teardown(() => app.close())
@@ -141,7 +141,7 @@ t.test('without TLS it is an error at register, and the source is let go of', as
   }
 })
 
-t.test('with requireTls: false a server without TLS goes on without managed keys, and says so', async (t) => {
+t.test('with requireTls: false, a server without TLS runs without managed keys, and logs that', async (t) => {
   const { lines, options } = fastifyLogCollector()
   const app = Fastify({ logger: options })
   t.teardown(() => app.close())
@@ -154,7 +154,7 @@ t.test('with requireTls: false a server without TLS goes on without managed keys
   t.same(lines, ['warn: this Fastify server has no TLS: no session ticket keys are managed'])
 })
 
-t.test('what register refuses leaves the server as it was', async (t) => {
+t.test('a failed register leaves the server unchanged', async (t) => {
   const { app } = await makeApp()
   t.teardown(() => app.close())
   const { server } = app
@@ -165,7 +165,7 @@ t.test('what register refuses leaves the server as it was', async (t) => {
   t.equal(server.listenerCount('secureConnection'), listeners)
 })
 
-t.test('a source that fails at the start rejects register, with what it threw', async (t) => {
+t.test('register rejects with the error of a source that fails at the start', async (t) => {
   const { app } = await makeApp()
   t.teardown(() => app.close())
   const problem = new Error('the store is down')
@@ -177,7 +177,7 @@ t.test('a source that fails at the start rejects register, with what it threw', 
   t.equal(app.hasDecorator('ticketKeys'), false)
 })
 
-t.test("Fastify's own options of register are not taken for the plugin's, others are refused", async (t) => {
+t.test("Fastify's own options of register are accepted, and unknown options are refused", async (t) => {
   const { app } = await makeApp()
   t.teardown(() => app.close())
   await app.register(async (scope) => {
@@ -192,7 +192,7 @@ t.test("Fastify's own options of register are not taken for the plugin's, others
   await t.rejects(async () => await other.app.register(ticketKeys, options), { code: 'FST_TICKET_KEYS_OPTIONS', message: /rotation is not an option/ })
 })
 
-t.test('import and require give the plugin function, and every named export', async (t) => {
+t.test('import and require give the plugin function and every named export', async (t) => {
   t.equal(fastifyTicketKeys, ticketKeys)
   t.equal(typeof createTicketKeys, 'function')
   const names = ['createTicketKeys', 'setTicketKeyCallback', 'tlsSession', 'TicketKeys', 'TicketStatus', 'fastifyTicketKeys', 'default']
@@ -212,7 +212,7 @@ t.test('import and require give the plugin function, and every named export', as
   t.strictSame(JSON.parse(stdout), { required: 'function', imported: 'function', same: true, properties: names })
 })
 
-t.test('warnings of the environment go to the log of the app', async (t) => {
+t.test("warnings about the environment go to the app's log", async (t) => {
   const { log } = await startApp(t, { environment: { data: { TICKET_KEYS_ROTATION: '1h' } } })
   t.match(log(), [/^warn: TICKET_KEYS_ROTATION is not a variable/])
 })

@@ -40,7 +40,7 @@ t.test('each of 256 keys issues in its turn, and each of their tickets is found'
     clock.step(INTERVAL)
   }
   t.same(sessions.map(ticketKeyName), ring.map(({ name }) => name))
-  t.equal(keys.status().current, null, 'the last has issued')
+  t.equal(keys.status().current, null, 'the last key has issued')
   for (const session of sessions) {
     if (!(await connect({ port, protocol: 'TLSv1.2', session })).reused) t.fail('not resumed')
   }
@@ -51,7 +51,7 @@ t.test('257 keys are refused', async (t) => {
   await t.rejects(manage(t, fixed(makeKeys(MOST + 1))), /256/)
 })
 
-t.test('tickets of the last 256 keys to expire are told from those of unknown keys', async (t) => {
+t.test('tickets of the last 256 expired keys differ from tickets of unknown keys', async (t) => {
   const clock = new Clock()
   const end = (): number => clock.now() + INTERVAL
   /** Any number of keys that are all over with the interval; the last issues. */
@@ -70,13 +70,13 @@ t.test('tickets of the last 256 keys to expire are told from those of unknown ke
   count = 1
   await over()
   for (const session of sessions) await connect({ port, protocol: 'TLSv1.2', session })
-  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 2, unknown_key: 0 }, '256 have expired')
+  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 2, unknown_key: 0 }, '256 keys have expired')
   await over()
   for (const session of sessions) await connect({ port, protocol: 'TLSv1.2', session })
-  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 3, unknown_key: 1 }, 'one more has: the first is forgotten')
+  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 3, unknown_key: 1 }, 'one more key has expired: the first one is forgotten')
 })
 
-t.test('a ticket costs the same to look up in a ring of 1 key and of 256', async (t) => {
+t.test('a ticket lookup costs the same in a ring of 1 key and of 256 keys', async (t) => {
   const keys = makeKeys(MOST)
   const last = keys.at(-1) as StaticKeyParts
   const rings = await Promise.all([[last], keys].map(async (ring) => ({ ...await serve(t, fixed(ring)), size: ring.length, micros: [] as number[] })))

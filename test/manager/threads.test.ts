@@ -16,7 +16,7 @@ async function start (t: Test, options: RunOptions = {}): Promise<TestThreads> {
 
 const shared = ({ handle }: Serving): { source: { type: 'shared', handle: number } } => ({ source: { type: 'shared', handle } })
 
-t.test('sessions move between the servers of four threads, which have one ring and one set of counters', async (t) => {
+t.test('sessions resume across the servers of four threads, which share one ring and one set of counters', async (t) => {
   const threads = await start(t)
   const owner = await threads.startInMainThread({})
   const all = [owner, ...await Promise.all([1, 2, 3].map(async () => await threads.start(shared(owner))))]
@@ -41,12 +41,12 @@ t.test('sessions move between the servers of four threads, which have one ring a
   }
   await threads.rotate(owner)
   const rotated = await Promise.all(all.map(async (serving) => await threads.status(serving)))
-  t.same(new Set(rotated.map((status) => status.current)), new Set([keys[1]?.id]), 'the owner rotates for all')
+  t.same(new Set(rotated.map((status) => status.current)), new Set([keys[1]?.id]), 'a rotation by the owner reaches all threads')
   t.same(await Promise.all(all.map(async (serving) => (await threads.stats(serving)).rotations)), [1, 1, 1, 1])
   await t.rejects(threads.rotate(all[1] as Serving), /'shared' does not make its own keys/)
 })
 
-t.test('threads end and start under load and rotations: every connection resumes, nothing crashes or leaks', async (t) => {
+t.test('while threads end and start under load and rotations, every connection resumes, and nothing crashes or leaks', async (t) => {
   const threads = await start(t, { coverage: false })
   const owner = await threads.startInMainThread({ rotationInterval: '1s', ticketLifetime: '1m' })
   const serving = [owner, ...await Promise.all([1, 2, 3].map(async () => await threads.start(shared(owner))))]
@@ -80,7 +80,7 @@ t.test('threads end and start under load and rotations: every connection resumes
   t.ok(Math.min(...memory.slice(-4)) - Math.min(...memory.slice(2, 6)) < 25, 'memory')
 })
 
-t.test('the thread that owns the ring may be any: when it closes, no thread has keys; when it ends, they go on', async (t) => {
+t.test('any thread may own the ring: when its manager closes, no thread has keys; when the thread ends, the others keep them', async (t) => {
   const threads = await start(t)
   const owner = await threads.start({})
   const here = await threads.startInMainThread(shared(owner))
@@ -91,11 +91,11 @@ t.test('the thread that owns the ring may be any: when it closes, no thread has 
   t.ok((await connect({ port: here.port, session })).reused)
   await threads.close(other)
   const full = await connect({ port: other.port, session })
-  t.same([full.reused, full.tickets], [false, []], 'a thread that has closed its manager issues nothing')
-  t.ok((await connect({ port: here.port, session })).reused, 'the others go on')
+  t.same([full.reused, full.tickets], [false, []], 'a thread that has closed its manager issues no tickets')
+  t.ok((await connect({ port: here.port, session })).reused, 'the other threads continue')
 
   await threads.end(owner, 'terminate')
-  t.ok((await connect({ port: here.port, session })).reused, 'without their owner, too')
+  t.ok((await connect({ port: here.port, session })).reused, 'without the owner too')
   const late = await threads.start(shared(owner))
   t.ok((await connect({ port: late.port, session })).reused)
 

@@ -111,7 +111,7 @@ function nothingLeaks (t: Test, secrets: LeakDetector, said: Map<string, string>
   for (const [where, text] of said) t.strictSame(secrets.find(text), [], `${where}, ${text.length} characters`)
 }
 
-t.test('the search finds bytes in every form they could leak in', async (t) => {
+t.test('the leak detector finds bytes in every encoding', async (t) => {
   const bytes = randomBytes(HALF)
   const secrets = new LeakDetector()
   secrets.add('key', bytes)
@@ -160,7 +160,7 @@ t.test('static source', async (t) => {
 })
 
 for (const form of ['string', 'Buffer'] as const) {
-  t.test(`secret source, the secret a ${form}`, async (t) => {
+  t.test(`secret source, the secret as a ${form}`, async (t) => {
     const secrets = new LeakDetector()
     const bytes = Buffer.from(randomBytes(HALF).toString('base64'))
     const previous = randomBytes(32)
@@ -221,12 +221,12 @@ async function brokenFiles (t: Test, format: Parameters<typeof keyFile>[0], path
   nothingLeaks(t, secrets, said)
 }
 
-t.test('file source: good files, then broken ones', async (t) => {
+t.test('file source: good files, then malformed files', async (t) => {
   const directory = t.testdir()
   await Promise.all((['nginx80', 'haproxy', 'json'] as const).map((format) => brokenFiles(t, format, join(directory, format))))
 })
 
-t.test('errors about options name what is wrong with keys and secrets, never what they are', async (t) => {
+t.test('errors about options say what is wrong with keys and secrets, and never contain them', async (t) => {
   const secrets = new LeakDetector()
   const text = Buffer.from(randomBytes(60).toString('base64'))
   const [random, short] = [randomBytes(80), Buffer.from(randomBytes(12).toString('hex'))]
@@ -273,13 +273,13 @@ function isZero (...buffers: Buffer[]): boolean {
   return buffers.every((buffer) => buffer.every((byte) => byte === 0))
 }
 
-t.test('buffers given to the ring are zeroed at once, whether it takes them or not', async (t) => {
+t.test('buffers given to the ring are zeroed at once, whether or not the ring accepts them', async (t) => {
   const native = nativeManager()
   const key = sourceKey()
   const copy = Buffer.concat([key.aesKey, key.hmacKey])
   native.setRing([key], [])
   t.ok(isZero(key.aesKey, key.hmacKey))
-  t.notOk(isZero(key.name), 'the name is no secret')
+  t.notOk(isZero(key.name), 'the name is not secret')
   const [held] = heldKeys(native.handle)
   t.same(Buffer.concat([held?.aesKey as Buffer, held?.hmacKey as Buffer]), copy)
 
@@ -292,7 +292,7 @@ t.test('buffers given to the ring are zeroed at once, whether it takes them or n
   t.strictSame(heldKeys(native.handle), [])
 })
 
-t.test("buffers of a source are zeroed: keys that are taken, keys that have expired, keys that are refused; the caller's are not", async (t) => {
+t.test("a source's buffers are zeroed when its keys are accepted, expired or refused; the caller's buffers are not", async (t) => {
   const given: SourceKey[] = []
   const load = (keys: SourceKey[]): KeySource => ({ type: 'test', load () { given.push(...keys); return { keys, timed: true } } })
   const good = sourceKey()
@@ -313,7 +313,7 @@ t.test("buffers of a source are zeroed: keys that are taken, keys that have expi
 
   const unused = new StaticSource([mine])
   unused.close()
-  for (const { aesKey, hmacKey } of unused.load()?.keys ?? []) t.ok(isZero(aesKey as Buffer, hmacKey as Buffer), 'a source that is closed before it was asked')
+  for (const { aesKey, hmacKey } of unused.load()?.keys ?? []) t.ok(isZero(aesKey as Buffer, hmacKey as Buffer), 'a source that is closed before its first load')
   t.same(mine, copy)
 })
 
@@ -336,7 +336,7 @@ const HOLDER = `
   await Promise.all([keys.close(), shared.close(), closeAll()])
 `
 
-t.test('where the system locks no memory, keys are held all the same, and everybody is told', async (t) => {
+t.test('if the system locks no memory, keys still work, and a warning is logged', async (t) => {
   // The limit does not bind root, but for a capability that can be given up.
   const asUser = process.getuid?.() === 0 ? ['setpriv', '--bounding-set', '-ipc_lock', '--inh-caps', '-ipc_lock'] : []
   const { exit, next } = runModule(HOLDER, { execPath: 'prlimit', execArgv: ['--memlock=0:0', ...asUser, process.execPath] })

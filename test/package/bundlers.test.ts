@@ -41,7 +41,7 @@ for (const text of configurations) {
 }
 
 for (const bundler of Object.keys(tools) as Bundler[]) {
-  t.test(`${bundler}: what docs/installing.md shows bundles a server that serves and resumes`, async (t) => {
+  t.test(`${bundler}: the configuration in docs/installing.md makes a bundle that serves and resumes`, async (t) => {
     const output = join(directory, `out/${bundler}`)
     const args = commandOf(bundler)
     await runProgram(project, tools[bundler], ...args)
@@ -52,7 +52,7 @@ for (const bundler of Object.keys(tools) as Bundler[]) {
   })
 }
 
-t.test('a bundle that has the package in it imports without an error, and its error names the bundler', async (t) => {
+t.test('a bundle that contains the package imports without an error, and its error names the bundler', async (t) => {
   writeFileSync(join(directory, 'inside.mjs'), `
 import { createTicketKeys } from 'fastify-ticket-keys'
 createTicketKeys({ environment: false }).catch(({ code, message }) => console.log(code, message))`)

@@ -12,7 +12,7 @@ const { dependencies, peerDependencies, engines } = JSON.parse(readFileSync(join
 /** The lowest version that a range such as `^5.0.0` or `>=20.19.0` admits. */
 const lowest = (range: string | undefined): string => (range ?? '').replace(/^\D+/, '')
 
-t.test('the package works with the lowest versions that it promises: of Fastify, prom-client and Node.js', async (t) => {
+t.test('the package works with the lowest supported versions of Fastify, prom-client and Node.js', async (t) => {
   const [fastify, promClient, node] = [lowest(peerDependencies?.['fastify']), lowest(dependencies?.['prom-client']), lowest(engines?.['node'])]
   t.strictSame([fastify, node], ['5.0.0', '20.19.0'])
   const { tarball } = await pack(t)

@@ -10,7 +10,7 @@ const run = promisify(execFile)
 // @types/node and fastify are what a TypeScript user of the plugin has besides.
 const project = await install(t, await pack(t), ['fastify', '@types/node'])
 
-t.test('the installed types are right for what is right, and for nothing else', async (t) => {
+t.test('the installed types accept correct code and refuse wrong code', async (t) => {
   cpSync(join(ROOT, 'test/types'), join(project.directory, 'types'), { recursive: true })
   const files = readdirSync(join(project.directory, 'types')).filter((name) => /\.test-d\.c?ts$/.test(name))
   t.ok(files.length >= 4)

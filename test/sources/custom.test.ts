@@ -62,7 +62,7 @@ function oneKey (rest: Partial<SourceKeys> = {}): SourceKeys {
   return { keys: [randomKey({ notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity })], timed: true, ...rest }
 }
 
-t.test('a hundred changes while a load is under way are one more load', async (t) => {
+t.test('a hundred changes during a load cause one more load', async (t) => {
   const source = new Script(() => oneKey())
   const { keys } = await manage(t, { source })
   let finish = (): void => {}
@@ -79,7 +79,7 @@ t.test('a hundred changes while a load is under way are one more load', async (t
   t.equal(source.loads, 3)
 })
 
-t.test('a change that was none is not counted; a reload that was asked for is', async (t) => {
+t.test('an unchanged load is not counted; a requested reload is', async (t) => {
   const source = new Script(() => oneKey())
   const { keys } = await manage(t, { source })
   source.answer = () => null
@@ -89,7 +89,7 @@ t.test('a change that was none is not counted; a reload that was asked for is', 
   t.same(keys.stats().reloads, { success: 0, unchanged: 1, error: 0 })
 })
 
-t.test('it is asked again at refreshAt or after pollInterval, whichever comes first', async (t) => {
+t.test('the source is asked again at refreshAt or after pollInterval, whichever comes first', async (t) => {
   const clock = new Clock()
   const source = new Script(() => oneKey({ refreshAt: clock.now() + 2 * HOUR }), HOUR)
   const { keys } = await manage(t, { source }, clock)
@@ -100,15 +100,15 @@ t.test('it is asked again at refreshAt or after pollInterval, whichever comes fi
   }
   t.equal(after(HOUR - 60_000), 1)
   source.answer = () => null
-  t.equal(after(60_001), 2, 'the poll')
+  t.equal(after(60_001), 2, 'after pollInterval')
   t.equal(after(HOUR - 60_000), 2)
   source.answer = () => oneKey({ refreshAt: clock.now() + 60_000 })
-  t.equal(after(60_001), 3, 'both')
+  t.equal(after(60_001), 3, 'both are due')
   t.equal(after(59_000), 3)
-  t.equal(after(1001), 4, 'refreshAt, which is sooner')
+  t.equal(after(1001), 4, 'at refreshAt, which is earlier')
 })
 
-t.test('a source that wants to be asked in the past, or has nothing to say when it wanted to be asked, is not asked without end', async (t) => {
+t.test('a source with a refreshAt in the past, or without new keys at refreshAt, is not asked in a tight loop', async (t) => {
   const past = new Script(() => oneKey({ refreshAt: 1 }))
   const silent = new Script(() => oneKey({ refreshAt: Date.now() + 20 }))
   await Promise.all([manage(t, { source: past }), manage(t, { source: silent })])
@@ -118,10 +118,10 @@ t.test('a source that wants to be asked in the past, or has nothing to say when 
   t.equal(silent.loads, 2)
 })
 
-t.test('no keys are an error: the manager does not start, or keeps those it has', async (t) => {
+t.test('a source without keys is an error: the manager does not start, or keeps its keys', async (t) => {
   const empty = new Script(() => ({ keys: [], timed: true }))
   await t.rejects(manage(t, { source: empty }), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: "source 'script': holds no key" })
-  t.equal(empty.closed, 1, 'it is closed')
+  t.equal(empty.closed, 1, 'the source is closed')
   await t.rejects(manage(t, { source: new Script(() => null) }), { code: 'FST_TICKET_KEYS_SOURCE', message: "ticket keys: source 'script' gave no keys, and there are none before" })
   const key = randomKey()
   const source = new Script(() => ({ keys: [{ ...key }], timed: false }))
@@ -141,7 +141,7 @@ t.test('no keys are an error: the manager does not start, or keeps those it has'
   t.equal(source.closed, 1)
 })
 
-t.test('a load that ends after the manager was closed changes nothing', async (t) => {
+t.test('a load that ends after close() changes nothing', async (t) => {
   const source = new Script(() => oneKey())
   const { keys, log } = await manage(t, { source })
   const answers: Array<() => void> = []
@@ -162,7 +162,7 @@ t.test('a load that ends after the manager was closed changes nothing', async (t
   for (const { aesKey, hmacKey } of late.keys) t.same([aesKey, hmacKey], [Buffer.alloc(32), Buffer.alloc(32)], 'erased')
 })
 
-t.test('a load that fails after the manager was closed is nobody\'s business', async (t) => {
+t.test('a load that fails after close() is reported to nobody', async (t) => {
   const source = new Script(() => oneKey())
   const { keys, log } = await manage(t, { source })
   let fail = (): void => {}
@@ -170,13 +170,13 @@ t.test('a load that fails after the manager was closed is nobody\'s business', a
   const reload = keys.reload()
   await keys.close()
   fail()
-  await t.rejects(reload, { message: 'down' }, 'but that of whoever asked for it')
+  await t.rejects(reload, { message: 'down' }, 'except to its caller')
   t.same(keys.stats().reloads, { success: 0, unchanged: 0, error: 0 })
   t.equal(keys.status().lastError, null)
   t.same(log.of('error'), [])
 })
 
-t.test('a rotation that waited for its turn while the manager was closed does not touch the source', async (t) => {
+t.test('a rotation that was queued while the manager closed does not call the source', async (t) => {
   const source = new Script(() => oneKey())
   let rotated = 0
   const { keys } = await manage(t, { source: Object.assign(source, { rotate: () => { rotated++ } }) })
@@ -192,7 +192,7 @@ t.test('a rotation that waited for its turn while the manager was closed does no
   t.same([rotated, source.loads], [0, 2])
 })
 
-t.test('every close() ends when the source has let go; what went wrong before is told rather than what it throws', async (t) => {
+t.test('every close() resolves after the source has closed; an earlier error is reported before one of its close()', async (t) => {
   let letGo = (): void => {}
   const slow = Object.assign(new Script(() => oneKey()), { close: async () => { await new Promise<void>((resolve) => { letGo = resolve }) } })
   const { keys } = await manage(t, { source: slow })
@@ -217,7 +217,7 @@ t.test('every close() ends when the source has let go; what went wrong before is
 })
 
 for (const how of ['at once', 'later'] as const) {
-  t.test(`a source that fails ${how} when its time has come is tried again after 1, 2, 4 … 60 s, and says so once`, async (t) => {
+  t.test(`a source that fails ${how} when it is due is tried again after 1, 2, 4 … 60 s, and logged once`, async (t) => {
     const clock = new StoppedClock()
     const source = new Script(() => oneKey({ refreshAt: clock.now() + HOUR }))
     const { keys, log } = await manage(t, { source }, clock)
@@ -253,7 +253,7 @@ for (const how of ['at once', 'later'] as const) {
   })
 }
 
-t.test('whoever is told of something may close the manager, which then does nothing more and says nothing more', async (t) => {
+t.test('a listener may close the manager, which then does and emits nothing more', async (t) => {
   const begin = Date.now()
   const [middle, end] = [begin + HOUR, begin + 2 * HOUR]
   const given: SourceKey[] = []
@@ -291,7 +291,7 @@ t.test('whoever is told of something may close the manager, which then does noth
   for (const { aesKey, hmacKey } of given) t.same([aesKey, hmacKey], [Buffer.alloc(32), Buffer.alloc(32)], 'erased')
 })
 
-t.test('what is not a key source is refused', async (t) => {
+t.test('an object that is not a key source is refused', async (t) => {
   const wrong: Array<[source: object, message: string]> = [
     [{ load () {} }, 'source must have a type (a string) and a load function'],
     [{ type: 'x', load: 1 }, 'source must have a type (a string) and a load function'],
@@ -314,7 +314,7 @@ t.test('what is not a key source is refused', async (t) => {
   }
 })
 
-t.test('what a source gives is looked at: the first thing that is wrong is named, no bytes stay, and the last good keys do', async (t) => {
+t.test('invalid keys of a source: the error names the first fault, no bytes stay, and the last good keys stay', async (t) => {
   const held = oneKey()
   const { name } = held.keys[0] as SourceKey
   const expired = { notBefore: 0, issueUntil: 1, acceptUntil: 1 }
@@ -356,7 +356,7 @@ t.test('what a source gives is looked at: the first thing that is wrong is named
   t.equal(keys.stats().reloads.error, wrong.length)
 })
 
-t.test('what a source throws need not be an Error', async (t) => {
+t.test('a source may throw a value that is not an Error', async (t) => {
   const source = new Script(oneKey)
   const { keys, log } = await manage(t, { source })
   for (const thrown of ['text', undefined] as unknown[]) {
@@ -366,7 +366,7 @@ t.test('what a source throws need not be an Error', async (t) => {
   t.same(log.of('error'), ["ticket keys: source 'script' threw a value that is not an Error; the last good keys stay (FST_TICKET_KEYS_SOURCE)"])
 })
 
-t.test('static keys with times keep to them, the others to their place', async (t) => {
+t.test('static keys with times follow their times, and the others their position', async (t) => {
   const now = Date.now()
   const [placed, next, old] = [randomKey(), randomKey(), randomKey()]
   const parts = ({ name, aesKey, hmacKey }: typeof placed): Pick<typeof placed, 'name' | 'aesKey' | 'hmacKey'> => ({ name, aesKey, hmacKey })
@@ -383,5 +383,5 @@ t.test('static keys with times keep to them, the others to their place', async (
   t.same(states(), [[idOf(placed), 'previous'], [idOf(next), 'current']])
   t.equal(keys.status().stale, false)
   t.equal(await keys.reload(), 'unchanged')
-  t.same(list.map(({ aesKey, hmacKey }) => Buffer.concat([aesKey, hmacKey])), before, "the caller's buffers are left alone")
+  t.same(list.map(({ aesKey, hmacKey }) => Buffer.concat([aesKey, hmacKey])), before, "the caller's buffers are unchanged")
 })

@@ -40,7 +40,7 @@ async function rotations (hosts: readonly Host[]): Promise<number[]> {
 /** Every connection after the first resumed, and the hosts counted the same. */
 async function nothingLost (t: Test, hosts: readonly Host[], { single, reusing }: Awaited<ReturnType<typeof alternate>>): Promise<void> {
   t.match(single, { full: 1, failed: 0 }, 'TLS 1.3, each ticket once')
-  t.match(reusing, { full: 1, failed: 0 }, 'TLS 1.2, the ticket again')
+  t.match(reusing, { full: 1, failed: 0 }, 'TLS 1.2, the same ticket again')
   const reports = await Promise.all(hosts.map(async (host) => (await host.report()).stats))
   const sum = (pick: (stats: typeof reports[number], protocol: Protocol) => number): number[] =>
     PROTOCOLS.map((protocol) => reports.reduce((total, stats) => total + pick(stats, protocol), 0))
@@ -49,11 +49,11 @@ async function nothingLost (t: Test, hosts: readonly Host[], { single, reusing }
   t.same(sum((stats, protocol) => stats.handshakes[protocol].full), [1, 1])
   const rejected = reports.flatMap((stats, host) => PROTOCOLS.flatMap((protocol) => Object.entries(stats.rejected[protocol]).map(([reason, count]) => ({ host, protocol, reason, count }))))
   t.same(rejected.filter(({ count }) => count > 0), [])
-  for (const { resumed } of reports) t.ok(PROTOCOLS.every((protocol) => resumed[protocol] > ROTATIONS), 'each host resumed some')
+  for (const { resumed } of reports) t.ok(PROTOCOLS.every((protocol) => resumed[protocol] > ROTATIONS), 'each host resumed some connections')
   t.comment(`resumed: ${reusing.resumed} of ${reusing.resumed + 1} over TLS 1.2, ${single.resumed} of ${single.resumed + 1} over TLS 1.3; rotations: ${reports.map((stats) => stats.rotations).join(' and ')}`)
 }
 
-t.test('two processes with one secret, clocks half an interval apart: through ten rotations every connection after the first resumes', async (t) => {
+t.test('two processes with one secret and clocks half an interval apart: during ten rotations, every connection but the first resumes', async (t) => {
   const options = { ...OPTIONS, source: { type: 'secret' as const, secret: randomBytes(32).toString('base64') } }
   const hosts = await Promise.all([startHost(t, options, 0, ['first']), startHost(t, options, INTERVAL / 2, ['second', '--other', 'arguments'])])
   await nothingLost(t, hosts, await alternate(hosts))
@@ -64,7 +64,7 @@ t.test('two processes with one secret, clocks half an interval apart: through te
   }
 })
 
-t.test('two processes with mounted directories, swapped each second, one of the swaps rubbish: nothing is lost, the rubbish is counted', async (t) => {
+t.test('two processes with mounted directories, swapped each second, one swap with invalid data: no session is lost, the error is counted', async (t) => {
   const root = t.testdir({ a: {}, b: {} })
   const directories = [join(root, 'a'), join(root, 'b')]
   const began = Math.floor(Date.now() / INTERVAL) * INTERVAL

@@ -38,7 +38,7 @@ async function scripted (t: Test, key = makeKey(), start: () => Promise<PlainSer
     found.requests.push(request)
     const answer = found.script[request.operation]
     return answer === undefined ? { status: Accept, key } : answer()
-  }, { onError: (error) => { found.errors.push(error) } }), 'it was set')
+  }, { onError: (error) => { found.errors.push(error) } }), 'the callback was set')
   return found
 }
 
@@ -51,7 +51,7 @@ for (const protocol of PROTOCOLS) {
   const full = { reused: false, status: 200, tickets: many }
   const issues = Array<string>(many).fill('issue')
 
-  t.test(`${protocol}: what each return value does`, async (t) => {
+  t.test(`${protocol}: the effect of each return value`, async (t) => {
     const key = makeKey()
     const { port, handshakes, asked, errors, script } = await scripted(t, key)
     const first = await connect({ port, protocol })
@@ -70,15 +70,15 @@ for (const protocol of PROTOCOLS) {
     t.strictSame([seen(renewed), asked()], [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']], 'Renew: resumed, one new ticket, asked for again')
     t.same(ticketKeyName(renewed.session as Buffer), next.name)
     script.issue = () => ({ status: Renew, key })
-    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']], 'Renew as an answer to issue is Accept')
+    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']], 'Renew in answer to issue counts as Accept')
 
     script.resume = () => ({ status: None })
     t.strictSame([seen(await again()), asked()], [full, ['resume', ...issues]], 'None: a full handshake')
     script.resume = () => ({ status: None, key })
-    t.strictSame([seen(await again()), asked()], [full, ['resume', ...issues]], 'None, with a key: the same')
+    t.strictSame([seen(await again()), asked()], [full, ['resume', ...issues]], 'None with a key: the same')
 
     script.issue = () => ({ status: None })
-    t.strictSame([seen(await connect({ port, protocol })), asked()], [{ ...full, tickets: 0 }, issues], 'None to issue: no ticket, and it goes on')
+    t.strictSame([seen(await connect({ port, protocol })), asked()], [{ ...full, tickets: 0 }, issues], 'None in answer to issue: no ticket, and the handshake continues')
     script.resume = () => ({ status: Renew, key })
     t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 0 }, ['resume', 'issue']], 'Renew, then None: resumed without a new ticket')
     t.equal(handshakes.length, 8)
@@ -87,17 +87,17 @@ for (const protocol of PROTOCOLS) {
     const broken = await t.rejects(again(), ConnectError, 'Error breaks the handshake') as unknown as ConnectError
     t.match(broken, { alert: 'internal error' })
     t.same(asked(), ['resume'])
-    t.equal(handshakes.length, 8, 'the server did not finish it')
+    t.equal(handshakes.length, 8, 'the server did not finish the handshake')
     script.issue = () => ({ status: Break, key })
-    t.match(await t.rejects(connect({ port, protocol }), ConnectError), { alert: 'internal error' }, 'Error to issue, too')
+    t.match(await t.rejects(connect({ port, protocol }), ConnectError), { alert: 'internal error' }, 'Error in answer to issue too')
     t.same(asked(), ['issue'])
 
     script.issue = script.resume = () => ({ status: Accept, key })
-    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 0 }, ['resume']], 'and the server goes on')
+    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 0 }, ['resume']], 'the server still serves')
     t.same(errors, [])
   })
 
-  t.test(`${protocol}: AES-128 and AES-256, by the length of the key, and HMAC keys of 16 to 64 bytes`, async (t) => {
+  t.test(`${protocol}: AES-128 or AES-256 by the length of the key, and HMAC keys of 16 to 64 bytes`, async (t) => {
     for (const [aes, hmac] of [[16, 16], [16, 32], [32, 32], [32, 64], [32, 17]] as const) {
       const { port, script, errors } = await scripted(t, makeKey(aes, hmac))
       const { session } = await connect({ port, protocol })
@@ -116,10 +116,10 @@ for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port: plain.port, protocol })
     t.ok((await connect({ port, protocol, session })).reused)
     const own = await connect({ port, protocol })
-    t.ok((await connect({ port: plain.port, protocol, session: own.session })).reused, 'and the other way round')
+    t.ok((await connect({ port: plain.port, protocol, session: own.session })).reused, 'in the other direction too')
   })
 
-  t.test(`${protocol}: what throws or answers with rubbish costs a full handshake, never a broken one, and is told`, async (t) => {
+  t.test(`${protocol}: a callback that throws or returns an invalid value costs a full handshake, breaks none, and is reported`, async (t) => {
     const key = makeKey()
     const { port, script, errors, asked } = await scripted(t, key)
     const { session } = await connect({ port, protocol })
@@ -165,7 +165,7 @@ for (const protocol of PROTOCOLS) {
         t.ok('cause' in error)
       }
     }
-    t.ok((await connect({ port, protocol, session })).reused, 'and the server goes on')
+    t.ok((await connect({ port, protocol, session })).reused, 'the server still serves')
   })
 
   t.test(`${protocol}: an error that the callback leaves in OpenSSL's queue does not end the handshake`, async (t) => {
@@ -180,7 +180,7 @@ for (const protocol of PROTOCOLS) {
     t.equal((await connect({ port, protocol, session })).reused, true)
   })
 
-  t.test(`${protocol}: the callback is told the key's name, the protocol and the server name`, async (t) => {
+  t.test(`${protocol}: the callback receives the key name, the protocol and the server name`, async (t) => {
     const key = makeKey()
     const { port, requests } = await scripted(t, key, async () => {
       const plain = await plainHttps()
@@ -194,13 +194,13 @@ for (const protocol of PROTOCOLS) {
       t.ok((await connect({ ...options, session })).reused)
       t.strictSame(requests.splice(0), [{ operation: 'resume', keyName: key.name, protocol, serverName: servername ?? null }])
       const other = await connect({ ...options, session: flipBit(session as Buffer, 0) })
-      t.not(other.reused, true, 'the name is given, the MAC is wrong')
+      t.not(other.reused, true, 'the right name, but a wrong MAC')
       const [resume] = requests.splice(0)
       t.equal(resume?.keyName?.equals(Buffer.concat([Buffer.from([(key.name[0] ?? 0) ^ 1]), key.name.subarray(1)])), true)
     }
   })
 
-  t.test(`${protocol}: servers of every kind; a new callback takes the place of the old, and of a manager`, async (t) => {
+  t.test(`${protocol}: any kind of server; a new callback replaces the earlier callback, and a manager`, async (t) => {
     for (const [start, via] of [[plainHttps, connect], [plainTls, connect], [plainHttp2, connectH2]] as const) {
       const { port, server, asked } = await scripted(t, makeKey(), start)
       const { session } = await via({ port, protocol })
@@ -222,7 +222,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('TLSv1.3: a HelloRetryRequest with SNI, after which the connection has the context of its host: the callback is still asked', async (t) => {
+t.test('TLSv1.3: after a HelloRetryRequest with SNI, which switches to the context of the host, the callback is still called', async (t) => {
   const { port, asked, errors } = await scripted(t, makeKey(), async () => {
     const { key, cert } = await serverCert()
     const plain = await plainHttps({ ecdhCurve: 'P-384' })
@@ -237,7 +237,7 @@ t.test('TLSv1.3: a HelloRetryRequest with SNI, after which the connection has th
   t.same(errors, [])
 })
 
-t.test('after setSecureContext the callback has to be set again', async (t) => {
+t.test('after setSecureContext the callback must be set again', async (t) => {
   const { port, server, asked } = await scripted(t)
   const { key, cert } = await serverCert()
   server.setSecureContext({ key, cert })
@@ -245,7 +245,7 @@ t.test('after setSecureContext the callback has to be set again', async (t) => {
   t.same(asked(), [])
 })
 
-t.test('it says whether the callback was set', async (t) => {
+t.test('the return value tells whether the callback was set', async (t) => {
   const callback: TicketKeyCallback = () => ({ status: None })
   for (const server of [createHttpServer(), createNetServer(), {}, null, undefined, 1]) t.equal(setTicketKeyCallback(server, callback), false)
   const { server } = await plainHttps()
@@ -260,7 +260,7 @@ t.test('it says whether the callback was set', async (t) => {
   t.throws(() => setTicketKeyCallback(server, 5 as never, { onErr: 1 } as never), { message: /the ticket key callback must be a function; onErr is not an option/ })
 })
 
-t.test('without onError a Node.js warning tells of what went wrong, after the handshake step', async (t) => {
+t.test('without onError, a Node.js warning reports the error after the handshake step', async (t) => {
   const { port, server } = await plainHttps()
   const warnings: Error[] = []
   const listener = (warning: Error): void => { warnings.push(warning) }
@@ -269,5 +269,5 @@ t.test('without onError a Node.js warning tells of what went wrong, after the ha
   setTicketKeyCallback(server, () => { throw new Error('out of keys') })
   t.equal((await connect({ port, protocol: 'TLSv1.2' })).status, 200)
   await until(() => warnings.some(({ message }) => /ticket key callback failed: out of keys/.test(message)))
-  t.pass('told')
+  t.pass('the warning was emitted')
 })

@@ -44,7 +44,7 @@ for (const [way, methodsOf] of Object.entries(WAYS)) {
       const shown = { port, protocol, servername: 'a.test' }
       const before = await visit(shown)
       setSecureContext({ key, cert })
-      t.match(await visit({ ...shown, session: before.session }), { outcome: { reused: true } }, 'a ticket from before')
+      t.match(await visit({ ...shown, session: before.session }), { outcome: { reused: true } }, 'an earlier ticket')
       const after = await visit(shown)
       t.match(await visit({ ...shown, session: after.session, servername: 'b.test' }), { outcome: { reused: false } }, 'under another name')
       await keys.revokeSessions()
@@ -53,7 +53,7 @@ for (const [way, methodsOf] of Object.entries(WAYS)) {
       t.strictSame([handshakes[protocol], rejected[protocol].server_name, rejected[protocol].session_revoked], [{ full: 4, resumed: 1 }, 1, 1])
     })
 
-    t.test(`${protocol}: addContext called ${way}: the host's own CA counts at once, and no other host's sessions end`, async (t) => {
+    t.test(`${protocol}: addContext called ${way}: the CA of the host counts at once, and no session of another host ends`, async (t) => {
       const { keys } = await manage(t)
       const { server, port } = await mutualServer(demands)
       const { addContext } = methodsOf(server)
@@ -73,7 +73,7 @@ for (const [way, methodsOf] of Object.entries(WAYS)) {
 }
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: a connection that was open before addContext meets the new host's CA`, async (t) => {
+  t.test(`${protocol}: a connection opened before addContext is checked against the CA of the new host`, async (t) => {
     const { keys } = await manage(t)
     const { server, port } = await mutualServer(demands)
     // Without any, Node.js does not ask for the name of a connection.
@@ -88,7 +88,7 @@ for (const protocol of PROTOCOLS) {
     t.equal(keys.stats().rejected[protocol].client_certificate, 1)
   })
 
-  t.test(`${protocol}: of two patterns that match a name, the later one decides, as for Node.js`, async (t) => {
+  t.test(`${protocol}: of two patterns that match a name, the later one decides, as in Node.js`, async (t) => {
     const { keys } = await manage(t)
     const { server, port } = await mutualServer(demands)
     keys.attach(server)
@@ -113,7 +113,7 @@ for (const protocol of PROTOCOLS) {
     }
   })
 
-  t.test(`${protocol}: contexts under a pattern that is no host name: no tickets where certificates are requested`, async (t) => {
+  t.test(`${protocol}: contexts under a pattern that is not a host name: no tickets if client certificates are requested`, async (t) => {
     const { keys } = await manage(t)
     const { server, port } = await mutualServer(demands)
     keys.attach(server)
@@ -142,7 +142,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('a new context that cannot be found is an error in the log, and no session with a certificate resumes', async (t) => {
+t.test('a new context that cannot be found is logged as an error, and no session with a certificate resumes', async (t) => {
   const { keys, log } = await manage(t)
   const { server, port } = await mutualServer(demands)
   keys.attach(server)
@@ -175,7 +175,7 @@ const COST = `
   process.exit()
 `
 
-t.test('10,000 calls of addContext cost at most twice what they cost without the package, and a second of CPU time', async (t) => {
+t.test('10,000 calls of addContext cost at most twice their cost without the package, plus one second of CPU time', async (t) => {
   const cost = async (when: string, requestCert: boolean): Promise<number> => {
     const running = runModule(COST, { args: [when, String(requestCert), key, cert], coverage: false })
     t.teardown(running.stop)

@@ -172,7 +172,7 @@ for (const protocol of PROTOCOLS) {
       else if (reason !== 'no ticket') tally.refused++
       if (direct === 'refused') tally.shutOut++
       t.strictSame({ outcome, counted: grown(before, counts(host, protocol)) }, { outcome: told, counted: expected },
-        `${client}, made ${JSON.stringify({ ...first.host.policy, name: first.name })}, shown ${JSON.stringify({ ...host.policy, name })}`)
+        `${client}, issued ${JSON.stringify({ ...first.host.policy, name: first.name })}, presented ${JSON.stringify({ ...host.policy, name })}`)
     }
 
     // Where it has to resume, or is one of the stated exceptions: the same policy, mostly on another server, and the same name.

@@ -50,33 +50,33 @@ async function refused (t: Test, { ledger, port }: Served, reason: RejectReason,
   const { protocol } = options
   const { session, tickets } = await ledger.step(reason, full(protocol, reason), () => connect({ port, ...options }))
   t.equal(tickets.length, protocol === 'TLSv1.3' ? 2 : 1, `${reason}: new tickets`)
-  await ledger.step('the ticket after a refused one', resumed(protocol), () => connect({ port, ...options, session }))
+  await ledger.step('the ticket after a refused ticket', resumed(protocol), () => connect({ port, ...options, session }))
 }
 
 function keyOf (session: Buffer | undefined): string {
   return ticketKeyName(session as Buffer).toString('hex', 0, 4)
 }
 
-t.test('TLSv1.3: a client that uses each ticket once resumes every connection but the first, with a new ticket each', async (t) => {
+t.test('TLSv1.3: if each ticket is used once, every connection but the first resumes, and each gets a new ticket', async (t) => {
   const { ledger, port } = await start(t, {})
   const client = new SingleUseClient({ port, protocol: 'TLSv1.3' })
   t.equal((await ledger.step('the first', full('TLSv1.3'), () => client.connect())).tickets.length, 2)
   for (let i = 0; i < 5; i++) {
-    t.equal((await ledger.step('a later one', resumed('TLSv1.3'), () => client.connect())).tickets.length, 1)
+    t.equal((await ledger.step('a later ticket', resumed('TLSv1.3'), () => client.connect())).tickets.length, 1)
   }
 })
 
-t.test('TLSv1.2: a client that uses each ticket once resumes every second connection', async (t) => {
+t.test('TLSv1.2: if each ticket is used once, every second connection resumes', async (t) => {
   const { ledger, port } = await start(t, {})
   const client = new SingleUseClient({ port, protocol: 'TLSv1.2' })
   for (let i = 0; i < 3; i++) {
     t.equal((await ledger.step('without a ticket', full('TLSv1.2'), () => client.connect())).tickets.length, 1)
-    t.equal((await ledger.step('with one', resumed('TLSv1.2'), () => client.connect())).tickets.length, 0)
+    t.equal((await ledger.step('with a ticket', resumed('TLSv1.2'), () => client.connect())).tickets.length, 0)
   }
 })
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: one ticket resumes again and again`, async (t) => {
+  t.test(`${protocol}: one ticket resumes repeatedly`, async (t) => {
     const server = await start(t, {})
     const session = await issue(server, protocol)
     for (let i = 0; i < 4; i++) {
@@ -84,10 +84,10 @@ for (const protocol of PROTOCOLS) {
     }
   })
 
-  t.test(`${protocol}: a ticket of the previous key resumes and is renewed under the current one`, async (t) => {
+  t.test(`${protocol}: a ticket from the previous key resumes and is renewed under the current key`, async (t) => {
     const { keys, ledger, port } = await start(t, {})
     const client = new ReusingClient({ port, protocol })
-    await ledger.step('the first', full(protocol), () => client.connect())
+    await ledger.step('the first ticket', full(protocol), () => client.connect())
     await ledger.step('the same key', resumed(protocol), () => client.connect())
     const before = keyOf(client.session)
     t.equal(before, keys.status().current)
@@ -96,11 +96,11 @@ for (const protocol of PROTOCOLS) {
     t.equal(renewed.tickets.length, 1)
     t.equal(keyOf(client.session), keys.status().current)
     t.not(keyOf(client.session), before)
-    await ledger.step('renewed already', resumed(protocol), () => client.connect())
+    await ledger.step('already renewed', resumed(protocol), () => client.connect())
     t.equal(keyOf(client.session), keys.status().current)
   })
 
-  t.test(`${protocol}: the clock decides which key issues, and a ticket of a key that is not current yet resumes`, async (t) => {
+  t.test(`${protocol}: the clock decides which key issues, and a ticket of a next key resumes`, async (t) => {
     const clock = new Clock()
     const now = clock.now()
     const [first, second] = [0, 1].map((hour) => timed({ notBefore: now + hour * HOUR, issueUntil: now + (hour + 1) * HOUR })) as [StaticKeyParts, StaticKeyParts]
@@ -118,7 +118,7 @@ for (const protocol of PROTOCOLS) {
     for (const ticket of back.tickets) t.same(ticketKeyName(ticket), first.name)
   })
 
-  t.test(`${protocol}: unknown_key: tickets of another server, and tickets that are nothing`, async (t) => {
+  t.test(`${protocol}: unknown_key: tickets of another server, and arbitrary bytes`, async (t) => {
     const server = await start(t, {})
     const other = await start(t, {})
     const session = await issue(other, protocol)
@@ -131,31 +131,31 @@ for (const protocol of PROTOCOLS) {
     for (const offset of [0, 15]) await refused(t, server, 'unknown_key', { protocol, session: flipBit(own, offset) })
   })
 
-  t.test(`${protocol}: expired_key: a key that no longer accepts, held still, then erased`, async (t) => {
+  t.test(`${protocol}: expired_key: a key that no longer accepts, while still in memory and after it was erased`, async (t) => {
     const clock = new Clock()
     const acceptUntil = clock.now() + HOUR
     const keysOfAnHour = [timed({ issueUntil: acceptUntil, acceptUntil }), timed({ notBefore: acceptUntil })]
     const server = await start(t, { source: { type: 'static', keys: keysOfAnHour } }, clock)
     const { keys, ledger, port } = server
     const session = await issue(server, protocol)
-    await ledger.step('its clock says so, though its bytes are there', { ...full(protocol, 'expired_key'), rotations: 1 }, async () => {
+    await ledger.step('by the clock, with its bytes still in memory', { ...full(protocol, 'expired_key'), rotations: 1 }, async () => {
       clock.step(HOUR)
       return await connect({ port, protocol, session })
     })
-    t.equal(keys.status().keys.length, 1, 'its bytes are gone')
+    t.equal(keys.status().keys.length, 1, 'after its bytes were erased')
     await refused(t, server, 'expired_key', { protocol, session })
     await refused(t, server, 'expired_key', { protocol, session: flipBit(session, -1) })
     await refused(t, server, 'expired_key', { protocol, session: withTicket(session, ticketKeyName(session)) })
   })
 
-  t.test(`${protocol}: expired_key: a memory source's key, after its tickets' lifetime`, async (t) => {
+  t.test(`${protocol}: expired_key: a key of a memory source, after the lifetime of its tickets`, async (t) => {
     const server = await start(t, { rotationInterval: HOUR, ticketLifetime: HOUR })
     const session = await issue(server, protocol)
     server.clock.step(2 * HOUR + 1)
     await refused(t, server, 'expired_key', { protocol, session })
   })
 
-  t.test(`${protocol}: bad_ticket: one bit flipped, a ticket cut short, a ticket that is too long`, async (t) => {
+  t.test(`${protocol}: bad_ticket: a flipped bit, a truncated ticket, a ticket that is too long`, async (t) => {
     const server = await start(t, {})
     const session = await issue(server, protocol)
     const ticket = sessionTicket(session)
@@ -166,10 +166,10 @@ for (const protocol of PROTOCOLS) {
       await refused(t, server, 'bad_ticket', { protocol, session: withTicket(session, ticket.subarray(0, length)) })
     }
     await refused(t, server, 'bad_ticket', { protocol, session: withTicket(session, Buffer.concat([ticket, Buffer.alloc(1)])) })
-    await server.ledger.step('the ticket itself', resumed(protocol), () => connect({ port: server.port, protocol, session }))
+    await server.ledger.step('the unchanged ticket', resumed(protocol), () => connect({ port: server.port, protocol, session }))
   })
 
-  t.test(`${protocol}: bad_ticket: a plain Node.js server with the same key does not say when its session began`, async (t) => {
+  t.test(`${protocol}: bad_ticket: a ticket of plain Node.js with the same key has no session start`, async (t) => {
     const bytes = randomBytes(48)
     const server = await start(t, oneKey(bytes))
     const plain = await plainHttps({ ticketKeys: bytes })
@@ -185,7 +185,7 @@ for (const protocol of PROTOCOLS) {
     await refused(t, server, 'mismatch', { protocol, session: withTicket(session, sessionTicket(others)) })
   })
 
-  t.test(`${protocol}: context: servers with another sessionIdContext refuse each other's tickets`, async (t) => {
+  t.test(`${protocol}: context: servers with different sessionIdContexts refuse each other's tickets`, async (t) => {
     const key = oneKey()
     const [one, same, other] = await Promise.all(['a', 'a', 'b'].map((sessionIdContext) => start(t, { ...key, sessionIdContext }))) as [Served, Served, Served]
     const session = await issue(one, protocol)
@@ -197,12 +197,12 @@ for (const protocol of PROTOCOLS) {
     const server = await start(t, { ...oneKey(), ticketLifetime: HOUR })
     const session = await issue(server, protocol)
     server.clock.step(HOUR - 60_000)
-    await server.ledger.step('a minute before', resumed(protocol, { age: 3540 }), () => connect({ port: server.port, protocol, session }))
+    await server.ledger.step('a minute earlier', resumed(protocol, { age: 3540 }), () => connect({ port: server.port, protocol, session }))
     server.clock.step(60_000)
     await refused(t, server, 'session_expired', { protocol, session })
   })
 
-  t.test(`${protocol}: session_revoked: sessions from before revokeSessions(), and no others`, async (t) => {
+  t.test(`${protocol}: session_revoked: only sessions from before revokeSessions()`, async (t) => {
     const server = await start(t, {})
     const session = await issue(server, protocol)
     const chained = await server.ledger.step('renewed', resumed(protocol), () => connect({ port: server.port, protocol, session }))
@@ -212,19 +212,19 @@ for (const protocol of PROTOCOLS) {
     await refused(t, server, 'session_revoked', { protocol, session: chained.session as Buffer })
   })
 
-  t.test(`${protocol}: session_revoked: the same where the clock was set back since`, async (t) => {
+  t.test(`${protocol}: session_revoked: the same after the clock was set back`, async (t) => {
     const server = await start(t, {})
     const session = await issue(server, protocol)
     for (let i = 0; i < 2; i++) {
       server.clock.step(-5000)
       await server.keys.revokeSessions()
     }
-    await server.ledger.step('before the clock is there again', full(protocol, 'session_revoked'), () => connect({ port: server.port, protocol, session }))
+    await server.ledger.step('before the clock is at that time again', full(protocol, 'session_revoked'), () => connect({ port: server.port, protocol, session }))
     server.clock.step(HOUR)
     await refused(t, server, 'session_revoked', { protocol, session })
   })
 
-  t.test(`${protocol}: server_name: a ticket resumes only under the name that it was issued for`, async (t) => {
+  t.test(`${protocol}: server_name: a ticket resumes only under the name for which it was issued`, async (t) => {
     const server = await start(t, {})
     const { ledger, port } = server
     const named = await issue(server, protocol, { servername: 'a.test' })
@@ -245,7 +245,7 @@ for (const protocol of PROTOCOLS) {
     }
   })
 
-  t.test(`${protocol}: the first reason that applies is counted, and none of the others`, async (t) => {
+  t.test(`${protocol}: only the first applicable reason is counted`, async (t) => {
     const clock = new Clock()
     const key = timed({ acceptUntil: clock.now() + 10 * HOUR })
     const common: TicketKeysOptions = { source: { type: 'static', keys: [key] }, ticketLifetime: 2 * HOUR, maxSessionAge: 3 * HOUR }
@@ -278,7 +278,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('TLSv1.3: mismatch: the hash of the cipher is another', async (t) => {
+t.test('TLSv1.3: mismatch: the cipher has another hash', async (t) => {
   const server = await start(t, {})
   const session = await issue(server, 'TLSv1.3', { ciphers: 'TLS_AES_256_GCM_SHA384' })
   const exchange = { protocol: 'TLSv1.3' as const, session }
@@ -289,19 +289,19 @@ t.test('TLSv1.3: mismatch: the hash of the cipher is another', async (t) => {
   t.equal(cipher, 'TLS_CHACHA20_POLY1305_SHA256')
 })
 
-t.test('TLSv1.2: mismatch: the cipher of the session is no longer offered', async (t) => {
+t.test("TLSv1.2: mismatch: the session's cipher is no longer offered", async (t) => {
   const server = await start(t, {})
   const session = await issue(server, 'TLSv1.2', { ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384' })
   await refused(t, server, 'mismatch', { protocol: 'TLSv1.2', session, ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' })
   await server.ledger.step('offered again', resumed('TLSv1.2'), () => connect({ port: server.port, protocol: 'TLSv1.2', session }))
 })
 
-t.test('TLSv1.2: mismatch: a session without extended master secret is not resumed with it', async (t) => {
+t.test('TLSv1.2: mismatch: a session without extended master secret does not resume with it', async (t) => {
   const server = await start(t, {})
   const without = { tls: { secureOptions: NO_EXTENDED_MASTER_SECRET } }
   const session = await issue(server, 'TLSv1.2', without)
   await refused(t, server, 'mismatch', { protocol: 'TLSv1.2', session })
-  await server.ledger.step('without it', resumed('TLSv1.2'), () => connect({ port: server.port, protocol: 'TLSv1.2', session, ...without }))
+  await server.ledger.step('without extended master secret', resumed('TLSv1.2'), () => connect({ port: server.port, protocol: 'TLSv1.2', session, ...without }))
 })
 
 t.test("TLSv1.2: mismatch: a session with extended master secret, offered without it, ends in OpenSSL's alert (RFC 7627 section 5.3)", async (t) => {
@@ -313,7 +313,7 @@ t.test("TLSv1.2: mismatch: a session with extended master secret, offered withou
   t.match(error, { name: 'ConnectError', alert: EXTENDED_MASTER_SECRET_ALERT.name })
 })
 
-t.test('TLSv1.2: mismatch: a ticket from before tls12Tickets was false', async (t) => {
+t.test('TLSv1.2: mismatch: a ticket issued before tls12Tickets was false', async (t) => {
   const key = oneKey()
   const issuer = await start(t, key)
   const { ledger, port } = await start(t, { ...key, tls12Tickets: false })
@@ -322,7 +322,7 @@ t.test('TLSv1.2: mismatch: a ticket from before tls12Tickets was false', async (
   t.strictSame(exchange.tickets, [])
 })
 
-t.test('TLSv1.3: session_too_old: a chain of renewed tickets ends, whatever the age of the last', async (t) => {
+t.test('TLSv1.3: session_too_old: a chain of renewed tickets ends, regardless of the age of the last ticket', async (t) => {
   const server = await start(t, { ...oneKey(), ticketLifetime: 2 * HOUR, maxSessionAge: 3 * HOUR })
   const { clock, ledger, port } = server
   const session = await issue(server, 'TLSv1.3')
@@ -332,7 +332,7 @@ t.test('TLSv1.3: session_too_old: a chain of renewed tickets ends, whatever the 
   await refused(t, server, 'session_too_old', { protocol: 'TLSv1.3', session: renewed.session as Buffer })
 })
 
-t.test('TLSv1.2: maxSessionAge does not count: a session ends with ticketLifetime anyway', async (t) => {
+t.test('TLSv1.2: maxSessionAge has no effect, because a session ends with ticketLifetime', async (t) => {
   const server = await start(t, { ...oneKey(), ticketLifetime: HOUR, maxSessionAge: HOUR })
   const session = await issue(server, 'TLSv1.2')
   server.clock.step(HOUR)
