@@ -33,7 +33,11 @@ function start (...args: string[]) {
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
   child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
-  const done = once(child, 'close').then(([status]): Outcome => ({ status: status as number | null, stdout: Buffer.concat(stdout), stderr }))
+  const done = once(child, 'close').then(([status]): Outcome => ({
+    status: status as number | null,
+    stdout: Buffer.concat(stdout),
+    stderr
+  }))
   return { child, done }
 }
 
@@ -141,7 +145,9 @@ t.test('the program runs in a process of its own', async (t) => {
   const dir = t.testdir()
   const path = join(dir, 'keys.json')
   t.equal((await start('generate', '--out', path).done).status, 0)
-  const [good, failed, wrong, none] = await Promise.all([['inspect', path], ['inspect', `${path}x`], ['inspect'], []].map(async (args) => await start(...args).done))
+  const [good, failed, wrong, none] = await Promise.all(
+    [['inspect', path], ['inspect', `${path}x`], ['inspect'], []].map(async (args) => await start(...args).done)
+  )
   t.match(good, { status: 0, stderr: '' })
   t.match(good?.stdout.toString(), /json, 4 keys/)
   t.match(failed, { status: 1, stderr: /^error: ENOENT[^\n]+\n$/ })
@@ -165,7 +171,11 @@ t.test('the examples in the help texts run as shown', async (t) => {
 t.test('inspect shows names, times and states, and no byte of a key', async (t) => {
   const dir = t.testdir()
   const now = Date.now()
-  const times = (from: number) => ({ notBefore: now + from * HOUR, issueUntil: now + (from + 1) * HOUR, acceptUntil: now + (from + 2) * HOUR })
+  const times = (from: number) => ({
+    notBefore: now + from * HOUR,
+    issueUntil: now + (from + 1) * HOUR,
+    acceptUntil: now + (from + 2) * HOUR
+  })
   const keys = [-3, -1.5, -0.5, 0.5].map((from) => makeKey(32, times(from)))
   const path = join(dir, 'keys.json')
   writeFileSync(path, serializeKeys(keys, 'json'), { mode: 0o600 })
@@ -179,15 +189,28 @@ t.test('inspect shows names, times and states, and no byte of a key', async (t) 
   }
   for (const { aesKey, hmacKey } of keys) {
     for (const half of [aesKey, hmacKey]) {
-      for (const shown of [text, json]) t.notOk(shown.includes(half.toString('base64').slice(0, 10)) || shown.includes(half.toString('hex').slice(0, 10)))
+      for (const shown of [text, json]) {
+        t.notOk(
+          shown.includes(half.toString('base64').slice(0, 10)) || shown.includes(half.toString('hex').slice(0, 10))
+        )
+      }
     }
   }
 
   writeFileSync(join(dir, 'list'), serializeKeys([makeKey(16, ACCEPTS), makeKey(16, ISSUES), makeKey(16, WILL_ISSUE)], 'haproxy'))
   const list = (await cli('inspect', join(dir, 'list'), '--format', 'haproxy')).stdout.toString()
   t.match(list, /3 keys, without times.*\nSTATE +NAME +CIPHER\nprevious .*128-CBC\ncurrent .*\nnext /)
-  writeFileSync(join(dir, 'one.json'), serializeKeys([makeKey(32, { notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Infinity })], 'json'))
-  writeFileSync(join(dir, 'late.json'), serializeKeys([makeKey(32, times(2)), makeKey(32, { notBefore: -Infinity, issueUntil: 0, acceptUntil: Infinity })], 'json'))
+  writeFileSync(
+    join(dir, 'one.json'),
+    serializeKeys([makeKey(32, { notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Infinity })], 'json')
+  )
+  writeFileSync(
+    join(dir, 'late.json'),
+    serializeKeys(
+      [makeKey(32, times(2)), makeKey(32, { notBefore: -Infinity, issueUntil: 0, acceptUntil: Infinity })],
+      'json'
+    )
+  )
   t.match((await cli('inspect', join(dir, 'one.json'))).stdout.toString(), /1 key\nSTATE.*\ncurrent .* always +for ever +for ever\n$/)
   t.match((await cli('inspect', join(dir, 'late.json'))).stdout.toString(), /always .*for ever\nNo key issues tickets now\.\n$/)
 })
@@ -196,8 +219,14 @@ t.test('convert keeps the issuing key, and reports what the new format cannot ho
   const dir = t.testdir()
   const file = (name: string) => join(dir, name)
   const now = Date.now()
-  const times = (from: number) => ({ notBefore: now + from * HOUR, issueUntil: now + (from + 1) * HOUR, acceptUntil: now + (from + 3) * HOUR })
-  const [expired, older, old, current, next, later] = [-4, -2.5, -1.5, -0.5, 0.5, 1.5].map((from) => makeKey(32, times(from))) as [TicketKey, TicketKey, TicketKey, TicketKey, TicketKey, TicketKey]
+  const times = (from: number) => ({
+    notBefore: now + from * HOUR,
+    issueUntil: now + (from + 1) * HOUR,
+    acceptUntil: now + (from + 3) * HOUR
+  })
+  const [expired, older, old, current, next, later] = [-4, -2.5, -1.5, -0.5, 0.5, 1.5].map((from) =>
+    makeKey(32, times(from))
+  ) as [TicketKey, TicketKey, TicketKey, TicketKey, TicketKey, TicketKey]
   writeFileSync(file('json'), serializeKeys([expired, older, old, current, next, later], 'json'))
   const expected = (...keys: TicketKey[]) => names({ keys })
 
@@ -208,7 +237,11 @@ t.test('convert keeps the issuing key, and reports what the new format cannot ho
   t.same(names(parseFile(file('nginx80'), 'nginx80')), expected(current, next, later, old, older))
 
   const toHaproxy = await cli('convert', file('json'), '--to', 'haproxy', '--stdout')
-  t.same(names(parseKeys(toHaproxy.stdout, 'haproxy', 'stdout')), expected(later, older, old, current, next), 'the last key but one is the current key')
+  t.same(
+    names(parseKeys(toHaproxy.stdout, 'haproxy', 'stdout')),
+    expected(later, older, old, current, next),
+    'the last key but one is the current key'
+  )
 
   await cli('convert', file('nginx80'), '--from', 'nginx80', '--to', 'haproxy', '--out', file('haproxy'))
   t.same(names(parseFile(file('haproxy'), 'haproxy')), expected(older, old, later, current, next))
@@ -232,7 +265,17 @@ t.test('convert keeps the issuing key, and reports what the new format cannot ho
   t.match((await cli('convert', file('two-old.json'), '--to', 'haproxy', '--out', file('one'))).stderr, /2 expired keys were left out/)
   t.same(names(parseFile(file('one'), 'haproxy')), expected(current))
   await fails(t, 1, /all keys have expired/, 'convert', file('late.json'), '--to', 'node48', '--stdout')
-  await fails(t, 1, /nginx48, key 1: AES and HMAC keys must have 16 bytes each/, 'convert', file('json'), '--to', 'nginx48', '--out', file('no'))
+  await fails(
+    t,
+    1,
+    /nginx48, key 1: AES and HMAC keys must have 16 bytes each/,
+    'convert',
+    file('json'),
+    '--to',
+    'nginx48',
+    '--out',
+    file('no')
+  )
   t.notOk(existsSync(file('no')))
 })
 
@@ -353,7 +396,13 @@ t.test('rotate: a directory gets one file for each key', async (t) => {
   const now = Date.now()
   const [dead, open] = [makeKey(32, { notBefore: 0, issueUntil: now - 2, acceptUntil: now - 1 }), makeKey(32, ISSUES)]
   writeFileSync(join(dir, '0-dead.json'), serializeKeys([dead], 'json'))
-  writeFileSync(join(dir, '0-open.json'), serializeKeys([dead, open].map((key) => ({ ...key, name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32) })), 'json'))
+  writeFileSync(
+    join(dir, '0-open.json'),
+    serializeKeys(
+      [dead, open].map((key) => ({ ...key, name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32) })),
+      'json'
+    )
+  )
   t.match((await cli('rotate', dir)).stdout.toString(), /0 added, 2 removed/)
   t.notOk(files().includes('0-dead.json'), 'a file whose keys have all expired is removed')
   t.match(parseFile(join(dir, '0-open.json'), 'json').keys, [{ notBefore: 0 }], 'in the other file, the live key stays and gets an end')
@@ -409,7 +458,13 @@ t.test('a lock is taken over only from a dead process', async (t) => {
 
 t.test('containers that share a host name differ by their PID namespaces, if the system has such namespaces', async (t) => {
   const dir = t.testdir()
-  for (const [name, namespace] of [['one', 'pid:[1]'], ['same', 'pid:[1]'], ['other', 'pid:[2]']] as const) symlinkSync(namespace, join(dir, name))
+  for (const [name, namespace] of [
+    ['one', 'pid:[1]'],
+    ['same', 'pid:[1]'],
+    ['other', 'pid:[2]']
+  ] as const) {
+    symlinkSync(namespace, join(dir, name))
+  }
   const [one, same, other, none] = ['one', 'same', 'other', 'none'].map((name) => hostId(join(dir, name)))
   t.equal(one, same)
   t.equal(new Set([one, other, none]).size, 3)
@@ -430,7 +485,10 @@ t.test('files are written completely or not at all', async (t) => {
   await t.rejects(writeNewFile(join(dir, 'wrong'), undefined as unknown as Buffer), TypeError)
   await t.rejects(writeNewFile(join(dir, 'directory/'), Buffer.from('x')), { code: 'ENOENT' })
   const nowhere = join(dir, 'none', 'x')
-  await t.rejects(writeNewFile(nowhere, Buffer.from('x')), { code: 'FST_TICKET_KEYS_SOURCE', message: `ticket keys: ${nowhere} can't be written: its directory gives ENOENT` })
+  await t.rejects(writeNewFile(nowhere, Buffer.from('x')), {
+    code: 'FST_TICKET_KEYS_SOURCE',
+    message: `ticket keys: ${nowhere} can't be written: its directory gives ENOENT`
+  })
   t.same(readdirSync(dir).sort(), ['new', 'taken'], 'no temporary file remains')
 
   const [fresh, old] = ['fresh', 'old'].map((name) => join(dir, `.${name}.77.0123456789abcdef.tmp`)) as [string, string]
@@ -491,9 +549,16 @@ t.test('of several runs at once, one does the work', async (t) => {
   const [file, list] = [join(dir, 'keys.json'), join(dir, 'list')]
   await cli('generate', '--out', file)
   await cli('generate', '--format', 'nginx80', '--out', list)
-  for (const [args, added] of [[[file, '--rotation-interval', '3h'], 2], [[list, '--format', 'nginx80'], 1], [[join(dir, 'directory')], 4]] as const) {
+  for (const [args, added] of [
+    [[file, '--rotation-interval', '3h'], 2],
+    [[list, '--format', 'nginx80'], 1],
+    [[join(dir, 'directory')], 4]
+  ] as const) {
     const outcomes = await Promise.all(Array.from({ length: 4 }, async () => await cli('rotate', ...args)))
-    t.same(outcomes.map(({ status }) => status), [0, 0, 0, 0])
+    t.same(
+      outcomes.map(({ status }) => status),
+      [0, 0, 0, 0]
+    )
     const said = outcomes.map(({ stdout }) => stdout.toString().replace(/^.*: /, '')).sort()
     t.same(said, [`${added} added, 0 removed\n`, ...Array<string>(3).fill('no key added or removed\n')])
   }

@@ -31,8 +31,26 @@ t.test('the command writes a table or JSON to standard output, and its exit stat
   const target = `127.0.0.1:${port}`
   const table = await run([target, '--ca', file, '--tls', '1.2', '-n', '3'])
   t.match(table, { code: 0, stdout: /^ADDRESS .*\n.* yes\n\nAll returning connections resume\.\n$/ })
-  const json = await run([target, '--ca', file, '-n', '6', '--json', '--progress', '--servername', 'a.test', '--timeout', '5s', '--alpn', 'http/1.1'])
-  t.match(JSON.parse(json.stdout), { ok: false, connections: 6, results: [{ servername: 'a.test', ok: true }, { usedOnce: { share: 4 / 6 } }] })
+  const json = await run([
+    target,
+    '--ca',
+    file,
+    '-n',
+    '6',
+    '--json',
+    '--progress',
+    '--servername',
+    'a.test',
+    '--timeout',
+    '5s',
+    '--alpn',
+    'http/1.1'
+  ])
+  t.match(JSON.parse(json.stdout), {
+    ok: false,
+    connections: 6,
+    results: [{ servername: 'a.test', ok: true }, { usedOnce: { share: 4 / 6 } }]
+  })
   t.match(json, { code: 1, output: /^0 % of 36 connections: / })
   t.match(await run(['--help']), { code: 0, stdout: /Exit status: 0 if all returning connections resume/ })
 })
@@ -68,7 +86,9 @@ t.test('the examples in docs/probe.md match the output', async (t) => {
   const examples = [...text.matchAll(/^fastify-ticket-keys probe (.+)$/gm)].map((match) => match[1] ?? '')
   t.equal(examples.length, 5)
   await Promise.all(examples.map(async (example) => {
-    const { code, stdout } = await run(example.replace('8443', `${first.port}`).replace('8444', `${second.port}`).replace('ca.pem', file).split(' '))
+    const { code, stdout } = await run(
+      example.replace('8443', `${first.port}`).replace('8444', `${second.port}`).replace('ca.pem', file).split(' ')
+    )
     t.match({ code, stdout }, { code: 1, stdout: /resumed handshakes give no new ticket|no connection: .*certificate/ }, example)
   }))
   const report = await probeLocal([first.port, second.port], { together: true })

@@ -39,8 +39,16 @@ function cut (server: Server, which: (count: number) => boolean): void {
 t.test('the probe stops after three failed connections in a row, or if the first connection of a series fails', async (t) => {
   const cases: Array<[number, object, string]> = [
     [4, { usedOnce: { connections: 7, failed: 3 }, newest: { connections: 0 } }, '2/7 28.6 %  -  -'],
-    [9, { usedOnce: { connections: 9, failed: 0 }, newest: { connections: 1, failed: 1 }, same: { connections: 0 } }, '6/9 66.7 %  0/1 0.0 %  -'],
-    [20, { newest: { connections: 9, failed: 0 }, same: { connections: 5, failed: 3 } }, '6/9 66.7 %  8/9 88.9 %  1/5 20.0 %']
+    [
+      9,
+      { usedOnce: { connections: 9, failed: 0 }, newest: { connections: 1, failed: 1 }, same: { connections: 0 } },
+      '6/9 66.7 %  0/1 0.0 %  -'
+    ],
+    [
+      20,
+      { newest: { connections: 9, failed: 0 }, same: { connections: 5, failed: 3 } },
+      '6/9 66.7 %  8/9 88.9 %  1/5 20.0 %'
+    ]
   ]
   for (const [served, tallies, row] of cases) {
     const { server, port } = await plainHttps(shared)
@@ -75,7 +83,10 @@ t.test('an address whose connections fail in the cross-check is not reported to 
 
 t.test('while only one of two hosts has the new key, its tickets resume at one host only, and those of the other at both', async (t) => {
   const [old, fresh] = [randomBytes(80), randomBytes(80)]
-  const [ahead, behind] = [await serve(t, { source: { type: 'static', keys: [fresh, old] } }), await serve(t, { source: { type: 'static', keys: [old] } })]
+  const [ahead, behind] = [
+    await serve(t, { source: { type: 'static', keys: [fresh, old] } }),
+    await serve(t, { source: { type: 'static', keys: [old] } })
+  ]
   const report = await probeLocal([ahead.port, behind.port], { connections: 2, protocols: ['TLSv1.3'], together: true })
   t.match(report.acrossAddresses, [{ shown: 3, resumed: 0, error: null }, { shown: 3, resumed: 3, error: null }])
   t.strictSame(report.problems, [`tickets of 127.0.0.1:${ahead.port} shown to 127.0.0.1:${behind.port}: 0 of 3 resumed`])
@@ -101,7 +112,14 @@ t.test('while keys rotate, every connection but the first resumes, and TLS 1.2 t
   server.on('connection', () => { if (++connections % 4 === 0) rotations.push(keys.rotate()) })
   const report = await probeLocal([port])
   await Promise.all(rotations)
-  t.match(report, { ok: true, problems: [], results: [{ renewal: 'sometimes', newest: { resumed: 8 } }, { renewal: 'always', usedOnce: { resumed: 8 } }] })
+  t.match(report, {
+    ok: true,
+    problems: [],
+    results: [
+      { renewal: 'sometimes', newest: { resumed: 8 } },
+      { renewal: 'always', usedOnce: { resumed: 8 } }
+    ]
+  })
   t.match(renderReport(report), /TLSv1\.2 .* sometimes +2h, then not said +yes\n.*TLSv1\.3 .* always +2h +yes\n/)
 })
 

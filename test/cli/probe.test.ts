@@ -89,7 +89,15 @@ t.test('a renewed TLS 1.2 ticket is found, although Node.js emits no event for i
   const { ports: [before = 0, after = 0] } = await nginx(t, [file('old.key'), file('new.key') + file('old.key')], keys)
   const context = createSecureContext({ ca: ca.cert, maxVersion: 'TLSv1.2' })
   const client = {
-    address: '127.0.0.1', servername: null, protocol: 'TLSv1.2' as const, context, verify: true, verifyName: true, alpn: [], http: false, timeout: 5000
+    address: '127.0.0.1',
+    servername: null,
+    protocol: 'TLSv1.2' as const,
+    context,
+    verify: true,
+    verifyName: true,
+    alpn: [],
+    http: false,
+    timeout: 5000
   }
   const { tickets: [issued] } = await handshake({ ...client, port: before })
   const renewed = await handshake({ ...client, port: after }, issued)
@@ -114,11 +122,22 @@ t.test('two hosts share if they have the same keys and session ID context, and d
     t.match(report.problems, [new RegExp(`^127.0.0.1:${first.port} and 127.0.0.1:${port} do not share keys: none of 6 tickets`)])
     t.equal(report.ok, false)
   }
-  t.match(renderReport(await probeLocal([first.port, second.port, otherKeys.port], together)), /SHOWN TO +SERVER NAME +PROTOCOL +RESUMED\n.* 3 of 3\n/)
+  t.match(
+    renderReport(await probeLocal([first.port, second.port, otherKeys.port], together)),
+    /SHOWN TO +SERVER NAME +PROTOCOL +RESUMED\n.* 3 of 3\n/
+  )
   const third = await plainHttps(shared)
   const three = renderReport(await probeLocal([first.port, second.port, third.port], together))
-  t.match(three, /RESUMED(\n127\.0\.0\.1:\d+ +all 2 others +- +TLSv1\.2 +6 of 6){3}\n\n/, 'addresses that share with all others have one line each')
-  t.strictSame((await probeLocal([first.port, otherKeys.port], { protocols: ['TLSv1.2'] })).acrossAddresses, [], 'two services need not share')
+  t.match(
+    three,
+    /RESUMED(\n127\.0\.0\.1:\d+ +all 2 others +- +TLSv1\.2 +6 of 6){3}\n\n/,
+    'addresses that share with all others have one line each'
+  )
+  t.strictSame(
+    (await probeLocal([first.port, otherKeys.port], { protocols: ['TLSv1.2'] })).acrossAddresses,
+    [],
+    'two services need not share'
+  )
 })
 
 t.test('all addresses of a name are probed, under each server name', async (t) => {
@@ -126,7 +145,13 @@ t.test('all addresses of a name are probed, under each server name', async (t) =
   const other = createHttpsServer({ key, cert, ...shared }, (_request, response) => { response.end() }).listen(port, '127.0.0.2')
   t.teardown(() => { other.close() })
   const lookup = async (): Promise<string[]> => ['127.0.0.1', '127.0.0.2', '127.0.0.1']
-  const report = await probe([`service.test:${port}`], { ca: ca.cert, lookup, servernames: ['a.test', 'B.test.'], connections: 4, protocols: ['TLSv1.3'] })
+  const report = await probe([`service.test:${port}`], {
+    ca: ca.cert,
+    lookup,
+    servernames: ['a.test', 'B.test.'],
+    connections: 4,
+    protocols: ['TLSv1.3']
+  })
   t.strictSame(report.results.map(({ address, servername }) => [address, servername]),
     [['127.0.0.1', 'a.test'], ['127.0.0.1', 'b.test'], ['127.0.0.2', 'a.test'], ['127.0.0.2', 'b.test']])
   t.equal(report.acrossAddresses.length, 4)
@@ -141,7 +166,10 @@ t.test('a server given by name and by address is probed under that name and with
   const options = { ca: ca.cert, lookup: async () => ['127.0.0.1'], connections: 2, protocols: ['TLSv1.3' as const] }
   const report = await probe([`a.test:${port}`, `127.0.0.1:${port}`], options)
   t.strictSame(report.results.map(({ servername, usedOnce }) => [servername, usedOnce.resumed]), [['a.test', 1], [null, 1]])
-  t.match(renderReport(report), new RegExp(`${port} +a\\.test +- +TLSv1\\.3 +3 of 3\n127\\.0\\.0\\.1:${port} +- +a\\.test +TLSv1\\.3 +3 of 3\n`))
+  t.match(
+    renderReport(report),
+    new RegExp(`${port} +a\\.test +- +TLSv1\\.3 +3 of 3\n127\\.0\\.0\\.1:${port} +- +a\\.test +TLSv1\\.3 +3 of 3\n`)
+  )
 })
 
 t.test('an IPv6 address has brackets in the report and in the request', async (t) => {
@@ -209,7 +237,12 @@ t.test('an invalid session is refused, and a session without a ticket has none',
 t.test('sessions that newer versions of Node.js bind to a server can be read, and offered to another server', async (t) => {
   const session = Buffer.from('300ca90402020258aa0404020a0b', 'hex')
   const boundTo = (name: string): Buffer =>
-    Buffer.concat([Buffer.from('\0nodejs:tls:session:1\0'), Buffer.from([name.length >> 8, name.length & 0xff]), Buffer.from(name), session])
+    Buffer.concat([
+      Buffer.from('\0nodejs:tls:session:1\0'),
+      Buffer.from([name.length >> 8, name.length & 0xff]),
+      Buffer.from(name),
+      session
+    ])
   for (const name of ['a.test', '127.0.0.1', 'a'.repeat(300)]) {
     t.strictSame(readTicket(boundTo(name)), { bytes: Buffer.from('0a0b', 'hex'), lifetimeHint: 600 })
     t.strictSame(bindTo(name, boundTo('b.test')), boundTo(name))

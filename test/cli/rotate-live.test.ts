@@ -20,7 +20,11 @@ const LIFETIME = '7m'
 t.test(`rotate, killed at ${KILLS} random moments beside a running server, loses no session and leaves no partial file`, { timeout: 400_000 }, async (t) => {
   const directory = join(t.testdir({ keys: {} }), 'keys')
   const rotate = async (killAfter?: number): Promise<NodeJS.Signals | number | null> => {
-    const child = spawn(process.execPath, [CLI, 'rotate', directory, '--rotation-interval', INTERVAL, '--ticket-lifetime', LIFETIME], { env: { PATH: process.env['PATH'] } })
+    const child = spawn(
+      process.execPath,
+      [CLI, 'rotate', directory, '--rotation-interval', INTERVAL, '--ticket-lifetime', LIFETIME],
+      { env: { PATH: process.env['PATH'] } }
+    )
     const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfter)
     const [status, signal] = await once(child, 'exit') as [number | null, NodeJS.Signals | null]
     clearTimeout(timer)
@@ -31,10 +35,18 @@ t.test(`rotate, killed at ${KILLS} random moments beside a running server, loses
   t.equal(await rotate(), 0)
   const whole = performance.now() - started
 
-  const { keys, port, log } = await serve(t, { source: { type: 'directory', path: directory }, rotationInterval: INTERVAL, ticketLifetime: LIFETIME })
+  const { keys, port, log } = await serve(t, {
+    source: { type: 'directory', path: directory },
+    rotationInterval: INTERVAL,
+    ticketLifetime: LIFETIME
+  })
   const errors: Error[] = []
   keys.on('reload-error', (error) => errors.push(error))
-  const clients = PROTOCOLS.map((protocol) => protocol === 'TLSv1.3' ? new SingleUseClient({ port, protocol, timeout: 30_000 }) : new ReusingClient({ port, protocol, timeout: 30_000 }))
+  const clients = PROTOCOLS.map((protocol) =>
+    protocol === 'TLSv1.3'
+      ? new SingleUseClient({ port, protocol, timeout: 30_000 })
+      : new ReusingClient({ port, protocol, timeout: 30_000 })
+  )
   const done = new AbortController()
   const load = clients.map(async (client) => {
     while (!done.signal.aborted) {
@@ -63,5 +75,7 @@ t.test(`rotate, killed at ${KILLS} random moments beside a running server, loses
   }
   const { rotations, reloads } = keys.stats()
   t.ok(rotations >= 10, `${rotations} rotations`)
-  t.comment(`${killed} kills, ${clients.map(({ resumed }) => resumed).join(' and ')} resumed, ${rotations} rotations, ${reloads.success} reloads`)
+  t.comment(
+    `${killed} kills, ${clients.map(({ resumed }) => resumed).join(' and ')} resumed, ${rotations} rotations, ${reloads.success} reloads`
+  )
 })

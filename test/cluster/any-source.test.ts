@@ -63,7 +63,9 @@ t.test('workers take the keys of a source that a variable gives to the primary, 
 })
 
 t.test('workers wait for the keys of a slow store in the primary', async (t) => {
-  const cluster = await startCluster(program(`{
+  const cluster = await startCluster(
+    program(
+      `{
     source: {
       type: 'store',
       load: async () => {
@@ -72,7 +74,11 @@ t.test('workers wait for the keys of a slow store in the primary', async (t) => 
         return { timed: true, keys: [{ ...key, notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }] }
       }
     }
-  }`, '{}'), 2)
+  }`,
+      '{}'
+    ),
+    2
+  )
   t.teardown(async () => { await cluster.stop() })
   t.match(await statuses(cluster), [{ source: 'cluster', current: '01010101' }, { source: 'cluster', current: '01010101' }])
   await resumes(t, cluster)
@@ -83,5 +89,7 @@ t.test("a source in a worker's code takes precedence, with a warning", async (t)
   t.teardown(async () => { await cluster.stop() })
   t.match(await statuses(cluster), [{ source: 'secret' }, { source: 'secret' }])
   await resumes(t, cluster)
-  for (const pid of cluster.workers) t.match(await cluster.command(pid, 'log'), [/^warn: this cluster worker has the source 'secret' in code/])
+  for (const pid of cluster.workers) {
+    t.match(await cluster.command(pid, 'log'), [/^warn: this cluster worker has the source 'secret' in code/])
+  }
 })

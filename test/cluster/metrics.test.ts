@@ -76,7 +76,12 @@ for (const serialization of ['json', 'advanced'] as const) {
   t.test(`over serialization '${serialization}'`, async (t) => {
     const cluster = await startCluster(program(serialization), WORKERS)
     t.teardown(async () => { await cluster.stop() })
-    await t.test("prom-client's AggregatorRegistry adds up the workers' counters, but not the gauges of keys", async (t) => { await aggregates(t, cluster) })
+    await t.test(
+      "prom-client's AggregatorRegistry adds up the workers' counters, but not the gauges of keys",
+      async (t) => {
+        await aggregates(t, cluster)
+      }
+    )
     await t.test('the channel carries no readable key bytes', async (t) => { await keepsSecrets(t, cluster) })
   })
 }
@@ -119,16 +124,23 @@ async function aggregates (t: Test, cluster: TestCluster): Promise<void> {
   ] as const) t.equal(value(all, name, labels), expected, `${name} ${JSON.stringify(labels)}`)
   for (const [series, number] of all) {
     const each = workers.map((worker) => worker.get(series) as number)
-    if (/^tls_ticket_key_info|^tls_ticket_keys|^tls_ticket_key_rotations|^tls_ticket_next/.test(series)) t.same(each, Array(WORKERS).fill(number), series)
-    else if (/^tls_ticket_current_key_age/.test(series)) t.ok(number >= Math.max(...each) && number < Math.max(...each) + 60, series)
-    else if (/^tls_ticket_key_last/.test(series)) t.equal(number, Math.min(...each), series)
+    if (/^tls_ticket_key_info|^tls_ticket_keys|^tls_ticket_key_rotations|^tls_ticket_next/.test(series)) {
+      t.same(each, Array(WORKERS).fill(number), series)
+    } else if (/^tls_ticket_current_key_age/.test(series)) {
+      t.ok(number >= Math.max(...each) && number < Math.max(...each) + 60, series)
+    } else if (/^tls_ticket_key_last/.test(series)) t.equal(number, Math.min(...each), series)
     else t.equal(number.toFixed(6), each.reduce((sum, count) => sum + count).toFixed(6), series)
   }
 }
 
 async function keepsSecrets (t: Test, cluster: TestCluster): Promise<void> {
   for (const process of ['primary', ...cluster.workers] as const) {
-    const { keys, sealed, found, unsealed } = await cluster.command(process, 'leaks') as { keys: number, sealed: number, found: string[], unsealed: number }
+    const { keys, sealed, found, unsealed } = (await cluster.command(process, 'leaks')) as {
+      keys: number
+      sealed: number
+      found: string[]
+      unsealed: number
+    }
     t.equal(sealed, process === 'primary' ? WORKERS : 2, 'one request to each worker, its answer, and the rotation')
     t.same(found, [])
     t.equal(unsealed, keys * 2 * 3, 'the detector finds the same bytes in the clear')

@@ -120,7 +120,9 @@ t.test('a worker whose primary has exited keeps its keys, and reports when they 
     t.same([current, stale], [first.keys[hour]?.id, false], `the key of hour ${hour}`)
   }
   await until(async () => (await ask('/log') as string[]).length === 1, 30_000)
-  t.same(await ask('/log'), ['ticket keys: the cluster primary, which has the ticket keys, is gone; the last good keys stay (FST_TICKET_KEYS_SOURCE)'])
+  t.same(await ask('/log'), [
+    'ticket keys: the cluster primary, which has the ticket keys, is gone; the last good keys stay (FST_TICKET_KEYS_SOURCE)'
+  ])
   t.same(await ask('/events'), [])
   t.equal(client.full, 1, 'every connection but the first has resumed')
 

@@ -11,12 +11,18 @@ function staticKeys (...keys: Buffer[]): { environment: { data: Record<string, s
 }
 
 /** A session from one host at another: whether it resumed, and what both counted for it. */
-async function move (from: Host, to: Host, protocol: Protocol): Promise<{ reused: boolean, resumed: number, rejected: Record<string, number> }> {
+async function move (
+  from: Host,
+  to: Host,
+  protocol: Protocol
+): Promise<{ reused: boolean, resumed: number, rejected: Record<string, number> }> {
   const before = (await to.report()).stats
   const { session } = await connect({ port: from.port, protocol })
   const { reused } = await connect({ port: to.port, protocol, session })
   const after = (await to.report()).stats
-  const rejected = Object.entries(after.rejected[protocol]).filter(([reason, count]) => count !== Object.entries(before.rejected[protocol]).find(([name]) => name === reason)?.[1])
+  const rejected = Object.entries(after.rejected[protocol]).filter(
+    ([reason, count]) => count !== Object.entries(before.rejected[protocol]).find(([name]) => name === reason)?.[1]
+  )
   return { reused, resumed: after.resumed[protocol] - before.resumed[protocol], rejected: Object.fromEntries(rejected) }
 }
 

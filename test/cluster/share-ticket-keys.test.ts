@@ -69,7 +69,14 @@ function source (members: Partial<KeySource>): KeySource {
 }
 
 function key (): SourceKey {
-  return { name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32), notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }
+  return {
+    name: randomBytes(16),
+    aesKey: randomBytes(32),
+    hmacKey: randomBytes(32),
+    notBefore: 0,
+    issueUntil: Infinity,
+    acceptUntil: Infinity
+  }
 }
 
 t.test('shareTicketKeys takes any source, returns at once, and is ready when the source has given keys', async (t) => {
@@ -109,7 +116,15 @@ t.test('close() before the first keys arrive erases them, and logs nothing', asy
   const log = new LogCollector()
   const keys = [key()]
   let answer = (): void => {}
-  const shared = shareTicketKeys({ log, source: source({ load: () => new Promise((resolve) => { answer = () => resolve({ keys, timed: true }) }) }) })
+  const shared = shareTicketKeys({
+    log,
+    source: source({
+      load: () =>
+        new Promise((resolve) => {
+          answer = () => resolve({ keys, timed: true })
+        })
+    })
+  })
   await shared.close()
   answer()
   await t.rejects(shared.ready, { code: 'FST_TICKET_KEYS_CLOSED' })
@@ -191,7 +206,10 @@ t.test('a manager with the source shared warns about options without effect', as
   t.equal(owner.status().keys.length, 4, 'the owner keeps its keys')
   for (const handle of ['1', 1.5, undefined]) {
     const options = { environment: false, source: { type: 'shared', handle } } as unknown as ManagerOptions
-    await t.rejects(createTicketKeys(options), { code: 'FST_TICKET_KEYS_OPTIONS', message: /source.handle must be the handle of a manager/ })
+    await t.rejects(createTicketKeys(options), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: /source.handle must be the handle of a manager/
+    })
   }
 })
 
@@ -202,7 +220,11 @@ t.test('status() of a manager with the source shared follows the clock, even if 
   const { keys: all } = owner.keys.status()
   t.same(keys.status().keys, all)
   clock.step(3 * HOUR)
-  t.same(keys.status().keys.map(({ id, state }) => [id, state]), ['previous', 'previous', 'current'].map((state, index) => [all[index + 1]?.id, state]), 'the first key has expired')
+  t.same(
+    keys.status().keys.map(({ id, state }) => [id, state]),
+    ['previous', 'previous', 'current'].map((state, index) => [all[index + 1]?.id, state]),
+    'the first key has expired'
+  )
   t.same(owner.keys.status().keys, all)
 })
 

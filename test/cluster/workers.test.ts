@@ -75,7 +75,9 @@ t.test('without shareTicketKeys, a worker explains once how to share keys, and s
   await until(async () => (await each(cluster, 'source')).every((source) => source === 'cluster'), 30_000)
   const { current } = await statusOf(cluster, 'primary')
   t.same(await each(cluster, 'current'), [current, current])
-  t.match((await cluster.command(first, 'log') as string[]).slice(1), [/^warn: the cluster primary shares its session ticket keys from now on/])
+  t.match(((await cluster.command(first, 'log')) as string[]).slice(1), [
+    /^warn: the cluster primary shares its session ticket keys from now on/
+  ])
 })
 
 t.test('a worker that was forked before the call has the keys when it listens', async (t) => {
@@ -87,7 +89,10 @@ t.test('a worker that was forked before the call has the keys when it listens', 
 })
 
 t.test('a manual rotation in the primary or a worker reaches all processes; close() ends the sharing', async (t) => {
-  const code = program("cluster.setupPrimary({ serialization: 'advanced' }); commands.share({ ticketLifetime: '1h' }); runPrimary(2, commands)", "{ ticketLifetime: '2h' }")
+  const code = program(
+    "cluster.setupPrimary({ serialization: 'advanced' }); commands.share({ ticketLifetime: '1h' }); runPrimary(2, commands)",
+    "{ ticketLifetime: '2h' }"
+  )
   const cluster = await start(t, code, 2)
   const [first, second] = cluster.workers as [number, number]
   t.match(await cluster.command(first, 'log'), [/^warn: ticketLifetime is longer here than for shareTicketKeys/])
@@ -156,8 +161,17 @@ t.test('foreign and malformed messages on the channel change nothing', async (t)
   const [worker] = cluster.workers as [number]
   const before = await statusOf(cluster, worker)
   const others = [null, 7, 'text', [], {}, { type: 'prom-client:getMetricsReq' }, { type: 7 }, { type: 'fastify-ticket-keys:unheard-of' }]
-  const broken = ['AAAA', '', 'x'.repeat(500)].map((sealed, id) => ({ type: 'fastify-ticket-keys:keys', id, revision: `broken ${id}`, sealed }))
-  const requests = [{}, { publicKey: 'AAAA' }, { publicKey: 7 }, { publicKey: null, rotate: true }].map((rest, id) => ({ type: 'fastify-ticket-keys:request', id, ...rest }))
+  const broken = ['AAAA', '', 'x'.repeat(500)].map((sealed, id) => ({
+    type: 'fastify-ticket-keys:keys',
+    id,
+    revision: `broken ${id}`,
+    sealed
+  }))
+  const requests = [{}, { publicKey: 'AAAA' }, { publicKey: 7 }, { publicKey: null, rotate: true }].map((rest, id) => ({
+    type: 'fastify-ticket-keys:request',
+    id,
+    ...rest
+  }))
   for (const message of others) {
     await cluster.command(worker, 'tell', message)
     await cluster.command('primary', 'tell', message)

@@ -65,7 +65,11 @@ t.test('every option variable has the effect of its option', (t) => {
     t.notSame(inCode, byDefault, `${variable} has an effect`)
   }
   const seen = [...same.map(([variable]) => variable), 'STRICT_PERMISSIONS', 'OPTIONAL']
-  t.same(Object.keys(VARIABLES).filter((variable) => VARIABLES[variable]?.option !== undefined && !seen.includes(variable)), [], 'all variables are tested')
+  t.same(
+    Object.keys(VARIABLES).filter((variable) => VARIABLES[variable]?.option !== undefined && !seen.includes(variable)),
+    [],
+    'all variables are tested'
+  )
   t.end()
 })
 
@@ -87,7 +91,9 @@ t.test('every source variable has the effect of its option', async (t) => {
   }
 
   const previous = randomBytes(40)
-  const expected = await namesOf(resolveOptions({ environment: false, source: { type: 'secret', secret: SECRET, previousSecrets: [previous] } }))
+  const expected = await namesOf(
+    resolveOptions({ environment: false, source: { type: 'secret', secret: SECRET, previousSecrets: [previous] } })
+  )
   const [file, previousFile] = [at('secret', `${SECRET}\n`), at('previous', previous)]
   const secrets = resolve({ TICKET_KEYS_SECRET_FILE: file, TICKET_KEYS_PREVIOUS_SECRET_FILE: previousFile })
   t.equal(secrets.source.type, 'secret')
@@ -111,7 +117,12 @@ t.test('every source variable has the effect of its option', async (t) => {
 })
 
 t.test('options in code take precedence, and the variables that they replace are not read', (t) => {
-  const data = { TICKET_KEYS_ROTATION_INTERVAL: '1m', TICKET_KEYS_TICKET_LIFETIME: '3m', TICKET_KEYS_TLS12_TICKETS: 'false', TICKET_KEYS_SECRET_FILE: '/no/such/file' }
+  const data = {
+    TICKET_KEYS_ROTATION_INTERVAL: '1m',
+    TICKET_KEYS_TICKET_LIFETIME: '3m',
+    TICKET_KEYS_TLS12_TICKETS: 'false',
+    TICKET_KEYS_SECRET_FILE: '/no/such/file'
+  }
   const resolved = resolve(data, { rotationInterval: '2m', tls12Tickets: true, source: { type: 'memory' } })
   t.match(resolved, { rotationInterval: 120_000, policy: { ticketLifetime: 180_000, tls12Tickets: true }, source: { type: 'memory' } })
   t.match(errorOf(data, { rotationInterval: '2m' }), { message: 'TICKET_KEYS_SECRET_FILE names a file' })
@@ -134,7 +145,10 @@ t.test('another prefix', async (t) => {
 })
 
 t.test('a .env file is read if the caller asks for it; variables that are already set take precedence', (t) => {
-  const directory = t.testdir({ '.env': 'TICKET_KEYS_ROTATION_INTERVAL=1m\nTICKET_KEYS_TICKET_LIFETIME="3m"\nTICKET_KEYS_SECRET=\nTICKET_KEYS_TYPO=1\nTICKET_KEYS_PREVIOUS_SECRET=\nOTHER=1\n' })
+  const directory = t.testdir({
+    '.env':
+      'TICKET_KEYS_ROTATION_INTERVAL=1m\nTICKET_KEYS_TICKET_LIFETIME="3m"\nTICKET_KEYS_SECRET=\nTICKET_KEYS_TYPO=1\nTICKET_KEYS_PREVIOUS_SECRET=\nOTHER=1\n'
+  })
   const path = join(directory, '.env')
   const data = { TICKET_KEYS_TICKET_LIFETIME: '4m', TICKET_KEYS_ROTATION_INTERVAL: '' }
   const resolved = resolveOptions({ environment: { data, dotenv: { path } } })
@@ -153,7 +167,10 @@ t.test('a .env file is read if the caller asks for it; variables that are alread
 t.test('an unreadable .env file is one of the reported problems', (t) => {
   const environment = { data: {}, dotenv: { path: t.testdir() } }
   const problems = 'environment.dotenv names a file that cannot be read (EISDIR); tls12Tickets must be true or false'
-  t.throws(() => resolveOptions({ environment, tls12Tickets: 'no' as unknown as boolean }), { code: 'FST_TICKET_KEYS_OPTIONS', message: problems })
+  t.throws(() => resolveOptions({ environment, tls12Tickets: 'no' as unknown as boolean }), {
+    code: 'FST_TICKET_KEYS_OPTIONS',
+    message: problems
+  })
   t.end()
 })
 
@@ -187,19 +204,39 @@ t.test('wrong combinations of variables, and values that only this package refus
   const cases: Array<[data: Record<string, string>, message: string]> = [
     [{ ROTATION_INTERVAL: '999ms' }, 'TICKET_KEYS_ROTATION_INTERVAL must be at least one second'],
     [{ TICKET_LIFETIME: '8d' }, 'TICKET_KEYS_TICKET_LIFETIME must be at most 7 days'],
-    [{ TICKET_LIFETIME: '2d' }, 'maxSessionAge (TICKET_KEYS_MAX_SESSION_AGE, default 24h) must not be shorter than TICKET_KEYS_TICKET_LIFETIME'],
-    [{ ROTATION_INTERVAL: '1s' }, 'TICKET_KEYS_ROTATION_INTERVAL is too short for ticketLifetime (TICKET_KEYS_TICKET_LIFETIME, default 2h): more than 256 keys would have to be held'],
-    [{ SECRET, PREVIOUS_SECRET: 'short' }, 'TICKET_KEYS_PREVIOUS_SECRET must have at least 32 bytes, a line end at its end not counted'],
+    [
+      { TICKET_LIFETIME: '2d' },
+      'maxSessionAge (TICKET_KEYS_MAX_SESSION_AGE, default 24h) must not be shorter than TICKET_KEYS_TICKET_LIFETIME'
+    ],
+    [
+      { ROTATION_INTERVAL: '1s' },
+      'TICKET_KEYS_ROTATION_INTERVAL is too short for ticketLifetime (TICKET_KEYS_TICKET_LIFETIME, default 2h): more than 256 keys would have to be held'
+    ],
+    [
+      { SECRET, PREVIOUS_SECRET: 'short' },
+      'TICKET_KEYS_PREVIOUS_SECRET must have at least 32 bytes, a line end at its end not counted'
+    ],
     [{ SECRET: 'a'.repeat(64) }, 'TICKET_KEYS_SECRET must not be one byte repeated'],
     [{ SECRET, PREVIOUS_SECRET: SECRET }, 'TICKET_KEYS_PREVIOUS_SECRET must be another secret than those before it'],
-    [{ SECRET, TICKET_LIFETIME: '1h', ROTATION_INTERVAL: '29s', PREVIOUS_SECRET: `${SECRET}.` }, 'TICKET_KEYS_ROTATION_INTERVAL is too short for TICKET_KEYS_TICKET_LIFETIME'],
+    [
+      { SECRET, TICKET_LIFETIME: '1h', ROTATION_INTERVAL: '29s', PREVIOUS_SECRET: `${SECRET}.` },
+      'TICKET_KEYS_ROTATION_INTERVAL is too short for TICKET_KEYS_TICKET_LIFETIME'
+    ],
     [{ PREVIOUS_SECRET: SECRET }, 'TICKET_KEYS_PREVIOUS_SECRET needs TICKET_KEYS_SECRET or TICKET_KEYS_SECRET_FILE'],
     [{ FORMAT: 'json', SECRET }, 'TICKET_KEYS_FORMAT needs TICKET_KEYS_FILE or TICKET_KEYS_DIRECTORY'],
-    [{ '': 'AAAA' }, 'TICKET_KEYS must be comma-separated base64, 80 bytes a key: name, HMAC key, AES key (key 1 is not)'],
-    [{ '': `${randomBytes(80).toString('base64')},@` }, 'TICKET_KEYS must be comma-separated base64, 80 bytes a key: name, HMAC key, AES key (key 2 is not)']
+    [
+      { '': 'AAAA' },
+      'TICKET_KEYS must be comma-separated base64, 80 bytes a key: name, HMAC key, AES key (key 1 is not)'
+    ],
+    [
+      { '': `${randomBytes(80).toString('base64')},@` },
+      'TICKET_KEYS must be comma-separated base64, 80 bytes a key: name, HMAC key, AES key (key 2 is not)'
+    ]
   ]
   for (const [variables, message] of cases) {
-    const data = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name === '' ? 'TICKET_KEYS' : `TICKET_KEYS_${name}`, value]))
+    const data = Object.fromEntries(
+      Object.entries(variables).map(([name, value]) => [name === '' ? 'TICKET_KEYS' : `TICKET_KEYS_${name}`, value])
+    )
     const error = errorOf(data)
     t.match(error, { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${message}` })
     t.notMatch(error.message, '; ', 'one problem')
@@ -208,10 +245,17 @@ t.test('wrong combinations of variables, and values that only this package refus
   const zeros = errorOf({ TICKET_KEYS: Buffer.concat([randomBytes(48), Buffer.alloc(32)]).toString('base64') })
   t.match(zeros, { code: 'FST_TICKET_KEYS_WEAK_KEY', message: 'ticket keys: TICKET_KEYS[0]: its AES key is all zero' })
   for (const [environment, message] of [
-    [{ prefix: '' }, 'environment.prefix must be'], [{ prefix: 'A-' }, 'environment.prefix must be'], [{ prefx: 'A_' }, 'environment.prefx is not an option'],
-    [{ dotenv: '.env' }, 'environment.dotenv must be'], [{ data: 1 }, 'environment.data must be'], [true, 'environment must be']
+    [{ prefix: '' }, 'environment.prefix must be'],
+    [{ prefix: 'A-' }, 'environment.prefix must be'],
+    [{ prefx: 'A_' }, 'environment.prefx is not an option'],
+    [{ dotenv: '.env' }, 'environment.dotenv must be'],
+    [{ data: 1 }, 'environment.data must be'],
+    [true, 'environment must be']
   ] as const) {
-    t.throws(() => resolveOptions({ environment: environment as unknown as false }), { code: 'FST_TICKET_KEYS_OPTIONS', message })
+    t.throws(() => resolveOptions({ environment: environment as unknown as false }), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message
+    })
   }
   t.end()
 })
@@ -251,7 +295,13 @@ t.test('secrets are deleted from the environment in every case; other variables 
 
 t.test('empty variables count as absent, and unknown variables cause a warning', (t) => {
   const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name === '' ? 'TICKET_KEYS' : `TICKET_KEYS_${name}`, '']))
-  const resolved = resolve({ ...empty, TICKET_KEYS_ROTATION_INTERVALL: '1h', TICKET_KEYS_FILE_FILE: '', TICKET_KEY_FILE: 'x', ticket_keys_file: 'x' })
+  const resolved = resolve({
+    ...empty,
+    TICKET_KEYS_ROTATION_INTERVALL: '1h',
+    TICKET_KEYS_FILE_FILE: '',
+    TICKET_KEY_FILE: 'x',
+    ticket_keys_file: 'x'
+  })
   t.strictSame({ ...resolved, source: resolved.source.type, warnings: [] }, { ...resolve({}), source: 'memory' })
   t.same(resolved.warnings, ['TICKET_KEYS_ROTATION_INTERVALL is not a variable of fastify-ticket-keys'])
   t.end()
@@ -265,7 +315,11 @@ t.test('a secret file that everybody can write is refused; one that everybody ca
   t.same(resolve(data).warnings, [warning])
   t.equal(errorOf(data, { strictPermissions: true }).message, `ticket keys: ${warning}`)
   t.equal(errorOf({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }).message, `ticket keys: ${warning}`)
-  t.same(resolve({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }, { strictPermissions: false }).warnings, [warning], 'the option in code takes precedence')
+  t.same(
+    resolve({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }, { strictPermissions: false }).warnings,
+    [warning],
+    'the option in code takes precedence'
+  )
   chmodSync(path, 0o602)
   t.match(errorOf(data).message, 'TICKET_KEYS_SECRET_FILE names a file that can be written by everybody: chmod o-w')
   t.match(errorOf({ TICKET_KEYS_SECRET_FILE: join(path, '../directory') }).message, 'names a file that is not a file')
@@ -289,7 +343,8 @@ t.test('a server gets its keys from the environment, and warnings are logged', a
 })
 
 t.test('the plugin, configured only by variables, removes the secrets from process.env and from the environment of children', async (t) => {
-  const running = runModule(`
+  const running = runModule(
+    `
     import { execFileSync } from 'node:child_process'
     import Fastify from 'fastify'
     import { plugin } from '../../lib/plugin.js'
@@ -301,7 +356,9 @@ t.test('the plugin, configured only by variables, removes the secrets from proce
     const child = execFileSync(process.execPath, ['-p', 'Object.keys(process.env).filter((name) => name.startsWith("TICKET_KEYS")).join()'])
     process.send([app.server.address().port, app.ticketKeys.status().source, child.toString().trim(), (await app.inject('/metrics')).statusCode])
     process.on('message', () => process.exit())
-  `, { env: { TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_TLS12_TICKETS: 'false', TICKET_KEYS_METRICS_PATH: 'off' } })
+  `,
+    { env: { TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_TLS12_TICKETS: 'false', TICKET_KEYS_METRICS_PATH: 'off' } }
+  )
   t.teardown(running.stop)
   const [port, ...rest] = await running.next() as [number, ...unknown[]]
   t.same(rest, ['secret', 'TICKET_KEYS_TLS12_TICKETS,TICKET_KEYS_METRICS_PATH', 404])

@@ -22,15 +22,29 @@ t.test('the README lists the options of the code, with their defaults and variab
   }
   const sources = [...readme.matchAll(/^\| `\{ type: '(\w+)'.*?\}` \| (.*?) ?\| .+ \|$/gm)]
   t.same(sources.map(([, type]) => type), ['memory', 'static', 'secret', 'file', 'directory', 'shared'])
-  const shown = [...rows.map(([, , , variable]) => variable), ...sources.map(([, , variables]) => variables)].join().match(/TICKET_KEYS\w*/g)
+  const shown = [...rows.map(([, , , variable]) => variable), ...sources.map(([, , variables]) => variables)]
+    .join()
+    .match(/TICKET_KEYS\w*/g)
   t.same([...new Set(shown)].sort(), Object.keys(VARIABLES).map(nameOf).sort(), 'all variables, and no others')
   const [deleted = ''] = /^.* are deleted from `process\.env`.*$/m.exec(readme) ?? []
-  t.same(deleted.match(/TICKET_KEYS\w*/g)?.sort(), Object.entries(VARIABLES).filter(([, { secret }]) => secret === true).map(([name]) => nameOf(name)).sort())
+  t.same(
+    deleted.match(/TICKET_KEYS\w*/g)?.sort(),
+    Object.entries(VARIABLES)
+      .filter(([, { secret }]) => secret === true)
+      .map(([name]) => nameOf(name))
+      .sort()
+  )
   t.end()
 })
 
 t.test('links between the documents have a target', (t) => {
-  const anchors = (file: string): string[] => [...readRepoFile(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
+  const anchors = (file: string): string[] =>
+    [...readRepoFile(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w -]/g, '')
+        .replaceAll(' ', '-')
+    )
   for (const file of ['README.md', 'SECURITY.md', ...readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`)]) {
     for (const [, path = '', anchor] of readRepoFile(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
       const target = path === '' ? file : new URL(path, new URL(file, ROOT)).pathname.slice(ROOT.pathname.length)
@@ -56,7 +70,11 @@ t.test('docs/secret-source.md: the commands make a secret, use it, and change it
     Object.fromEntries([...code.matchAll(/^(TICKET_KEYS_\w+)=(.+)$/gm)].map(([, name = '', path = '']) => [name, root + path]))
   const swapped = inCode.replace('old-secret', 'x-secret').replace('new-secret', 'old-secret').replace('x-secret', 'new-secret')
   const [plain, first, firstInCode, second, secondInCode] = await Promise.all([
-    runTypeScript(t, use, root), runVariables(t, variables(stepOne)), runTypeScript(t, inCode, root), runVariables(t, variables(stepTwo)), runTypeScript(t, swapped, root)
+    runTypeScript(t, use, root),
+    runVariables(t, variables(stepOne)),
+    runTypeScript(t, inCode, root),
+    runVariables(t, variables(stepTwo)),
+    runTypeScript(t, swapped, root)
   ])
   for (const running of [plain, first, second]) await assertResumes(t, running, 'secret')
   const ids = async ({ status }: Running): Promise<string[]> => (await status()).keys.map(({ id }) => id)

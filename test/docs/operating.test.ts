@@ -45,7 +45,9 @@ tests:
 
 t.test('the Prometheus rules are valid, fire when they should, and use existing metrics', async (t) => {
   const rules = onlyBlock(FILE, 'yaml', '## What to watch')
-  const summaries = [...rules.matchAll(/alert: (\w+)[^]*?summary: (.+)$/gm)].map(([, alert = '', summary = '']) => [alert, summary] as const)
+  const summaries = [...rules.matchAll(/alert: (\w+)[^]*?summary: (.+)$/gm)].map(
+    ([, alert = '', summary = '']) => [alert, summary] as const
+  )
   t.equal(summaries.length, 3)
   const cases = CASES.replaceAll(/alertname: (\w+)(.*)SUMMARY/g, (_, alert: string, between: string) =>
     `alertname: ${alert}${between}${JSON.stringify(summaries.find(([name]) => name === alert)?.[1])}`)
@@ -104,7 +106,9 @@ t.test('docs/api.md lists the fields of status() and the members of the manager'
   t.same(Object.keys(status), Object.keys(shown))
   t.same(Object.keys(status.keys[0] ?? {}), Object.keys(shown.keys[0] ?? {}))
   const named = [...readRepoFile('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
-  const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter((name) => !['constructor', 'start', 'tick', 'currentKeyAge'].includes(name))
+  const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter(
+    (name) => !['constructor', 'start', 'tick', 'currentKeyAge'].includes(name)
+  )
   t.same(own.filter((name) => !named.includes(name)), [])
   t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !readRepoFile('docs/api.md').includes(`| \`${event}\` |`)), [])
 })

@@ -34,7 +34,13 @@ async function write (t: Test, code: string): Promise<string> {
   const port = await listen(probe)
   await new Promise((resolve) => { probe.close(resolve) })
   const here = (file: string): string => `'${join(directory, file)}'`
-  writeFileSync(join(directory, 'server.js'), code.replaceAll("'key.pem'", here('key.pem')).replaceAll("'cert.pem'", here('cert.pem')).replace('8443', String(port)))
+  writeFileSync(
+    join(directory, 'server.js'),
+    code
+      .replaceAll("'key.pem'", here('key.pem'))
+      .replaceAll("'cert.pem'", here('cert.pem'))
+      .replace('8443', String(port))
+  )
   return join(directory, 'server.js')
 }
 
@@ -122,7 +128,10 @@ t.test('docs/processes.md: a service restarted on a systemd socket loses no sess
 })
 
 t.test('examples/cluster.ts: every connection resumes in any worker, and one page has the metrics of all', async (t) => {
-  const { child, output } = run(t, ['--import', import.meta.resolve('tsx'), join(root, 'examples/cluster.ts')], { PORT: '0', METRICS_PORT: '0' })
+  const { child, output } = run(t, ['--import', import.meta.resolve('tsx'), join(root, 'examples/cluster.ts')], {
+    PORT: '0',
+    METRICS_PORT: '0'
+  })
   const find = (pattern: RegExp): number => Number(pattern.exec(output())?.[1])
   await until(() => find(/https:\/\/127\.0\.0\.1:(\d+)/) > 0 && find(/http:\/\/127\.0\.0\.1:(\d+)/) > 0, 60_000)
   const client = new SingleUseClient({ port: find(/https:\/\/127\.0\.0\.1:(\d+)/), rejectUnauthorized: false })

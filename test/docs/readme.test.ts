@@ -30,7 +30,12 @@ async function resumes (t: Test, port: unknown): Promise<void> {
 }
 
 t.test('the first example: one line, and GET /metrics', async (t) => {
-  const { port, metrics } = await run(t, '', start, "process.send({ port: app.server.address().port, metrics: (await app.inject('/metrics')).statusCode })")
+  const { port, metrics } = await run(
+    t,
+    '',
+    start,
+    "process.send({ port: app.server.address().port, metrics: (await app.inject('/metrics')).statusCode })"
+  )
   t.equal(metrics, 200)
   await resumes(t, port)
 })

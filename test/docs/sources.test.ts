@@ -79,7 +79,10 @@ t.test('docs/sources.md: a Kubernetes Secret, mounted, and rotated', async (t) =
   }
   await runShell(make, root)
   // An hour ago.
-  const aged = readFileSync(join(root, 'secret'), 'utf8').replace(/"(\d{4}-.+?Z)"/g, (_, time: string) => `"${new Date(Date.parse(time) - HOUR).toISOString()}"`)
+  const aged = readFileSync(join(root, 'secret'), 'utf8').replace(
+    /"(\d{4}-.+?Z)"/g,
+    (_, time: string) => `"${new Date(Date.parse(time) - HOUR).toISOString()}"`
+  )
   writeFileSync(join(root, 'secret'), aged)
   sync()
   const running = await runVariables(t, { TICKET_KEYS_DIRECTORY: mount, TICKET_KEYS_STRICT_PERMISSIONS: 'true' })

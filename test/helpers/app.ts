@@ -41,7 +41,9 @@ export interface AppOptions {
 }
 
 /** Makes a Fastify server with `serverCert()`, without the plugin. GET / responds with `request.tlsSession`. */
-export async function makeApp ({ https, http2 = false }: Pick<AppOptions, 'https' | 'http2'> = {}): Promise<Omit<App, 'port' | 'handshakes'>> {
+export async function makeApp ({ https, http2 = false }: Pick<AppOptions, 'https' | 'http2'> = {}): Promise<
+  Omit<App, 'port' | 'handshakes'>
+> {
   const { key, cert } = await serverCert()
   const { lines, options } = fastifyLogCollector()
   const secure = { logger: options, https: { key, cert, ...https } }

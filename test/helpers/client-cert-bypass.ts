@@ -66,7 +66,10 @@ export async function assertBypassClosed (t: Test, bypass: BypassCase, protocol:
 
 /** Gets a ticket, makes a full handshake, and then presents the ticket. */
 async function issueAndPresent (
-  { made, prepare, shown, change, client, clientShows }: BypassCase, protocol: Protocol, attach: (server: Server) => unknown, options?: TlsOptions
+  { made, prepare, shown, change, client, clientShows }: BypassCase,
+  protocol: Protocol,
+  attach: (server: Server) => unknown,
+  options?: TlsOptions
 ): Promise<{ tickets: number, full: Outcome, shown: Outcome }> {
   const first = await mutualServer({ ...made, ...options })
   prepare?.(first.server)

@@ -59,7 +59,12 @@ export async function runTypeScript (t: Test, code: string, root: string, env: R
 
 /** Runs a server that is configured only by variables. */
 export async function runVariables (t: Test, env: Record<string, string>): Promise<Running> {
-  return await runTypeScript(t, "import { createTicketKeys } from 'fastify-ticket-keys'\nconst keys = await createTicketKeys()\nkeys.attach(server)", '', env)
+  return await runTypeScript(
+    t,
+    "import { createTicketKeys } from 'fastify-ticket-keys'\nconst keys = await createTicketKeys()\nkeys.attach(server)",
+    '',
+    env
+  )
 }
 
 /**

@@ -147,7 +147,10 @@ function series (step: Step): Record<string, number> {
       [`tls_ticket_resumed_total{protocol="${protocol}"}`, resumed],
       [`tls_ticket_issued_total{protocol="${protocol}"}`, issued],
       [`tls_ticket_renewed_total{protocol="${protocol}"}`, renewed],
-      ...Object.entries(rejected).map(([reason, count]): [string, number] => [`tls_ticket_rejected_total{protocol="${protocol}",reason="${reason}"}`, count])
+      ...Object.entries(rejected).map(([reason, count]): [string, number] => [
+        `tls_ticket_rejected_total{protocol="${protocol}",reason="${reason}"}`,
+        count
+      ])
     ]
   })
   grown.push(['tls_ticket_key_rotations_total', step.rotations ?? 0])

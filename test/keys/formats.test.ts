@@ -6,7 +6,16 @@ import t from 'tap'
 import { FormatError, WeakKeyError } from '../../lib/util/errors.js'
 import { decodeBase64, encodeBase64 } from '../../lib/keys/base64.js'
 import { checkKeys } from '../../lib/keys/validate.js'
-import { guessFormats, isTimed, issuingIndex, joinKeySets, KEY_FORMATS, parseKeys, serializeKeys, type KeyFormat } from '../../lib/keys/formats/index.js'
+import {
+  guessFormats,
+  isTimed,
+  issuingIndex,
+  joinKeySets,
+  KEY_FORMATS,
+  parseKeys,
+  serializeKeys,
+  type KeyFormat
+} from '../../lib/keys/formats/index.js'
 import { ACCEPTS, ISSUES, MAX_KEYS, WILL_ISSUE, type KeyTimes, type TicketKey } from '../../lib/keys/key.js'
 
 const HALF: Record<KeyFormat, readonly (16 | 32)[]> = {
@@ -15,7 +24,10 @@ const HALF: Record<KeyFormat, readonly (16 | 32)[]> = {
 const BINARY = ['nginx48', 'nginx80', 'node48', 'lighttpd'] as const
 const NOW = Date.parse('2030-01-31T12:00:00.000Z')
 
-function makeKey (keyLength: 16 | 32 = 32, times: KeyTimes = { notBefore: -Infinity, issueUntil: NOW + 3_600_000, acceptUntil: NOW + 7_200_000 }): TicketKey {
+function makeKey (
+  keyLength: 16 | 32 = 32,
+  times: KeyTimes = { notBefore: -Infinity, issueUntil: NOW + 3_600_000, acceptUntil: NOW + 7_200_000 }
+): TicketKey {
   return { name: randomBytes(16), aesKey: randomBytes(keyLength), hmacKey: randomBytes(keyLength), ...times }
 }
 
@@ -33,11 +45,13 @@ function seededKeys (seed: number, count: number, keyLength: number): TicketKey[
 }
 
 const anyFormat = fc.constantFrom(...KEY_FORMATS)
-const anyFile = fc.tuple(anyFormat, fc.integer(), fc.integer({ min: 1, max: 9 }), fc.nat({ max: 1 })).map(([format, seed, count, which]) => {
-  const keyLength = HALF[format][which % HALF[format].length] as number
-  const keys = seededKeys(seed, count, keyLength)
-  return { format, keys, data: serializeKeys(keys, format) }
-})
+const anyFile = fc
+  .tuple(anyFormat, fc.integer(), fc.integer({ min: 1, max: 9 }), fc.nat({ max: 1 }))
+  .map(([format, seed, count, which]) => {
+    const keyLength = HALF[format][which % HALF[format].length] as number
+    const keys = seededKeys(seed, count, keyLength)
+    return { format, keys, data: serializeKeys(keys, format) }
+  })
 
 const material = ({ name, aesKey, hmacKey }: TicketKey) => ({ name, aesKey, hmacKey })
 const times = ({ notBefore, issueUntil, acceptUntil }: KeyTimes) => ({ notBefore, issueUntil, acceptUntil })
@@ -91,16 +105,27 @@ t.test('the same list written as JSON has the same times', async (t) => {
 
 t.test('lighttpd keeps the beginning and the end of a key', async (t) => {
   const one = (given: KeyTimes) => parseKeys(serializeKeys([makeKey(32, given)], 'lighttpd'), 'lighttpd', 'stek').keys.map(times)[0]
-  t.same(one({ notBefore: 1500, issueUntil: 2500, acceptUntil: 7999 }), { notBefore: 2000, issueUntil: 7000, acceptUntil: 7000 }, 'whole seconds, never longer')
+  t.same(
+    one({ notBefore: 1500, issueUntil: 2500, acceptUntil: 7999 }),
+    { notBefore: 2000, issueUntil: 7000, acceptUntil: 7000 },
+    'whole seconds, never longer'
+  )
   t.same(one(ISSUES), { notBefore: 1000, issueUntil: Infinity, acceptUntil: Infinity }, 'newer than a key without a beginning')
   t.same(one(ACCEPTS), { notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Infinity })
   t.same(one(WILL_ISSUE), { notBefore: Infinity, issueUntil: Infinity, acceptUntil: Infinity })
-  t.same(one({ notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Date.parse('2100-01-01T00:00:00Z') })?.acceptUntil, Infinity, 'after 2038')
+  t.same(
+    one({ notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Date.parse('2100-01-01T00:00:00Z') })?.acceptUntil,
+    Infinity,
+    'after 2038'
+  )
 })
 
 t.test('random bytes give an error or a valid set', async (t) => {
   const bytes = fc.uint8Array({ maxLength: 500 }).map((array) => Buffer.from(array))
-  const sized = fc.constantFrom(48, 80, 92, 96, 160, 184, 240).chain((size) => fc.uint8Array({ minLength: size, maxLength: size })).map((array) => Buffer.from(array))
+  const sized = fc
+    .constantFrom(48, 80, 92, 96, 160, 184, 240)
+    .chain((size) => fc.uint8Array({ minLength: size, maxLength: size }))
+    .map((array) => Buffer.from(array))
   const jsonLike = fc.json().map((text) => Buffer.from(text))
   const linesLike = fc.array(fc.base64String({ maxLength: 120 })).map((lines) => Buffer.from(lines.join('\n')))
   fc.assert(fc.property(fc.oneof(bytes, sized, jsonLike, linesLike), fc.option(anyFormat, { nil: undefined }), (data, format) => {
@@ -205,7 +230,10 @@ t.test('the error about a malformed file names the file, the format and the posi
     t.match(error?.message, message)
     t.match(error?.message, `keys.bin (${format}), `)
   }
-  t.throws(() => parseKeys(Buffer.from('{"version":1,"keys":[]}'), 'json', 'k'), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: /holds no key/ })
+  t.throws(() => parseKeys(Buffer.from('{"version":1,"keys":[]}'), 'json', 'k'), {
+    code: 'FST_TICKET_KEYS_WEAK_KEY',
+    message: /holds no key/
+  })
 })
 
 t.test('no error contains bytes of a key', async (t) => {
@@ -224,7 +252,8 @@ t.test('no error contains bytes of a key', async (t) => {
 t.test('without a format, JSON is recognized; other data is an error that names the possible formats', async (t) => {
   const json = serializeKeys([makeKey()], 'json')
   t.equal(parseKeys(Buffer.concat([Buffer.from(' \n'), json]), undefined, 'k').keys.length, 1)
-  const says = (data: Buffer, message: RegExp) => t.throws(() => parseKeys(data, undefined, 'tickets.key'), { code: 'FST_TICKET_KEYS_FORMAT', message })
+  const says = (data: Buffer, message: RegExp) =>
+    t.throws(() => parseKeys(data, undefined, 'tickets.key'), { code: 'FST_TICKET_KEYS_FORMAT', message })
   says(randomBytes(48).fill(0xff, 0, 1), /tickets.key \(48 bytes\): .* could be nginx48 or node48$/)
   says(randomBytes(80).fill(0xff, 0, 1), /could be nginx80$/)
   says(randomBytes(92).fill(0xff, 0, 1), /could be lighttpd$/)
@@ -234,13 +263,18 @@ t.test('without a format, JSON is recognized; other data is an error that names 
   says(Buffer.alloc(0), /no size/)
   t.same(guessFormats(0), [])
   t.same(guessFormats(48 * 257), [])
-  for (const format of BINARY) t.ok(guessFormats(serializeKeys(seededKeys(3, 5, HALF[format][0] as number), format).length).includes(format))
+  for (const format of BINARY) {
+    t.ok(guessFormats(serializeKeys(seededKeys(3, 5, HALF[format][0] as number), format).length).includes(format))
+  }
 })
 
 t.test('weak keys are refused with their position', async (t) => {
   const weak = (edit: Partial<TicketKey>, message: RegExp, keyLength: 16 | 32 = 32) => {
     const keys = [makeKey(keyLength), { ...makeKey(keyLength), ...edit }, makeKey(keyLength)]
-    t.throws(() => checkKeys(keys, 'keys.json'), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: new RegExp(`keys.json, key 2: .*${message.source}`) })
+    t.throws(() => checkKeys(keys, 'keys.json'), {
+      code: 'FST_TICKET_KEYS_WEAK_KEY',
+      message: new RegExp(`keys.json, key 2: .*${message.source}`)
+    })
   }
   const text = Buffer.from('correct horse battery staple 123')
   weak({ name: Buffer.alloc(16) }, /name is all zero/)
@@ -263,9 +297,15 @@ t.test('weak keys are refused with their position', async (t) => {
   t.doesNotThrow(() => checkKeys(seededKeys(1, 256, 32), 'k'))
   t.doesNotThrow(() => checkKeys([{ ...makeKey(16), aesKey: text.subarray(0, 16) }], 'k'), 'sixteen letters can be random')
 
-  t.throws(() => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'nginx80'), 'nginx80', 'f'), /f \(nginx80\), byte 80: has the same name as the key at byte 0/)
+  t.throws(
+    () => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'nginx80'), 'nginx80', 'f'),
+    /f \(nginx80\), byte 80: has the same name as the key at byte 0/
+  )
   t.throws(() => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'haproxy'), 'haproxy', 'f'), /line 2: has/)
-  t.throws(() => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'json'), 'json', 'f'), /line 12, column 5: has the same name as the key at line 4/)
+  t.throws(
+    () => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'json'), 'json', 'f'),
+    /line 12, column 5: has the same name as the key at line 4/
+  )
   t.throws(() => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'lighttpd'), 'lighttpd', 'f'), /byte 92: has/)
 })
 
@@ -281,13 +321,18 @@ t.test('key bytes are parsed into the given memory, and erased after an error', 
     const set = parseKeys(serializeKeys(keys, format), format, 'k', alloc)
     for (const key of set.keys) t.ok(memory.includes(key.aesKey) && memory.includes(key.hmacKey), format)
     memory.length = 0
-    t.throws(() => parseKeys(serializeKeys([...keys, keys[0] as TicketKey], format), format, 'k', alloc), { code: 'FST_TICKET_KEYS_WEAK_KEY' })
+    t.throws(() => parseKeys(serializeKeys([...keys, keys[0] as TicketKey], format), format, 'k', alloc), {
+      code: 'FST_TICKET_KEYS_WEAK_KEY'
+    })
     t.ok(memory.length > 0 && memory.every((buffer) => buffer.every((byte) => byte === 0)), format)
   }
 })
 
 t.test('keys that a format cannot hold are not written', async (t) => {
-  t.throws(() => serializeKeys([makeKey(32)], 'nginx48'), { code: 'FST_TICKET_KEYS_FORMAT', message: /nginx48, key 1: .* 16 bytes each, not 32 and 32/ })
+  t.throws(() => serializeKeys([makeKey(32)], 'nginx48'), {
+    code: 'FST_TICKET_KEYS_FORMAT',
+    message: /nginx48, key 1: .* 16 bytes each, not 32 and 32/
+  })
   t.throws(() => serializeKeys([makeKey(16)], 'lighttpd'), /must have 32 bytes/)
   t.throws(() => serializeKeys([makeKey(16), makeKey(32)], 'haproxy'), /key 2: .* must have 16 bytes/)
   t.throws(() => serializeKeys([{ ...makeKey(16), aesKey: randomBytes(8) }], 'json'), /must have 16 or 32 bytes/)
@@ -324,16 +369,31 @@ t.test('base64 agrees with Node.js, and accepts only the canonical form', async 
 
 t.test('docs/key-formats.md matches the code', async (t) => {
   const docs = readFileSync(new URL('../../docs/key-formats.md', import.meta.url), 'utf8')
-  const rows = [...docs.matchAll(/^\| `(\w+)` \|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|/gm)].map((match) => match.slice(1).map((cell) => cell.trim()))
+  const rows = [...docs.matchAll(/^\| `(\w+)` \|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|/gm)].map((match) =>
+    match.slice(1).map((cell) => cell.trim())
+  )
   t.same(rows.map(([format]) => format), KEY_FORMATS, 'every format, in order')
   for (const [format, layouts = '', size = '', issuing = '', timed = ''] of rows as [KeyFormat, ...string[]][]) {
     t.equal(timed !== 'none', isTimed(format), `${format}: times`)
-    if (!isTimed(format)) t.equal(issuing, { 0: 'the first', 1: 'the last but one' }[issuingIndex(format, 3)], `${format}: which key issues`)
+    if (!isTimed(format)) {
+      t.equal(
+        issuing,
+        { 0: 'the first', 1: 'the last but one' }[issuingIndex(format, 3)],
+        `${format}: which key issues`
+      )
+    }
     if (format === 'json') continue
     for (const [index, layout] of layouts.replace('a line of base64: ', '').split(' or ').entries()) {
       const parts = layout.split(', ').map((part) => part.split(' ') as [string, string])
       const [key] = seededKeys(9, 1, Number(parts.at(-1)?.[1])) as [TicketKey]
-      const value: Record<string, Buffer> = { name: key.name, AES: key.aesKey, HMAC: key.hmacKey, version: Buffer.alloc(4), activation: Buffer.alloc(4), expiry: Buffer.from('ffffff7f', 'hex') }
+      const value: Record<string, Buffer> = {
+        name: key.name,
+        AES: key.aesKey,
+        HMAC: key.hmacKey,
+        version: Buffer.alloc(4),
+        activation: Buffer.alloc(4),
+        expiry: Buffer.from('ffffff7f', 'hex')
+      }
       const bytes = Buffer.concat(parts.map(([name]) => value[name] ?? Buffer.alloc(0)))
       t.same(parts.map(([name]) => value[name]?.length), parts.map(([, length]) => Number(length)), `${format}: lengths`)
       t.equal(`${bytes.length}`, size.split(' or ')[index], `${format}: bytes of a key`)

@@ -133,18 +133,27 @@ t.test('the memory source returns the bytes of each key only once, 32 bytes for 
 
 t.test('after any change of the clock, the memory source has a current key and keys ahead', async (t) => {
   const step = fc.oneof(fc.integer({ min: -HOUR, max: HOUR }), fc.integer({ min: -NOW, max: NOW }), fc.integer({ min: -3000, max: 3000 }))
-  t.doesNotThrow(() => fc.assert(fc.property(fc.constantFrom(...timetables), fc.array(fc.tuple(step, fc.boolean()), { maxLength: 60 }), ({ interval, lifetime }, steps) => {
-    const source = new MemorySource(interval, lifetime)
-    let now = NOW
-    load(source, now, interval)
-    for (const [by, rotate] of steps) {
-      now += by
-      load(source, now, interval)
-      if (!rotate) continue
-      source.rotate(now)
-      load(source, now, interval)
-    }
-  }), { numRuns: 200 }))
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...timetables),
+        fc.array(fc.tuple(step, fc.boolean()), { maxLength: 60 }),
+        ({ interval, lifetime }, steps) => {
+          const source = new MemorySource(interval, lifetime)
+          let now = NOW
+          load(source, now, interval)
+          for (const [by, rotate] of steps) {
+            now += by
+            load(source, now, interval)
+            if (!rotate) continue
+            source.rotate(now)
+            load(source, now, interval)
+          }
+        }
+      ),
+      { numRuns: 200 }
+    )
+  )
 })
 
 t.test('a manual rotation of the memory source moves every next key forward by the same time', async (t) => {

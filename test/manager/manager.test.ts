@@ -31,7 +31,11 @@ function clientOf (options: ConnectOptions & { protocol: Protocol }): SingleUseC
 }
 
 /** Tickets of two connections, one after the other, at a server that gives none. */
-async function withoutTickets (port: number, protocol: Protocol, session?: Buffer): Promise<Array<Pick<Exchange, 'reused' | 'status'> & { tickets: number }>> {
+async function withoutTickets (
+  port: number,
+  protocol: Protocol,
+  session?: Buffer
+): Promise<Array<Pick<Exchange, 'reused' | 'status'> & { tickets: number }>> {
   const found = []
   for (const options of [{}, { session }]) {
     const { reused, status, tickets } = await connect({ port, protocol, ...options })
@@ -76,7 +80,9 @@ for (const protocol of PROTOCOLS) {
     const { keys, ledger, port } = await start(t)
     const first = await ledger.step('issue', full(protocol), () => connect({ port, protocol }))
     await keys.rotate()
-    const renewed = await ledger.step('renew', resumed(protocol, { renewed: true }), () => connect({ port, protocol, session: first.session }))
+    const renewed = await ledger.step('renew', resumed(protocol, { renewed: true }), () =>
+      connect({ port, protocol, session: first.session })
+    )
     await sleep(2)
     await keys.revokeSessions()
     await sleep(2)

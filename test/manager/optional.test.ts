@@ -49,13 +49,24 @@ const SERVER = (options: string, prepare = ''): string => `
 
 for (const [name, options, env, source] of [
   ['in code', '{ optional: true, environment: false }', {}, 'memory'],
-  ['by environment, with a secret', '{}', { TICKET_KEYS_OPTIONAL: 'true', TICKET_KEYS_SECRET: 'Zm9ydHktZWlnaHQgcmFuZG9tIGJ5dGVzLCBvciBzby4uLi4u' }, 'secret'],
-  ['with a static source', "{ optional: true, environment: false, source: { type: 'static', keys: [Buffer.alloc(80)] } }", {}, 'static']
+  [
+    'by environment, with a secret',
+    '{}',
+    { TICKET_KEYS_OPTIONAL: 'true', TICKET_KEYS_SECRET: 'Zm9ydHktZWlnaHQgcmFuZG9tIGJ5dGVzLCBvciBzby4uLi4u' },
+    'secret'
+  ],
+  [
+    'with a static source',
+    "{ optional: true, environment: false, source: { type: 'static', keys: [Buffer.alloc(80)] } }",
+    {},
+    'static'
+  ]
 ] as const) {
   t.test(`optional, ${name}: if the addon does not load, Node.js keeps the tickets and the server runs`, async (t) => {
     const module = runModule(SERVER(options), { execArgv: ['--no-addons'], env })
     t.teardown(module.stop)
-    const { port, warnings, codes, status, stats, secretIsLeft, metrics, withoutHandshake, keysOfSource } = await module.next() as Report
+    const { port, warnings, codes, status, stats, secretIsLeft, metrics, withoutHandshake, keysOfSource } =
+      (await module.next()) as Report
     t.equal(warnings.length, 1)
     t.match(warnings[0], /not managed.*--allow-addons.*--no-addons/)
     t.match(status, { source, managed: false, stale: false, keys: [], current: null, servers: 0 })

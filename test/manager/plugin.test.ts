@@ -23,7 +23,12 @@ function sessionIn ({ body }: Exchange): TlsSession {
 const kinds = [
   { name: 'HTTP/1.1', options: {}, via: connect, client: {} },
   { name: 'HTTP/2', options: { http2: true }, via: connectH2, client: {} },
-  { name: 'HTTP/1.1 at a server for both', options: { http2: true, https: { allowHTTP1: true } }, via: connect, client: { alpn: ['http/1.1'] } }
+  {
+    name: 'HTTP/1.1 at a server for both',
+    options: { http2: true, https: { allowHTTP1: true } },
+    via: connect,
+    client: { alpn: ['http/1.1'] }
+  }
 ]
 
 for (const protocol of PROTOCOLS) {
@@ -42,7 +47,13 @@ for (const protocol of PROTOCOLS) {
       const between = Date.now()
       const second = await via({ port, protocol, ...client, session: first.session })
       const resumed = sessionIn(second)
-      t.strictSame(resumed, { ...opened, resumed: true, keyId: current, issuedAt: resumed.issuedAt, authenticatedAt: resumed.authenticatedAt })
+      t.strictSame(resumed, {
+        ...opened,
+        resumed: true,
+        keyId: current,
+        issuedAt: resumed.issuedAt,
+        authenticatedAt: resumed.authenticatedAt
+      })
       // The ticket is made a moment before or after the handshake is said to be done.
       t.ok(Math.abs(resumed.authenticatedAt as number - authenticatedAt) < 1000)
       t.ok(Math.abs(resumed.issuedAt as number - authenticatedAt) < 1000)
@@ -136,7 +147,10 @@ t.test('register without TLS is an error, and closes the source', async (t) => {
     t.teardown(() => app.close())
     let closed = 0
     const source = { type: 'own', load: () => { throw new Error('not to be asked') }, close: () => { closed++ } }
-    await t.rejects(async () => await app.register(ticketKeys, { environment: false, source }), { code: 'FST_TICKET_KEYS_NOT_TLS', message: /requireTls: false/ })
+    await t.rejects(async () => await app.register(ticketKeys, { environment: false, source }), {
+      code: 'FST_TICKET_KEYS_NOT_TLS',
+      message: /requireTls: false/
+    })
     t.equal(closed, 1)
   }
 })
@@ -160,7 +174,10 @@ t.test('a failed register leaves the server unchanged', async (t) => {
   const { server } = app
   const [methods, listeners] = [Object.getOwnPropertyNames(server), server.listenerCount('secureConnection')]
   app.get('/internal', async () => 'mine')
-  await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: '/internal' }), { code: 'FST_ERR_DUPLICATED_ROUTE', message: /\/internal/ })
+  await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: '/internal' }), {
+    code: 'FST_ERR_DUPLICATED_ROUTE',
+    message: /\/internal/
+  })
   t.same(Object.getOwnPropertyNames(server), methods)
   t.equal(server.listenerCount('secureConnection'), listeners)
 })
@@ -189,7 +206,10 @@ t.test("Fastify's own options of register are accepted, and unknown options are 
   const other = await makeApp()
   t.teardown(() => other.app.close())
   const options = { environment: false as const, rotation: '1h' }
-  await t.rejects(async () => await other.app.register(ticketKeys, options), { code: 'FST_TICKET_KEYS_OPTIONS', message: /rotation is not an option/ })
+  await t.rejects(async () => await other.app.register(ticketKeys, options), {
+    code: 'FST_TICKET_KEYS_OPTIONS',
+    message: /rotation is not an option/
+  })
 })
 
 t.test('import and require give the plugin function and every named export', async (t) => {
@@ -208,7 +228,10 @@ t.test('import and require give the plugin function and every named export', asy
       }))
     })
   `
-  const { stdout } = await promisify(execFile)(process.execPath, ['-e', code], { cwd: ROOT, env: { ...process.env, NODE_OPTIONS: undefined } })
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', code], {
+    cwd: ROOT,
+    env: { ...process.env, NODE_OPTIONS: undefined }
+  })
   t.strictSame(JSON.parse(stdout), { required: 'function', imported: 'function', same: true, properties: names })
 })
 

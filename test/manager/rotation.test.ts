@@ -119,7 +119,11 @@ for (const protocol of PROTOCOLS) {
 t.test('keys whose names begin with the same bytes, such as text, are told apart', async (t) => {
   const clock = new Clock()
   const now = clock.now()
-  const list = [0, 1, 2].map((number) => ({ ...randomKey(), name: Buffer.from(`ticket-key-0000${number}`), notBefore: number === 0 ? 0 : now + number * 60_000 }))
+  const list = [0, 1, 2].map((number) => ({
+    ...randomKey(),
+    name: Buffer.from(`ticket-key-0000${number}`),
+    notBefore: number === 0 ? 0 : now + number * 60_000
+  }))
   const { keys } = await manage(t, { source: { type: 'static', keys: list } }, clock)
   const events: unknown[] = []
   keys.on('rotation', (event) => events.push(event))

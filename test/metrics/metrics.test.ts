@@ -22,7 +22,11 @@ const OPENMETRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
 t.teardown(closeAll)
 
 /** An app that was not asked to listen, with the plugin. */
-async function makeWith (t: Test, options: TicketKeysOptions, before?: (app: Awaited<ReturnType<typeof makeApp>>['app']) => void): ReturnType<typeof makeApp> {
+async function makeWith (
+  t: Test,
+  options: TicketKeysOptions,
+  before?: (app: Awaited<ReturnType<typeof makeApp>>['app']) => void
+): ReturnType<typeof makeApp> {
   const made = await makeApp()
   t.teardown(() => made.app.close())
   before?.(made.app)
@@ -108,7 +112,10 @@ t.test('without Fastify, the metrics go only into the given registry', async (t)
   await connect({ port })
   t.equal(value(parseMetrics(await register.metrics()), 'tls_handshakes_total', { protocol: 'TLSv1.3', resumed: 'false' }), 1)
   t.same(log.of('warn'), [])
-  await t.rejects(createTicketKeys({ environment: false, log, metrics: { register } }), /tls_ticket_issued_total has already been registered/)
+  await t.rejects(
+    createTicketKeys({ environment: false, log, metrics: { register } }),
+    /tls_ticket_issued_total has already been registered/
+  )
   const other = await createTicketKeys({ environment: false, log, metrics: '/metrics' })
   await other.close()
   t.same(log.of('warn'), ["metrics has no effect here but for metrics.register: routes are the Fastify plugin's"])
@@ -129,8 +136,10 @@ t.test('promtool check metrics accepts the page, before and after the first even
 
 t.test('the content type is negotiated', async (t) => {
   const { app } = await makeWith(t, {})
-  const prometheus2 = 'application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2'
-  const prometheus3 = 'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1'
+  const prometheus2 =
+    'application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2'
+  const prometheus3 =
+    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1'
   const wanted: Array<[string | undefined, string]> = [
     [undefined, TEXT],
     ['*/*', TEXT],
@@ -262,7 +271,9 @@ t.test('a registry that already has these metrics is an error at register, and t
   await makeWith(t, { metrics: { register } })
   const { app } = await makeApp()
   t.teardown(() => app.close())
-  await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: { register } }), { message: /tls_ticket_issued_total/ })
+  await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: { register } }), {
+    message: /tls_ticket_issued_total/
+  })
   t.equal(Object.hasOwn(app.server, 'addContext'), false)
 })
 
@@ -293,7 +304,12 @@ t.test('if GET /metrics exists, the default adds no route and says how to share 
 
 t.test('an explicit path that already exists is an error', async (t) => {
   for (const metrics of ['/metrics', { path: '/metrics' }]) {
-    await t.rejects(makeWith(t, { metrics }, (app) => { app.get('/metrics', async () => 'mine') }), { code: 'FST_ERR_DUPLICATED_ROUTE', message: /\/metrics/ })
+    await t.rejects(
+      makeWith(t, { metrics }, (app) => {
+        app.get('/metrics', async () => 'mine')
+      }),
+      { code: 'FST_ERR_DUPLICATED_ROUTE', message: /\/metrics/ }
+    )
   }
 })
 

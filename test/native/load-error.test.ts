@@ -51,10 +51,19 @@ t.test('the published package builds in native, a clone in its root folder', asy
 
 t.test('a binary that does not load: the advice matches the reason', async (t) => {
   const cases = [
-    [failure('Cannot load native addon because loading addons is disabled.', 'ERR_DLOPEN_DISABLED'), /--allow-addons.*--no-addons/],
+    [
+      failure('Cannot load native addon because loading addons is disabled.', 'ERR_DLOPEN_DISABLED'),
+      /--allow-addons.*--no-addons/
+    ],
     [failure('/a.node: failed to map segment from shared object'), /noexec/],
-    [failure('libstdc++.so.6: cannot open shared object file: No such file or directory'), /install the library libstdc\+\+\.so\.6/],
-    [failure('Error loading shared library libstdc++.so.6: No such file or directory (needed by /a.node)'), /install the library libstdc\+\+\.so\.6/]
+    [
+      failure('libstdc++.so.6: cannot open shared object file: No such file or directory'),
+      /install the library libstdc\+\+\.so\.6/
+    ],
+    [
+      failure('Error loading shared library libstdc++.so.6: No such file or directory (needed by /a.node)'),
+      /install the library libstdc\+\+\.so\.6/
+    ]
   ] as const
   for (const [attempt, advice] of cases) {
     const message = problem(attempt)

@@ -56,8 +56,14 @@ t.test('the local build is tried first, then the prebuilt binary for platform, p
   t.strictSame(addonPaths({ ...runtime, platform: 'linux', arch: 'arm64', musl: true }), [
     join(ROOT, 'build/Release/fastify_ticket_keys.node'), join(ROOT, 'prebuilds/linux-arm64-musl/fastify_ticket_keys.node')
   ])
-  t.equal(addonPaths({ ...runtime, platform: 'linux', arch: 'x64', musl: false })[1], join(ROOT, 'prebuilds/linux-x64/fastify_ticket_keys.node'))
-  t.equal(addonPaths({ ...runtime, platform: 'darwin', arch: 'arm64', musl: false })[1], join(ROOT, 'prebuilds/darwin-arm64/fastify_ticket_keys.node'))
+  t.equal(
+    addonPaths({ ...runtime, platform: 'linux', arch: 'x64', musl: false })[1],
+    join(ROOT, 'prebuilds/linux-x64/fastify_ticket_keys.node')
+  )
+  t.equal(
+    addonPaths({ ...runtime, platform: 'darwin', arch: 'arm64', musl: false })[1],
+    join(ROOT, 'prebuilds/darwin-arm64/fastify_ticket_keys.node')
+  )
 })
 
 t.test('scripts/prebuild.sh puts a loadable binary where the loader looks', async (t) => {

@@ -18,11 +18,27 @@ function withVersions (versions: Record<string, string | undefined>): Runtime {
 }
 
 const unsupported = [
-  { name: 'Bun', runtime: withVersions({ bun: '1.3.0' }), message: /^ticket keys: Bun does not have OpenSSL 3; .*Node\.js 20\.19/ },
+  {
+    name: 'Bun',
+    runtime: withVersions({ bun: '1.3.0' }),
+    message: /^ticket keys: Bun does not have OpenSSL 3; .*Node\.js 20\.19/
+  },
   { name: 'Deno', runtime: withVersions({ deno: '2.5.0' }), message: /^ticket keys: Deno does not have OpenSSL 3/ },
-  { name: 'Electron', runtime: withVersions({ electron: '38.0.0' }), message: /^ticket keys: Electron does not have OpenSSL 3/ },
-  { name: 'a Node.js with BoringSSL', runtime: { ...here, features: { openssl_is_boringssl: true } }, message: /^ticket keys: needs OpenSSL 3, this Node\.js has / },
-  { name: 'OpenSSL 1.1', runtime: withVersions({ openssl: '1.1.1w' }), message: /^ticket keys: needs OpenSSL 3, this Node\.js has 1\.1\.1w/ },
+  {
+    name: 'Electron',
+    runtime: withVersions({ electron: '38.0.0' }),
+    message: /^ticket keys: Electron does not have OpenSSL 3/
+  },
+  {
+    name: 'a Node.js with BoringSSL',
+    runtime: { ...here, features: { openssl_is_boringssl: true } },
+    message: /^ticket keys: needs OpenSSL 3, this Node\.js has /
+  },
+  {
+    name: 'OpenSSL 1.1',
+    runtime: withVersions({ openssl: '1.1.1w' }),
+    message: /^ticket keys: needs OpenSSL 3, this Node\.js has 1\.1\.1w/
+  },
   { name: 'OpenSSL 4', runtime: withVersions({ openssl: '4.0.0' }), message: /has 4\.0\.0/ },
   { name: 'a Node.js without OpenSSL', runtime: withVersions({ openssl: undefined }), message: /has none/ }
 ]
@@ -42,14 +58,21 @@ t.test('this Node.js is supported', async (t) => {
 
 t.test('a missing binary is an error that lists the searched files and the build command', async (t) => {
   const paths = [join(directory, 'one.node'), join(directory, 'two.node')]
-  t.throws(() => loadAddon(here, paths), { code: 'FST_TICKET_KEYS_NOT_BUILT', message: new RegExp(`no binary .* at ${paths.join(' or ')}; build it`) })
+  t.throws(() => loadAddon(here, paths), {
+    code: 'FST_TICKET_KEYS_NOT_BUILT',
+    message: new RegExp(`no binary .* at ${paths.join(' or ')}; build it`)
+  })
 })
 
 t.test('a file that is empty or no addon is an error that names the file, and has the cause', async (t) => {
   for (const content of ['no addon', '']) {
     const path = join(directory, `file-${content.length}.node`)
     writeFileSync(path, content)
-    t.throws(() => loadAddon(here, [path]), { code: 'FST_TICKET_KEYS_NOT_BUILT', message: new RegExp(`^ticket keys: the addon at ${path} does not load: .+; .+build it`), cause: Error })
+    t.throws(() => loadAddon(here, [path]), {
+      code: 'FST_TICKET_KEYS_NOT_BUILT',
+      message: new RegExp(`^ticket keys: the addon at ${path} does not load: .+; .+build it`),
+      cause: Error
+    })
   }
 })
 

@@ -34,7 +34,11 @@ function heldKeys (handle: number): Array<{ id: string, aesKey: Buffer, hmacKey:
   const out = Buffer.alloc(256 * 2 * HALF)
   return new (addon().Manager)(handle).exportKeys(out).map(({ name, keyLength }, index) => {
     const at = index * 2 * HALF
-    return { id: name.toString('hex', 0, 4), aesKey: out.subarray(at, at + keyLength), hmacKey: out.subarray(at + HALF, at + HALF + keyLength) }
+    return {
+      id: name.toString('hex', 0, 4),
+      aesKey: out.subarray(at, at + keyLength),
+      hmacKey: out.subarray(at + HALF, at + HALF + keyLength)
+    }
   })
 }
 
@@ -66,7 +70,11 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
   await app.register(ticketKeys, { environment: false, ...options })
   const manager = app.ticketKeys
   const events: unknown[] = []
-  for (const name of ['rotation', 'reload', 'reload-error', 'stale'] as const) manager.on(name, (...args: unknown[]) => { events.push([name, ...args]) })
+  for (const name of ['rotation', 'reload', 'reload-error', 'stale'] as const) {
+    manager.on(name, (...args: unknown[]) => {
+      events.push([name, ...args])
+    })
+  }
   app.get('/', async (request) => {
     if (deep) said.set('request', whole(request))
     said.set('session', whole(request.tlsSession))
@@ -87,7 +95,11 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
   await connect({ port, timeout: 60_000 })
   said.set('what a change gives', whole(await change(manager).catch((error: unknown) => error)))
   learn(secrets, manager.handle)
-  for (const [where, accept] of [['/metrics', 'text/plain'], ['/metrics', 'application/openmetrics-text'], ['/metrics/ticket-keys', '*/*']] as const) {
+  for (const [where, accept] of [
+    ['/metrics', 'text/plain'],
+    ['/metrics', 'application/openmetrics-text'],
+    ['/metrics/ticket-keys', '*/*']
+  ] as const) {
     const { statusCode, body } = await app.inject({ url: where, headers: { accept } })
     t.equal(statusCode, 200)
     said.set(`${where} as ${accept}`, body)
@@ -95,7 +107,9 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
   for (const [name, value] of Object.entries({ status: manager.status(), stats: manager.stats(), events, manager, plugin: ticketKeys })) {
     said.set(name, whole(value))
   }
-  for (const [name, value] of Object.entries({ status: manager.status(), stats: manager.stats(), manager, events })) said.set(`${name} as JSON`, JSON.stringify(value))
+  for (const [name, value] of Object.entries({ status: manager.status(), stats: manager.stats(), manager, events })) {
+    said.set(`${name} as JSON`, JSON.stringify(value))
+  }
   said.set('manager as text', String(manager as unknown))
   await app.close()
   said.set('a closed manager', whole(manager))
@@ -167,7 +181,15 @@ for (const form of ['string', 'Buffer'] as const) {
     secrets.add('secret', bytes)
     secrets.add('previous secret', previous)
     const secret = form === 'string' ? bytes.toString() : bytes
-    nothingLeaks(t, secrets, await everythingSaid(t, { options: { source: { type: 'secret', secret, previousSecrets: [previous] } }, secrets, deep: form === 'string' }))
+    nothingLeaks(
+      t,
+      secrets,
+      await everythingSaid(t, {
+        options: { source: { type: 'secret', secret, previousSecrets: [previous] } },
+        secrets,
+        deep: form === 'string'
+      })
+    )
     const source = new SecretSource([bytes, previous], { rotationInterval: 3_600_000, ticketLifetime: 7_200_000, tls12Tickets: true })
     nothingLeaks(t, secrets, new Map([['source', whole(source)]]))
   })
@@ -201,9 +223,16 @@ async function brokenFiles (t: Test, format: Parameters<typeof keyFile>[0], path
   const change = async (manager: TicketKeys): Promise<unknown> => {
     const errors: unknown[] = []
     // Cut in the middle of a key; a wrong character in one; each key twice.
-    for (const bad of [good.subarray(0, good.length - 30), Buffer.concat([good.subarray(0, 60), Buffer.from('"?"'), good.subarray(60)]), Buffer.concat([good, good])]) {
+    for (const bad of [
+      good.subarray(0, good.length - 30),
+      Buffer.concat([good.subarray(0, 60), Buffer.from('"?"'), good.subarray(60)]),
+      Buffer.concat([good, good])
+    ]) {
       writeFileSync(path, bad)
-      const [event] = await Promise.all([once(manager, 'reload-error'), manager.reload().catch((error: unknown) => errors.push(error))])
+      const [event] = await Promise.all([
+        once(manager, 'reload-error'),
+        manager.reload().catch((error: unknown) => errors.push(error))
+      ])
       errors.push(event)
     }
     t.equal(errors.length, 6)
@@ -235,13 +264,22 @@ t.test('errors about options say what is wrong with keys and secrets, and never 
     { source: { type: 'static', keys: [text] } },
     { source: { type: 'static', keys: [random, random] } },
     { source: { type: 'static', keys: [random.subarray(1)] } },
-    { source: { type: 'static', keys: [{ name: random.subarray(16, 32), aesKey: random.subarray(16, 48), hmacKey: random.subarray(16, 48) }] } },
+    {
+      source: {
+        type: 'static',
+        keys: [{ name: random.subarray(16, 32), aesKey: random.subarray(16, 48), hmacKey: random.subarray(16, 48) }]
+      }
+    },
     { source: { type: 'secret', secret: short } },
     { source: { type: 'secret', secret: short.toString() } },
     { source: { type: random.toString('base64') } as never },
     { [random.toString('base64', 16)]: 1 },
-    ...[['TICKET_KEYS', random.toString('base64', 1)], ['TICKET_KEYS', `${random.toString('base64')}!`], ['TICKET_KEYS', text.toString()], ['TICKET_KEYS_SECRET', short.toString()]]
-      .map(([name, value]): TicketKeysOptions => ({ environment: { data: { [name as string]: value } } }))
+    ...[
+      ['TICKET_KEYS', random.toString('base64', 1)],
+      ['TICKET_KEYS', `${random.toString('base64')}!`],
+      ['TICKET_KEYS', text.toString()],
+      ['TICKET_KEYS_SECRET', short.toString()]
+    ].map(([name, value]): TicketKeysOptions => ({ environment: { data: { [name as string]: value } } }))
   ]
   for (const [index, options] of wrong.entries()) {
     const error: unknown = await createTicketKeys({ environment: false, ...options }).catch((error: unknown) => error)
@@ -266,7 +304,14 @@ function nativeManager (): NativeManager {
 }
 
 function sourceKey (): Required<SourceKey> {
-  return { name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32), notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Infinity }
+  return {
+    name: randomBytes(16),
+    aesKey: randomBytes(32),
+    hmacKey: randomBytes(32),
+    notBefore: -Infinity,
+    issueUntil: Infinity,
+    acceptUntil: Infinity
+  }
 }
 
 function isZero (...buffers: Buffer[]): boolean {
@@ -299,7 +344,13 @@ t.test("a source's buffers are zeroed when its keys are accepted, expired or ref
   const over = { ...sourceKey(), issueUntil: 0, acceptUntil: 1 }
   const manager = await createTicketKeys({ environment: false, source: load([good, over]) })
   t.teardown(async () => { await manager.close() })
-  await t.rejects(createTicketKeys({ environment: false, source: load([sourceKey(), { ...sourceKey(), aesKey: Buffer.alloc(32, 7) }]) }), { code: 'FST_TICKET_KEYS_WEAK_KEY' })
+  await t.rejects(
+    createTicketKeys({
+      environment: false,
+      source: load([sourceKey(), { ...sourceKey(), aesKey: Buffer.alloc(32, 7) }])
+    }),
+    { code: 'FST_TICKET_KEYS_WEAK_KEY' }
+  )
   t.equal(given.length, 4)
   for (const { aesKey, hmacKey } of given) t.ok(isZero(aesKey as Buffer, hmacKey as Buffer))
   t.equal(heldKeys(manager.handle).length, 1)
@@ -313,7 +364,9 @@ t.test("a source's buffers are zeroed when its keys are accepted, expired or ref
 
   const unused = new StaticSource([mine])
   unused.close()
-  for (const { aesKey, hmacKey } of unused.load()?.keys ?? []) t.ok(isZero(aesKey as Buffer, hmacKey as Buffer), 'a source that is closed before its first load')
+  for (const { aesKey, hmacKey } of unused.load()?.keys ?? []) {
+    t.ok(isZero(aesKey as Buffer, hmacKey as Buffer), 'a source that is closed before its first load')
+  }
   t.same(mine, copy)
 })
 

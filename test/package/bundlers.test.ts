@@ -33,7 +33,10 @@ function commandOf (bundler: Bundler): string[] {
 }
 
 // Without its look at require(): webpack turns that into an import.
-const server = readFileSync(join(ROOT, 'scripts/try-package.mjs'), 'utf8').split('\n').filter((line) => !line.includes('createRequire')).join('\n')
+const server = readFileSync(join(ROOT, 'scripts/try-package.mjs'), 'utf8')
+  .split('\n')
+  .filter((line) => !line.includes('createRequire'))
+  .join('\n')
 writeFileSync(join(directory, 'server.mjs'), server)
 for (const text of configurations) {
   const [, name = ''] = /^\/\/ (\S+)/.exec(text) ?? []
@@ -59,7 +62,12 @@ createTicketKeys({ environment: false }).catch(({ code, message }) => console.lo
   const options = ['inside.mjs', '--bundle', '--platform=node', '--log-level=error']
   for (const format of ['cjs', 'esm']) {
     const outfile = format === 'cjs' ? 'out/inside.cjs' : 'out/inside-esm.mjs'
-    const banner = format === 'esm' ? ["--banner:js=import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url)"] : []
+    const banner =
+      format === 'esm'
+        ? [
+            "--banner:js=import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url)"
+          ]
+        : []
     await runProgram(project, tools.esbuild, ...options, ...banner, `--format=${format}`, `--outfile=${outfile}`)
     const said = await runProgram(project, outfile)
     t.match(said, /^FST_TICKET_KEYS_NOT_BUILT .*bundler.*docs\/installing\.md/, format)

@@ -22,9 +22,21 @@ t.test("the package contains the code, its types, the addon's sources, the docum
     // Nobody imports the command line.
     return made.startsWith('dist/cli/') ? [`${made}.js`] : [`${made}.js`, `${made}.d.ts`]
   })
-  const native = ['binding', 'keys', 'tls'].flatMap((folder) => readdirSync(join(ROOT, 'native', folder)).map((name) => `native/${folder}/${name}`))
-  const texts = [...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`), ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'THIRD-PARTY-NOTICES.md',
-    'native/addon.gypi', 'native/binding.gyp', 'package.json']
+  const native = ['binding', 'keys', 'tls'].flatMap((folder) =>
+    readdirSync(join(ROOT, 'native', folder)).map((name) => `native/${folder}/${name}`)
+  )
+  const texts = [
+    ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`),
+    ...sources('examples'),
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'SECURITY.md',
+    'THIRD-PARTY-NOTICES.md',
+    'native/addon.gypi',
+    'native/binding.gyp',
+    'package.json'
+  ]
   t.strictSame(paths.filter((path) => !BINARY.test(path)).sort(), [...library, ...native, ...texts].sort())
 })
 
@@ -42,9 +54,16 @@ t.test('the package contains all files that native/binding.gyp compiles, and tri
 })
 
 t.test('the notices name every package whose code is in the binary', async (t) => {
-  const included = [...readFileSync(join(ROOT, 'native/addon.gypi'), 'utf8').matchAll(/require\(\\?['"]([^'"\\]+)\\?['"]\)\.include_dir/g)].map(([, name]) => name)
+  const included = [
+    ...readFileSync(join(ROOT, 'native/addon.gypi'), 'utf8').matchAll(
+      /require\(\\?['"]([^'"\\]+)\\?['"]\)\.include_dir/g
+    )
+  ].map(([, name]) => name)
   t.strictSame(included, ['node-addon-api'])
-  t.match(readFileSync(join(ROOT, 'THIRD-PARTY-NOTICES.md'), 'utf8'), /^## node-addon-api$[^]*Copyright \(c\) 2017[^]*The above copyright notice/m)
+  t.match(
+    readFileSync(join(ROOT, 'THIRD-PARTY-NOTICES.md'), 'utf8'),
+    /^## node-addon-api$[^]*Copyright \(c\) 2017[^]*The above copyright notice/m
+  )
 })
 
 t.test('the release workflow requires the promised binaries and the address of the repository', async (t) => {
@@ -55,7 +74,10 @@ t.test('the release workflow requires the promised binaries and the address of t
 })
 
 t.test('the package has the stripped binary of this platform, which names no directory of this machine', async (t) => {
-  const musl = process.platform === 'linux' && (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header.glibcVersionRuntime === undefined
+  const musl =
+    process.platform === 'linux' &&
+    (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header.glibcVersionRuntime ===
+      undefined
   const here = `prebuilds/${process.platform}-${process.arch}${musl ? '-musl' : ''}/fastify_ticket_keys.node`
   t.ok(paths.includes(here))
   const binary = readFileSync(join(ROOT, here), 'latin1')
@@ -74,7 +96,10 @@ t.test('with every promised binary, the unpacked package is smaller than 1 MB', 
 })
 
 t.test('npm runs no script when the package is installed', async (t) => {
-  const { scripts, gypfile } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string>, gypfile: boolean }
+  const { scripts, gypfile } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>
+    gypfile: boolean
+  }
   t.strictSame(['preinstall', 'install', 'postinstall', 'prepare'].filter((name) => name in scripts), [])
   t.equal(gypfile, false) // else npm would run node-gyp, for there is a binding.gyp
 })
@@ -87,7 +112,15 @@ t.test('publint reports nothing', async (t) => {
 t.test('attw reports nothing', async (t) => {
   // node16: all that honours "exports"; TypeScript's old "node10" doesn't, and so knows no subpath. The rule that is off is against CommonJS
   // that requires an ES module, which every Node.js that "engines" admits can do; commonjs.test-d.cts tests the types of that.
-  const { stdout } = await run(tool('attw'), [packed.tarball, '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm', '--no-emoji', '--no-color'])
+  const { stdout } = await run(tool('attw'), [
+    packed.tarball,
+    '--profile',
+    'node16',
+    '--ignore-rules',
+    'cjs-resolves-to-esm',
+    '--no-emoji',
+    '--no-color'
+  ])
   // It exits with a failure, and so rejects, where it finds a problem; what it shows is how each entry was resolved.
   t.match(stdout, /node16 \(from CJS\).*OK.*OK.*OK/)
   t.match(stdout, /node16 \(from ESM\).*OK.*OK.*OK/)

@@ -88,7 +88,10 @@ t.test('a directory is loaded completely or not at all', async (t) => {
   writeKeys(join(directory, 'A'), [b])
   writeKeys(join(directory, 'b'), [c])
   truncateSync(join(directory, 'b'), 79)
-  await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_FORMAT', message: `${join(directory, 'b')} (nginx80), byte 0: the file ends after 79` })
+  await t.rejects(keys.reload(), {
+    code: 'FST_TICKET_KEYS_FORMAT',
+    message: `${join(directory, 'b')} (nginx80), byte 0: the file ends after 79`
+  })
   t.same(keys.status().keys.map(({ id }) => id), [idOf(a)])
   writeKeys(join(directory, 'b'), [a])
   await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: 'key 3: has the same name as the key at key 2' })
@@ -125,7 +128,11 @@ t.test('a path that is no key file is refused by name, and nothing hangs', async
     t.match(await startError({ type, path: at(name) }), { code: `FST_TICKET_KEYS_${code}`, message: `ticket keys: ${at(name)} ${problem}` })
   }
   t.match(await startError({ type: 'directory', path: directory }), { message: `${at('empty')} is not a file` }, 'a directory inside it')
-  t.match(await startError({ type: 'file', path: 'no/such' }), { message: `${join(process.cwd(), 'no/such')} can't` }, 'the path in the error is absolute')
+  t.match(
+    await startError({ type: 'file', path: 'no/such' }),
+    { message: `${join(process.cwd(), 'no/such')} can't` },
+    'the path in the error is absolute'
+  )
 })
 
 t.test('a file that grows during the read is not accepted with its old content', async (t) => {
@@ -172,7 +179,10 @@ t.test('a file that everybody can write is refused; one that everybody can read 
     chmodSync(path, 0o602)
     t.match(await startError(source), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} can be written by everybody: chmod o-w` })
     chmodSync(path, 0o644)
-    t.match(await startError(source, { strictPermissions: true }), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} can be read by everybody: chmod o-r` })
+    t.match(await startError(source, { strictPermissions: true }), {
+      code: 'FST_TICKET_KEYS_SOURCE',
+      message: `${path} can be read by everybody: chmod o-r`
+    })
     const { keys, log } = await manage(t, { source })
     const warning = `${path} can be read by everybody: chmod o-r`
     t.same(log.of('warn'), [warning])

@@ -25,7 +25,9 @@ function timedKey (): TicketKey {
 
 conformance('memory', async () => ({ source: new MemorySource(HOUR, 2 * HOUR) }))
 
-conformance('static', async () => ({ source: new StaticSource([randomBytes(80), randomBytes(48), randomKey(), { ...randomKey(undefined, 16) }]) }))
+conformance('static', async () => ({
+  source: new StaticSource([randomBytes(80), randomBytes(48), randomKey(), { ...randomKey(undefined, 16) }])
+}))
 
 conformance('secret', async () => ({
   source: new SecretSource([randomBytes(32), randomBytes(32)], { rotationInterval: HOUR, ticketLifetime: 2 * HOUR, tls12Tickets: true })

@@ -55,7 +55,10 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
     // No change is an answer as well.
     t.same(second === null ? names : second.keys.map(({ name }) => name.toString('hex')), names, 'the same names')
     for (const { aesKey, hmacKey } of second?.keys ?? []) {
-      t.ok([aesKey, hmacKey].every((half) => half === undefined || half.some((byte) => byte !== 0)), 'new bytes or none, not the zeroed bytes')
+      t.ok(
+        [aesKey, hmacKey].every((half) => half === undefined || half.some((byte) => byte !== 0)),
+        'new bytes or none, not the zeroed bytes'
+      )
     }
     await source.close?.()
   })

@@ -122,13 +122,23 @@ t.test('a source without keys is an error: the manager does not start, or keeps 
   const empty = new Script(() => ({ keys: [], timed: true }))
   await t.rejects(manage(t, { source: empty }), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: "source 'script': holds no key" })
   t.equal(empty.closed, 1, 'the source is closed')
-  await t.rejects(manage(t, { source: new Script(() => null) }), { code: 'FST_TICKET_KEYS_SOURCE', message: "ticket keys: source 'script' gave no keys, and there are none before" })
+  await t.rejects(manage(t, { source: new Script(() => null) }), {
+    code: 'FST_TICKET_KEYS_SOURCE',
+    message: "ticket keys: source 'script' gave no keys, and there are none before"
+  })
   const key = randomKey()
   const source = new Script(() => ({ keys: [{ ...key }], timed: false }))
   const { keys, log } = await manage(t, { source })
   const held = { name: key.name, notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }
   const many = [held, ...Array.from({ length: 256 }, () => randomKey())]
-  for (const wrong of [[], many, [{ ...randomKey(), name: key.name }, held], [held, held], [key, key], [{ name: Buffer.alloc(16, 7), notBefore: 0, issueUntil: 1, acceptUntil: Infinity }]]) {
+  for (const wrong of [
+    [],
+    many,
+    [{ ...randomKey(), name: key.name }, held],
+    [held, held],
+    [key, key],
+    [{ name: Buffer.alloc(16, 7), notBefore: 0, issueUntil: 1, acceptUntil: Infinity }]
+  ]) {
     source.answer = () => ({ keys: wrong, timed: false })
     await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_WEAK_KEY' })
     t.equal(keys.status().current, idOf(key))
@@ -194,7 +204,13 @@ t.test('a rotation that was queued while the manager closed does not call the so
 
 t.test('every close() resolves after the source has closed; an earlier error is reported before one of its close()', async (t) => {
   let letGo = (): void => {}
-  const slow = Object.assign(new Script(() => oneKey()), { close: async () => { await new Promise<void>((resolve) => { letGo = resolve }) } })
+  const slow = Object.assign(new Script(() => oneKey()), {
+    close: async () => {
+      await new Promise<void>((resolve) => {
+        letGo = resolve
+      })
+    }
+  })
   const { keys } = await manage(t, { source: slow })
   let ended = 0
   const closings = [1, 2].map(async () => { await keys.close(); ended++ })
@@ -212,7 +228,10 @@ t.test('every close() resolves after the source has closed; an earlier error is 
   const { key, cert } = await serverCert()
   const app = Fastify({ https: { key, cert } })
   app.get('/metrics', async () => 'mine')
-  await t.rejects(async () => await app.register(plugin, { environment: false, source: stuck(), metrics: '/metrics' }), { code: 'FST_ERR_DUPLICATED_ROUTE' })
+  await t.rejects(
+    async () => await app.register(plugin, { environment: false, source: stuck(), metrics: '/metrics' }),
+    { code: 'FST_ERR_DUPLICATED_ROUTE' }
+  )
   await app.close().catch(() => {})
 })
 
@@ -258,18 +277,39 @@ t.test('a listener may close the manager, which then does and emits nothing more
   const [middle, end] = [begin + HOUR, begin + 2 * HOUR]
   const given: SourceKey[] = []
   const twoKeys = (): SourceKeys => {
-    const keys = [randomKey({ notBefore: begin, issueUntil: middle, acceptUntil: 2 * end }), randomKey({ notBefore: middle, issueUntil: end, acceptUntil: 2 * end })]
+    const keys = [
+      randomKey({ notBefore: begin, issueUntil: middle, acceptUntil: 2 * end }),
+      randomKey({ notBefore: middle, issueUntil: end, acceptUntil: 2 * end })
+    ]
     given.push(...keys)
     return { keys, timed: true, refreshAt: middle }
   }
   const fails = (): never => { throw new Error('down') }
   const look = (keys: TicketKeys): void => { keys.tick() }
-  const cases: Array<{ hours: number, answer: () => SourceKeys | null, act: (keys: TicketKeys) => unknown, events: Array<keyof TicketKeysEvents>, errors?: string[] }> = [
+  const cases: Array<{
+    hours: number
+    answer: () => SourceKeys | null
+    act: (keys: TicketKeys) => unknown
+    events: Array<keyof TicketKeysEvents>
+    errors?: string[]
+  }> = [
     { hours: 1, answer: () => null, act: look, events: ['rotation'] },
     { hours: 1, answer: twoKeys, act: (keys) => keys.reload(), events: ['rotation'] },
     { hours: 1, answer: twoKeys, act: look, events: ['rotation', 'reload'] },
-    { hours: 1, answer: fails, act: look, events: ['rotation', 'reload-error'], errors: ['down; the last good keys stay'] },
-    { hours: 2, answer: () => null, act: look, events: ['stale'], errors: ['ticket keys are stale: no key may issue tickets now: full handshakes only, no new tickets'] }
+    {
+      hours: 1,
+      answer: fails,
+      act: look,
+      events: ['rotation', 'reload-error'],
+      errors: ['down; the last good keys stay']
+    },
+    {
+      hours: 2,
+      answer: () => null,
+      act: look,
+      events: ['stale'],
+      errors: ['ticket keys are stale: no key may issue tickets now: full handshakes only, no new tickets']
+    }
   ]
   for (const { hours, answer, act, events, errors = [] } of cases) {
     const clock = new StoppedClock(begin)
@@ -310,7 +350,10 @@ t.test('an object that is not a key source is refused', async (t) => {
     [{ type: 'static', keys: [{ ...randomKey(), issueUntil: 5, acceptUntil: 4 }] }, 'source.keys[0] must have notBefore, issueUntil, acceptUntil in that order']
   ]
   for (const [source, message] of wrong) {
-    t.throws(() => resolveOptions({ environment: false, source: source as KeySource }), { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${message}` })
+    t.throws(() => resolveOptions({ environment: false, source: source as KeySource }), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: `ticket keys: ${message}`
+    })
   }
 })
 
@@ -324,18 +367,54 @@ t.test('invalid keys of a source: the error names the first fault, no bytes stay
     [{}, 'keys that are not an array'],
     [{ keys: new Set(), timed: true }, 'keys that are not an array'],
     [{ keys: [null], timed: true }, 'a wrong key: keys[0] must be an object with name, aesKey and hmacKey'],
-    [{ keys: [randomKey(), 'key'], timed: true }, 'a wrong key: keys[1] must be an object with name, aesKey and hmacKey'],
-    [{ keys: [{ ...randomKey(), name: 'x'.repeat(16) }], timed: true }, 'a wrong key: keys[0] must have a name of 16 bytes (a Buffer)'],
-    [{ keys: [randomKey(), { ...randomKey(), ...expired, name: Buffer.alloc(0) }], timed: true }, 'a wrong key: keys[1] must have a name of 16 bytes (a Buffer)'],
-    [{ keys: [randomKey(), { ...randomKey(), ...expired, name: randomBytes(15) }], timed: true }, 'a wrong key: keys[1] must have a name of 16 bytes (a Buffer)'],
-    [{ keys: [{ ...randomKey(), name, hmacKey: undefined }], timed: true }, 'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'],
-    [{ keys: [{ ...randomKey(), name, aesKey: undefined }], timed: true }, 'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'],
-    [{ keys: [{ ...randomKey(), aesKey: new Uint8Array(32) }], timed: true }, 'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'],
-    [{ keys: [{ ...randomKey(), notBefore: NaN }], timed: true }, 'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'],
-    [{ keys: [{ ...randomKey(), issueUntil: '5' }], timed: true }, 'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'],
-    [{ keys: [{ ...randomKey(), acceptUntil: undefined }], timed: true }, 'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'],
-    [{ keys: [{ ...randomKey(), notBefore: 2, issueUntil: 1 }], timed: true }, 'a wrong key: keys[0] must have notBefore, issueUntil, acceptUntil in that order'],
-    [{ keys: [{ ...randomKey(), acceptUntil: -1 }], timed: true }, 'a wrong key: keys[0] must have notBefore, issueUntil, acceptUntil in that order'],
+    [
+      { keys: [randomKey(), 'key'], timed: true },
+      'a wrong key: keys[1] must be an object with name, aesKey and hmacKey'
+    ],
+    [
+      { keys: [{ ...randomKey(), name: 'x'.repeat(16) }], timed: true },
+      'a wrong key: keys[0] must have a name of 16 bytes (a Buffer)'
+    ],
+    [
+      { keys: [randomKey(), { ...randomKey(), ...expired, name: Buffer.alloc(0) }], timed: true },
+      'a wrong key: keys[1] must have a name of 16 bytes (a Buffer)'
+    ],
+    [
+      { keys: [randomKey(), { ...randomKey(), ...expired, name: randomBytes(15) }], timed: true },
+      'a wrong key: keys[1] must have a name of 16 bytes (a Buffer)'
+    ],
+    [
+      { keys: [{ ...randomKey(), name, hmacKey: undefined }], timed: true },
+      'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'
+    ],
+    [
+      { keys: [{ ...randomKey(), name, aesKey: undefined }], timed: true },
+      'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'
+    ],
+    [
+      { keys: [{ ...randomKey(), aesKey: new Uint8Array(32) }], timed: true },
+      'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'
+    ],
+    [
+      { keys: [{ ...randomKey(), notBefore: NaN }], timed: true },
+      'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'
+    ],
+    [
+      { keys: [{ ...randomKey(), issueUntil: '5' }], timed: true },
+      'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'
+    ],
+    [
+      { keys: [{ ...randomKey(), acceptUntil: undefined }], timed: true },
+      'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'
+    ],
+    [
+      { keys: [{ ...randomKey(), notBefore: 2, issueUntil: 1 }], timed: true },
+      'a wrong key: keys[0] must have notBefore, issueUntil, acceptUntil in that order'
+    ],
+    [
+      { keys: [{ ...randomKey(), acceptUntil: -1 }], timed: true },
+      'a wrong key: keys[0] must have notBefore, issueUntil, acceptUntil in that order'
+    ],
     [{ keys: [randomKey()] }, 'a timed that is neither true nor false'],
     [{ keys: [randomKey()], timed: true, refreshAt: NaN }, 'a refreshAt that is not a number of milliseconds'],
     [{ keys: [randomKey()], timed: true, warnings: 'one' }, 'warnings that are not an array of strings'],
@@ -349,7 +428,9 @@ t.test('invalid keys of a source: the error names the first fault, no bytes stay
     await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: `ticket keys: source 'script' gave ${problem}` })
     const left = (given as { keys?: unknown } | undefined)?.keys
     if (!Array.isArray(left)) continue
-    const halves = left.flatMap((key: Record<string, unknown> | null) => [key?.['aesKey'], key?.['hmacKey']]).filter((half) => Buffer.isBuffer(half))
+    const halves = left
+      .flatMap((key: Record<string, unknown> | null) => [key?.['aesKey'], key?.['hmacKey']])
+      .filter((half) => Buffer.isBuffer(half))
     t.ok(halves.every((half) => half.every((byte) => byte === 0)), 'erased')
   }
   t.equal(keys.status().current, current)
@@ -361,19 +442,36 @@ t.test('a source may throw a value that is not an Error', async (t) => {
   const { keys, log } = await manage(t, { source })
   for (const thrown of ['text', undefined] as unknown[]) {
     source.answer = () => { throw thrown }
-    await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: "ticket keys: source 'script' threw a value that is not an Error" })
+    await t.rejects(keys.reload(), {
+      code: 'FST_TICKET_KEYS_SOURCE',
+      message: "ticket keys: source 'script' threw a value that is not an Error"
+    })
   }
-  t.same(log.of('error'), ["ticket keys: source 'script' threw a value that is not an Error; the last good keys stay (FST_TICKET_KEYS_SOURCE)"])
+  t.same(log.of('error'), [
+    "ticket keys: source 'script' threw a value that is not an Error; the last good keys stay (FST_TICKET_KEYS_SOURCE)"
+  ])
 })
 
 t.test('static keys with times follow their times, and the others their position', async (t) => {
   const now = Date.now()
   const [placed, next, old] = [randomKey(), randomKey(), randomKey()]
-  const parts = ({ name, aesKey, hmacKey }: typeof placed): Pick<typeof placed, 'name' | 'aesKey' | 'hmacKey'> => ({ name, aesKey, hmacKey })
-  const list = [parts(placed), { ...parts(next), notBefore: now + HOUR }, { ...parts(old), issueUntil: now - HOUR, acceptUntil: now + 2 * HOUR }]
+  const parts = ({ name, aesKey, hmacKey }: typeof placed): Pick<typeof placed, 'name' | 'aesKey' | 'hmacKey'> => ({
+    name,
+    aesKey,
+    hmacKey
+  })
+  const list = [
+    parts(placed),
+    { ...parts(next), notBefore: now + HOUR },
+    { ...parts(old), issueUntil: now - HOUR, acceptUntil: now + 2 * HOUR }
+  ]
   const before = list.map(({ aesKey, hmacKey }) => Buffer.concat([aesKey, hmacKey]))
   const clock = new Clock()
-  const keys = await startTicketKeys(resolveOptions({ environment: false, source: { type: 'static', keys: list } }), new LogCollector(), clock)
+  const keys = await startTicketKeys(
+    resolveOptions({ environment: false, source: { type: 'static', keys: list } }),
+    new LogCollector(),
+    clock
+  )
   t.teardown(async () => { await keys.close() })
   const states = (): Array<[string, string]> => keys.status().keys.map(({ id, state }) => [id, state])
   t.same(states(), [[idOf(placed), 'current'], [idOf(next), 'next'], [idOf(old), 'previous']])

@@ -1,4 +1,16 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync, unlinkSync, utimesSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -42,7 +54,10 @@ t.test('a file that is replaced by a rename is loaded, and sessions resume', asy
   const served = await serveFile(t)
   const { keys, keys0: [first, second], path, port } = served
   await issues(t, served, first, 'the first key issues')
-  t.same(keys.status().keys.map(({ id, state }) => [id, state]), [first, second].map((key, index) => [idOf(key as TicketKey), index === 0 ? 'current' : 'previous']))
+  t.same(
+    keys.status().keys.map(({ id, state }) => [id, state]),
+    [first, second].map((key, index) => [idOf(key as TicketKey), index === 0 ? 'current' : 'previous'])
+  )
   const client = new SingleUseClient({ port, protocol: 'TLSv1.3' })
   await client.connect()
   for (let i = 0, old = [...served.keys0]; i < 5; i++) {
@@ -190,7 +205,10 @@ t.test('after a thousand swaps of the ..data link, as in Kubernetes, the right k
   const directory = t.testdir()
   const key = (): TicketKey => randomKey({ notBefore: Date.now() - 1000, issueUntil: Date.now() + 1e6, acceptUntil: Date.now() + 2e6 })
   const old = randomKey({ notBefore: -Infinity, issueUntil: 1000, acceptUntil: Infinity })
-  const files = (issuing: TicketKey): Record<string, Buffer> => ({ now: serializeKeys([issuing], 'json'), old: serializeKeys([old], 'json') })
+  const files = (issuing: TicketKey): Record<string, Buffer> => ({
+    now: serializeKeys([issuing], 'json'),
+    old: serializeKeys([old], 'json')
+  })
   updateMountedSecret(directory, files(key()))
   const served = await serve(t, { source: { type: 'directory', path: directory } })
   const single = await serve(t, { source: { type: 'file', path: join(directory, 'now') } })

@@ -15,7 +15,10 @@ const ROTATIONS = 10
 const OPTIONS = { rotationInterval: INTERVAL, ticketLifetime: '200s', maxSessionAge: '400s' }
 
 /** Two clients, one each for both versions, go from host to host, a connection each, until every host has rotated often enough. */
-async function alternate (hosts: readonly Host[], meanwhile: (round: number) => void = () => {}): Promise<{ single: SingleUseClient, reusing: ReusingClient }> {
+async function alternate (
+  hosts: readonly Host[],
+  meanwhile: (round: number) => void = () => {}
+): Promise<{ single: SingleUseClient, reusing: ReusingClient }> {
   const options = { port: 0, timeout: 30_000 }
   const single = new SingleUseClient({ ...options, protocol: 'TLSv1.3' })
   const reusing = new ReusingClient({ ...options, protocol: 'TLSv1.2' })
@@ -47,15 +50,29 @@ async function nothingLost (t: Test, hosts: readonly Host[], { single, reusing }
   t.same(sum((stats, protocol) => stats.resumed[protocol]), [reusing.resumed, single.resumed])
   t.same(sum((stats, protocol) => stats.handshakes[protocol].resumed), [reusing.resumed, single.resumed])
   t.same(sum((stats, protocol) => stats.handshakes[protocol].full), [1, 1])
-  const rejected = reports.flatMap((stats, host) => PROTOCOLS.flatMap((protocol) => Object.entries(stats.rejected[protocol]).map(([reason, count]) => ({ host, protocol, reason, count }))))
+  const rejected = reports.flatMap((stats, host) =>
+    PROTOCOLS.flatMap((protocol) =>
+      Object.entries(stats.rejected[protocol]).map(([reason, count]) => ({ host, protocol, reason, count }))
+    )
+  )
   t.same(rejected.filter(({ count }) => count > 0), [])
-  for (const { resumed } of reports) t.ok(PROTOCOLS.every((protocol) => resumed[protocol] > ROTATIONS), 'each host resumed some connections')
-  t.comment(`resumed: ${reusing.resumed} of ${reusing.resumed + 1} over TLS 1.2, ${single.resumed} of ${single.resumed + 1} over TLS 1.3; rotations: ${reports.map((stats) => stats.rotations).join(' and ')}`)
+  for (const { resumed } of reports) {
+    t.ok(
+      PROTOCOLS.every((protocol) => resumed[protocol] > ROTATIONS),
+      'each host resumed some connections'
+    )
+  }
+  t.comment(
+    `resumed: ${reusing.resumed} of ${reusing.resumed + 1} over TLS 1.2, ${single.resumed} of ${single.resumed + 1} over TLS 1.3; rotations: ${reports.map((stats) => stats.rotations).join(' and ')}`
+  )
 }
 
 t.test('two processes with one secret and clocks half an interval apart: during ten rotations, every connection but the first resumes', async (t) => {
   const options = { ...OPTIONS, source: { type: 'secret' as const, secret: randomBytes(32).toString('base64') } }
-  const hosts = await Promise.all([startHost(t, options, 0, ['first']), startHost(t, options, INTERVAL / 2, ['second', '--other', 'arguments'])])
+  const hosts = await Promise.all([
+    startHost(t, options, 0, ['first']),
+    startHost(t, options, INTERVAL / 2, ['second', '--other', 'arguments'])
+  ])
   await nothingLost(t, hosts, await alternate(hosts))
   for (const host of hosts) {
     const { errors, warnings } = await host.report()
@@ -91,7 +108,10 @@ t.test('two processes with mounted directories, swapped each second, one swap wi
       if (Date.now() - mount.last < (mount.swaps === 4 ? 2 : 1) * INTERVAL) continue
       mount.last = Date.now()
       const next = files()
-      updateMountedSecret(mount.directory, mount.swaps++ === 3 ? { ...next, 'the-next': next['the-next']?.subarray(0, 300) ?? Buffer.alloc(0) } : next)
+      updateMountedSecret(
+        mount.directory,
+        mount.swaps++ === 3 ? { ...next, 'the-next': next['the-next']?.subarray(0, 300) ?? Buffer.alloc(0) } : next
+      )
     }
   })
   await nothingLost(t, hosts, clients)

@@ -58,7 +58,11 @@ interface Report {
 
 t.jobs = 2
 
-const CASES = [...KEY_FORMATS.map((format) => ({ format, kind: 'file' })), { format: 'json', kind: 'directory' }, { format: 'nginx80', kind: 'directory' }] as const
+const CASES = [
+  ...KEY_FORMATS.map((format) => ({ format, kind: 'file' })),
+  { format: 'json', kind: 'directory' },
+  { format: 'nginx80', kind: 'directory' }
+] as const
 const COUNT = 10_000 / CASES.length
 const WARM_UP = 150
 
@@ -70,7 +74,10 @@ for (const { format, kind } of CASES) {
     const path = join(directory, 'keys/key')
     const good = randomKey(undefined, format.endsWith('48') ? 16 : 32)
     writeKeys(path, [good], format)
-    const running = runModule(SERVER, { args: [path, kind === 'file' ? path : join(directory, 'keys'), kind, format, key, cert], execArgv: ['--expose-gc'] })
+    const running = runModule(SERVER, {
+      args: [path, kind === 'file' ? path : join(directory, 'keys'), kind, format, key, cert],
+      execArgv: ['--expose-gc']
+    })
     t.teardown(running.stop)
     const port = await running.next() as number
     const client = new SingleUseClient({ port })

@@ -35,7 +35,9 @@ function keysAt (secret: string | Buffer, now: number, rotationInterval = HOUR, 
 }
 
 t.test('the docs, the source and Node.js agree on the test vectors', (t) => {
-  const blocks = [...readFileSync(DOCS, 'utf8').matchAll(/```json vectors\n(.*?)```/gs)].map(([, text]) => JSON.parse(text ?? '') as unknown)
+  const blocks = [...readFileSync(DOCS, 'utf8').matchAll(/```json vectors\n(.*?)```/gs)].map(
+    ([, text]) => JSON.parse(text ?? '') as unknown
+  )
   t.equal(blocks.length, 1)
   const vectors = blocks[0] as Array<{ secret: string, interval: number, number: number, name: string, aesKey: string, hmacKey: string }>
   t.equal(vectors.length, 4)
@@ -61,7 +63,14 @@ t.test('the interval, its length and every bit of the secret change the key', (t
   const secret = randomBytes(32)
   const other = Buffer.from(secret)
   other[31] = (other[31] ?? 0) ^ 1
-  const keys = [[secret, HOUR, 7], [secret, HOUR, 8], [secret, HOUR / 2, 7], [secret, HOUR / 2, 14], [other, HOUR, 7], [Buffer.concat([secret, Buffer.alloc(1)]), HOUR, 7]] as const
+  const keys = [
+    [secret, HOUR, 7],
+    [secret, HOUR, 8],
+    [secret, HOUR / 2, 7],
+    [secret, HOUR / 2, 14],
+    [other, HOUR, 7],
+    [Buffer.concat([secret, Buffer.alloc(1)]), HOUR, 7]
+  ] as const
   const parts = keys.flatMap(([bytes, interval, number]) => Object.values(hex(deriveKey(bytes, interval, number) as SourceKey)))
   t.equal(new Set(parts).size, parts.length)
   t.end()
@@ -82,7 +91,9 @@ t.test('trailing line ends of 32 random bytes are part of the secret; those of a
     const { keys } = await manage(t, { source: { type: 'secret', secret } })
     t.equal(keys.status().source, 'secret')
     const text = `${'0123456789'.repeat(3)}x${end}`
-    for (const short of [text, Buffer.from(text)]) await t.rejects(manage(t, { source: { type: 'secret', secret: short } }), /at least 32 bytes/)
+    for (const short of [text, Buffer.from(text)]) {
+      await t.rejects(manage(t, { source: { type: 'secret', secret: short } }), /at least 32 bytes/)
+    }
   }
 })
 
@@ -150,7 +161,22 @@ t.test('changing the secret in two steps loses no session, in any order of hosts
   if (start === undefined || prepared === undefined || changed === undefined || done === undefined) throw new Error('four hosts')
   const client = new SingleUseClient({ port: 0 })
   // While some hosts have taken a step and others have not.
-  for (const { port } of [start, prepared, start, prepared, prepared, changed, prepared, changed, changed, done, changed, done]) await client.connect({ port })
+  for (const { port } of [
+    start,
+    prepared,
+    start,
+    prepared,
+    prepared,
+    changed,
+    prepared,
+    changed,
+    changed,
+    done,
+    changed,
+    done
+  ]) {
+    await client.connect({ port })
+  }
   t.match(client, { full: 1, resumed: 11, failed: 0 })
   t.equal(await issuerAt(start.port), await issuerAt(prepared.port))
   t.equal(await issuerAt(changed.port), await issuerAt(done.port))
@@ -199,7 +225,11 @@ t.test('the warning about TLS 1.2 tickets is logged once, and not without such t
 t.test("the caller's secret is unchanged; the copy is erased by close", (t) => {
   const secret = randomBytes(32)
   const before = Buffer.from(secret)
-  const source = new SecretSource([secret, 'p'.repeat(16) + 'q'.repeat(16)], { rotationInterval: HOUR, ticketLifetime: HOUR, tls12Tickets: true })
+  const source = new SecretSource([secret, 'p'.repeat(16) + 'q'.repeat(16)], {
+    rotationInterval: HOUR,
+    ticketLifetime: HOUR,
+    tls12Tickets: true
+  })
   t.ok(source.load(1e12).keys.length > 0)
   source.close()
   t.ok(secret.equals(before))

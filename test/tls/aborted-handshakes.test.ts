@@ -193,7 +193,9 @@ t.test('TLSv1.2: a session resumed by its ID is a resumed handshake, not a resum
   const { session } = await ledger.step('no tickets', { 'TLSv1.2': { full: 1 } }, () => connect(withoutTickets))
   t.equal(sessions.size, 1)
   await ledger.step('by session ID', { 'TLSv1.2': { otherwise: 1 } }, () => connect({ ...withoutTickets, session }))
-  const { tickets } = await ledger.step('by session ID, with ticket support', { 'TLSv1.2': { otherwise: 1 } }, () => connect({ ...client, session }))
+  const { tickets } = await ledger.step('by session ID, with ticket support', { 'TLSv1.2': { otherwise: 1 } }, () =>
+    connect({ ...client, session })
+  )
   t.strictSame(tickets, [])
 })
 

@@ -3,7 +3,14 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer as createNetServer } from 'node:net'
 import type { Server } from 'node:tls'
 import t, { type Test } from 'tap'
-import { setTicketKeyCallback, TicketStatus, type CallbackKey, type TicketKeyCallback, type TicketKeyDecision, type TicketKeyRequest } from '../../lib/index.js'
+import {
+  setTicketKeyCallback,
+  TicketStatus,
+  type CallbackKey,
+  type TicketKeyCallback,
+  type TicketKeyDecision,
+  type TicketKeyRequest
+} from '../../lib/index.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect, ConnectError, connectH2, flipBit, PROTOCOLS, ticketKeyName, type Exchange } from '../helpers/client.js'
 import { manage } from '../helpers/managed.js'
@@ -33,7 +40,15 @@ interface Scripted {
 /** A server whose callback answers as a script says. */
 async function scripted (t: Test, key = makeKey(), start: () => Promise<PlainServer<Server>> = plainHttps): Promise<Scripted> {
   const { port, server, handshakes } = await start()
-  const found: Scripted = { port, server, handshakes, requests: [], errors: [], script: {}, asked: () => found.requests.splice(0).map(({ operation }) => operation) }
+  const found: Scripted = {
+    port,
+    server,
+    handshakes,
+    requests: [],
+    errors: [],
+    script: {},
+    asked: () => found.requests.splice(0).map(({ operation }) => operation)
+  }
   t.ok(setTicketKeyCallback(server, (request) => {
     found.requests.push(request)
     const answer = found.script[request.operation]
@@ -67,10 +82,18 @@ for (const protocol of PROTOCOLS) {
     const next = makeKey()
     script.issue = () => ({ status: Accept, key: next })
     const renewed = await again()
-    t.strictSame([seen(renewed), asked()], [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']], 'Renew: resumed, one new ticket, asked for again')
+    t.strictSame(
+      [seen(renewed), asked()],
+      [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']],
+      'Renew: resumed, one new ticket, asked for again'
+    )
     t.same(ticketKeyName(renewed.session as Buffer), next.name)
     script.issue = () => ({ status: Renew, key })
-    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']], 'Renew in answer to issue counts as Accept')
+    t.strictSame(
+      [seen(await again()), asked()],
+      [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']],
+      'Renew in answer to issue counts as Accept'
+    )
 
     script.resume = () => ({ status: None })
     t.strictSame([seen(await again()), asked()], [full, ['resume', ...issues]], 'None: a full handshake')
@@ -78,9 +101,17 @@ for (const protocol of PROTOCOLS) {
     t.strictSame([seen(await again()), asked()], [full, ['resume', ...issues]], 'None with a key: the same')
 
     script.issue = () => ({ status: None })
-    t.strictSame([seen(await connect({ port, protocol })), asked()], [{ ...full, tickets: 0 }, issues], 'None in answer to issue: no ticket, and the handshake continues')
+    t.strictSame(
+      [seen(await connect({ port, protocol })), asked()],
+      [{ ...full, tickets: 0 }, issues],
+      'None in answer to issue: no ticket, and the handshake continues'
+    )
     script.resume = () => ({ status: Renew, key })
-    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 0 }, ['resume', 'issue']], 'Renew, then None: resumed without a new ticket')
+    t.strictSame(
+      [seen(await again()), asked()],
+      [{ reused: true, status: 200, tickets: 0 }, ['resume', 'issue']],
+      'Renew, then None: resumed without a new ticket'
+    )
     t.equal(handshakes.length, 8)
 
     script.resume = () => ({ status: Break })
@@ -112,7 +143,11 @@ for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: a ticket of a plain Node.js server with the same 48-byte key resumes`, async (t) => {
     const bytes = randomBytes(48)
     const plain = await plainHttps({ ticketKeys: bytes, sessionIdContext: 'same' })
-    const { port } = await scripted(t, { name: bytes.subarray(0, 16), hmacKey: bytes.subarray(16, 32), aesKey: bytes.subarray(32) }, () => plainHttps({ sessionIdContext: 'same' }))
+    const { port } = await scripted(
+      t,
+      { name: bytes.subarray(0, 16), hmacKey: bytes.subarray(16, 32), aesKey: bytes.subarray(32) },
+      () => plainHttps({ sessionIdContext: 'same' })
+    )
     const { session } = await connect({ port: plain.port, protocol })
     t.ok((await connect({ port, protocol, session })).reused)
     const own = await connect({ port, protocol })
@@ -247,17 +282,30 @@ t.test('after setSecureContext the callback must be set again', async (t) => {
 
 t.test('the return value tells whether the callback was set', async (t) => {
   const callback: TicketKeyCallback = () => ({ status: None })
-  for (const server of [createHttpServer(), createNetServer(), {}, null, undefined, 1]) t.equal(setTicketKeyCallback(server, callback), false)
+  for (const server of [createHttpServer(), createNetServer(), {}, null, undefined, 1]) {
+    t.equal(setTicketKeyCallback(server, callback), false)
+  }
   const { server } = await plainHttps()
   t.equal(setTicketKeyCallback(server, callback), true)
   for (const wrong of [undefined, null, {}, 'callback']) {
-    t.throws(() => setTicketKeyCallback(server, wrong as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /callback must be a function/ })
-    t.throws(() => setTicketKeyCallback(server, callback, { onError: wrong ?? 1 } as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /onError must be a function/ })
+    t.throws(() => setTicketKeyCallback(server, wrong as never), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: /callback must be a function/
+    })
+    t.throws(() => setTicketKeyCallback(server, callback, { onError: wrong ?? 1 } as never), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: /onError must be a function/
+    })
   }
   for (const wrong of [null, 5]) {
-    t.throws(() => setTicketKeyCallback(server, callback, wrong as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /the options must be an object/ })
+    t.throws(() => setTicketKeyCallback(server, callback, wrong as never), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: /the options must be an object/
+    })
   }
-  t.throws(() => setTicketKeyCallback(server, 5 as never, { onErr: 1 } as never), { message: /the ticket key callback must be a function; onErr is not an option/ })
+  t.throws(() => setTicketKeyCallback(server, 5 as never, { onErr: 1 } as never), {
+    message: /the ticket key callback must be a function; onErr is not an option/
+  })
 })
 
 t.test('without onError, a Node.js warning reports the error after the handshake step', async (t) => {

@@ -83,7 +83,9 @@ t.test('the addon gets a pattern only if it matches the same names as in Node.js
   const [matcher] = server._contexts.at(-1) as [RegExp, unknown]
   t.equal(pattern(matcher), matcher.test('a.test') ? 'a.test' : 'A.Test')
   t.equal(pattern(/^A\.test$/i), 'a.test', 'later versions of Node.js ignore case')
-  for (const other of [/a\.test/, /^a.test$/, /^a\.test$/m, /^[^.]+\.test$/, /^a\.test$/g]) t.equal(pattern(other), undefined, String(other))
+  for (const other of [/a\.test/, /^a.test$/, /^a\.test$/m, /^[^.]+\.test$/, /^a\.test$/g]) {
+    t.equal(pattern(other), undefined, String(other))
+  }
 })
 
 t.test('the CAs in a PKCS #12 file count as the server loads them', async (t) => {

@@ -50,7 +50,10 @@ for (const [way, methodsOf] of Object.entries(WAYS)) {
       await keys.revokeSessions()
       t.match(await visit({ ...shown, session: after.session }), { outcome: { reused: false } }, 'a revoked session')
       const { handshakes, rejected } = keys.stats()
-      t.strictSame([handshakes[protocol], rejected[protocol].server_name, rejected[protocol].session_revoked], [{ full: 4, resumed: 1 }, 1, 1])
+      t.strictSame(
+        [handshakes[protocol], rejected[protocol].server_name, rejected[protocol].session_revoked],
+        [{ full: 4, resumed: 1 }, 1, 1]
+      )
     })
 
     t.test(`${protocol}: addContext called ${way}: the CA of the host counts at once, and no session of another host ends`, async (t) => {
@@ -63,11 +66,17 @@ for (const [way, methodsOf] of Object.entries(WAYS)) {
       const names = ['old.test', 'other.test', 'new.test']
       const sessions = await Promise.all(names.map(async (servername) => (await visit({ ...shown, servername })).session))
       addContext('new.test', trusts(caB.cert))
-      const again = await Promise.all(names.map(async (servername, i) => (await visit({ ...shown, servername, session: sessions[i] })).outcome))
+      const again = await Promise.all(
+        names.map(async (servername, i) => (await visit({ ...shown, servername, session: sessions[i] })).outcome)
+      )
       t.match(again, [{ reused: true, peer: 'alice' }, { reused: true, peer: 'alice' }, 'refused'])
       t.equal(keys.stats().rejected[protocol].client_certificate, 1)
       const { session } = await visit({ ...shown, ...bob, servername: 'new.test' })
-      t.match(await visit({ ...shown, ...bob, servername: 'new.test', session }), { outcome: { reused: true, peer: 'bob' } }, 'the new host resumes')
+      t.match(
+        await visit({ ...shown, ...bob, servername: 'new.test', session }),
+        { outcome: { reused: true, peer: 'bob' } },
+        'the new host resumes'
+      )
     })
   }
 }
@@ -94,8 +103,15 @@ for (const protocol of PROTOCOLS) {
     keys.attach(server)
     /** Calls of addContext, and whether alice of CA A is let in under the name `a.b.test` after them. */
     const calls: Array<[string, string, boolean]> = [
-      ['*.b.test', caB.cert, false], ['a.b.test', caA.cert, true], ['*.b.test', caB.cert, false], ['a*.b*.test', caA.cert, true],
-      ['*a.*.test', caB.cert, false], ['b*.*.test', caA.cert, false], ['*.b.*', caA.cert, true], ['*', caB.cert, true], ['*.test', caB.cert, true]
+      ['*.b.test', caB.cert, false],
+      ['a.b.test', caA.cert, true],
+      ['*.b.test', caB.cert, false],
+      ['a*.b*.test', caA.cert, true],
+      ['*a.*.test', caB.cert, false],
+      ['b*.*.test', caA.cert, false],
+      ['*.b.*', caA.cert, true],
+      ['*', caB.cert, true],
+      ['*.test', caB.cert, true]
     ]
     const shown = { port, protocol, ...alice, servername: 'a.b.test' }
     let { session } = await visit(shown)

@@ -54,7 +54,11 @@ t.test('TLSv1.2: a session ends ticketLifetime after its full handshake, even if
   for (let minutes = 20; minutes < 120; minutes += 20) {
     clock.step(20 * MINUTE)
     // The memory source's second key begins at 60 min.
-    await ledger.step(`${minutes} min`, resumed('TLSv1.2', { age: minutes < 80 ? minutes * 60 : (minutes - 60) * 60, renewed: minutes === 60 }), () => client.connect())
+    await ledger.step(
+      `${minutes} min`,
+      resumed('TLSv1.2', { age: minutes < 80 ? minutes * 60 : (minutes - 60) * 60, renewed: minutes === 60 }),
+      () => client.connect()
+    )
   }
   clock.step(20 * MINUTE)
   await ledger.step('2 h', full('TLSv1.2', 'session_expired'), () => client.connect())
@@ -65,7 +69,11 @@ t.test('the advertised lifetime never exceeds ticketLifetime, the end of the key
   const ticketLifetime = 2 * HOUR
   const maxSessionAge = 5 * HOUR
   const acceptUntil = Date.now() + 9 * HOUR
-  const { clock, port, sessions } = await start(t, { source: { type: 'static', keys: [aKey({ issueUntil: acceptUntil, acceptUntil })] }, ticketLifetime, maxSessionAge })
+  const { clock, port, sessions } = await start(t, {
+    source: { type: 'static', keys: [aKey({ issueUntil: acceptUntil, acceptUntil })] },
+    ticketLifetime,
+    maxSessionAge
+  })
   const hints = { full12: new Set<number>(), full13: new Set<number>(), renewed13: new Set<number>() }
   const check = async (what: keyof typeof hints, { tickets, protocol }: Exchange): Promise<void> => {
     t.ok(tickets.length > 0)
@@ -76,7 +84,10 @@ t.test('the advertised lifetime never exceeds ticketLifetime, the end of the key
       await connect({ port, protocol, session })
       const { issuedAt, authenticatedAt } = sessions.at(-1) as { issuedAt: number, authenticatedAt: number }
       const end = Math.min(issuedAt + ticketLifetime, acceptUntil, protocol === 'TLSv1.3' ? authenticatedAt + maxSessionAge : Infinity)
-      t.ok(issuedAt + hint * 1000 <= end && issuedAt + (hint + 2) * 1000 > end, `${what}: ${hint} s, and ${(end - issuedAt) / 1000} s to the end`)
+      t.ok(
+        issuedAt + hint * 1000 <= end && issuedAt + (hint + 2) * 1000 > end,
+        `${what}: ${hint} s, and ${(end - issuedAt) / 1000} s to the end`
+      )
     }
   }
   const chain = new SingleUseClient({ port, protocol: 'TLSv1.3' })
@@ -107,7 +118,9 @@ t.test('a ticket that would be valid for less than a second is not issued', asyn
   const { clock, ledger, port } = await start(t, { source: { type: 'static', keys: [aKey()] }, ticketLifetime: HOUR, maxSessionAge: HOUR })
   const { session } = await ledger.step('full', full('TLSv1.3'), () => connect({ port, protocol: 'TLSv1.3' }))
   clock.step(HOUR - 990)
-  const { tickets } = await ledger.step('at the end of the chain', { 'TLSv1.3': { resumed: 1, age: 3599 } }, () => connect({ port, protocol: 'TLSv1.3', session }))
+  const { tickets } = await ledger.step('at the end of the chain', { 'TLSv1.3': { resumed: 1, age: 3599 } }, () =>
+    connect({ port, protocol: 'TLSv1.3', session })
+  )
   t.strictSame(tickets, [])
 })
 
@@ -128,10 +141,14 @@ t.test('TLSv1.3: if each ticket is used once, 199 of 200 connections resume; wit
 for (const ticketsPerHandshake of [1, 2, 16]) {
   t.test(`ticketsPerHandshake: ${ticketsPerHandshake} sets the tickets of a full TLS 1.3 handshake; a resumed one issues one, TLS 1.2 always one`, async (t) => {
     const { port, ledger } = await start(t, { ticketsPerHandshake })
-    const first = await ledger.step('TLS 1.3', { 'TLSv1.3': { full: 1, issued: ticketsPerHandshake } }, () => connect({ port, protocol: 'TLSv1.3' }))
+    const first = await ledger.step('TLS 1.3', { 'TLSv1.3': { full: 1, issued: ticketsPerHandshake } }, () =>
+      connect({ port, protocol: 'TLSv1.3' })
+    )
     t.equal(new Set(first.tickets.map(String)).size, ticketsPerHandshake)
     for (const session of first.tickets) {
-      const { tickets } = await ledger.step('each of its tickets', resumed('TLSv1.3'), () => connect({ port, protocol: 'TLSv1.3', session }))
+      const { tickets } = await ledger.step('each of its tickets', resumed('TLSv1.3'), () =>
+        connect({ port, protocol: 'TLSv1.3', session })
+      )
       t.equal(tickets.length, 1)
     }
     await ledger.step('TLS 1.2', full('TLSv1.2'), () => connect({ port, protocol: 'TLSv1.2' }))

@@ -33,8 +33,14 @@ const key = randomBytes(80)
 const expiredKey = randomBytes(80)
 
 /** A key that issues and accepts until then. */
-const until = (key: Buffer, acceptUntil: number): StaticKeyParts =>
-  ({ name: key.subarray(0, 16), hmacKey: key.subarray(16, 48), aesKey: key.subarray(48), notBefore: 0, issueUntil: acceptUntil, acceptUntil })
+const until = (key: Buffer, acceptUntil: number): StaticKeyParts => ({
+  name: key.subarray(0, 16),
+  hmacKey: key.subarray(16, 48),
+  aesKey: key.subarray(48),
+  notBefore: 0,
+  issueUntil: acceptUntil,
+  acceptUntil
+})
 
 /** What is sent, and what has to come of it. */
 interface Attack {
@@ -113,7 +119,18 @@ function malformedNames (): Buffer {
 
 /** Names that are not the ticket's, in a form that may be. */
 function garbageName (): string {
-  return oneOf('b.test', 'a.testt', '.a.test', 'a.test..', '*.test', 'a', `${'a'.repeat(63)}.test`, 'xn--a.test', `\u00e4${NAME}`, 'a%2etest')
+  return oneOf(
+    'b.test',
+    'a.testt',
+    '.a.test',
+    'a.test..',
+    '*.test',
+    'a',
+    `${'a'.repeat(63)}.test`,
+    'xn--a.test',
+    `\u00e4${NAME}`,
+    'a%2etest'
+  )
 }
 
 function attack (protocol: Protocol, material: Material): Attack {
@@ -127,13 +144,21 @@ function attack (protocol: Protocol, material: Material): Attack {
     case 3: {
       const name = oneOf(key.subarray(0, 16), randomBytes(16))
       const ticket = Buffer.concat([name, randomBytes(randomInt(20_000, 65_000))])
-      return { hello: { ...offer(ticket), serverName: NAME }, reasons: [name.equals(key.subarray(0, 16)) ? 'bad_ticket' : 'unknown_key'], reply: {} }
+      return {
+        hello: { ...offer(ticket), serverName: NAME },
+        reasons: [name.equals(key.subarray(0, 16)) ? 'bad_ticket' : 'unknown_key'],
+        reply: {}
+      }
     }
     case 4: return tls13
       ? { hello: { ...offer(Buffer.alloc(0)), serverName: NAME }, reasons: [], reply: { alert: DECODE_ERROR } }
       : { hello: { ...offer(Buffer.alloc(0)), serverName: NAME }, reasons: [], reply: {} }
     case 5: if (!tls13) {
-      return { hello: { ...offer(good), serverName: NAME, extendedMasterSecret: false }, reasons: ['mismatch'], reply: { alert: EXTENDED_MASTER_SECRET_ALERT.code } }
+      return {
+        hello: { ...offer(good), serverName: NAME, extendedMasterSecret: false },
+        reasons: ['mismatch'],
+        reply: { alert: EXTENDED_MASTER_SECRET_ALERT.code }
+      }
     }
   }
   if (!tls13) {
@@ -170,7 +195,12 @@ t.test('tens of thousands of malformed tickets break no handshake, and leak no m
   const { keys, port, handshakes } = await start(until(key, Infinity), until(expiredKey, now - 1000))
   const [sameKey, otherKey, beforeItExpired] = await Promise.all([start(key), start(), start(until(expiredKey, now + HOUR))])
 
-  const sessionFrom = async (from: { port: number }, protocol: Protocol, servername = NAME, ciphers = CIPHERS[protocol]): Promise<Buffer> => {
+  const sessionFrom = async (
+    from: { port: number },
+    protocol: Protocol,
+    servername = NAME,
+    ciphers = CIPHERS[protocol]
+  ): Promise<Buffer> => {
     const { session } = await connect({ port: from.port, protocol, servername, ciphers })
     return session as Buffer
   }
@@ -185,7 +215,12 @@ t.test('tens of thousands of malformed tickets break no handshake, and leak no m
       otherName: await ticket(sameKey, protocol, 'b.test'),
       otherKey: await ticket(otherKey, protocol),
       expired: await ticket(beforeItExpired, protocol),
-      otherCipher: await ticket(sameKey, protocol, NAME, protocol === 'TLSv1.3' ? 'TLS_AES_256_GCM_SHA384' : 'ECDHE-ECDSA-AES256-GCM-SHA384')
+      otherCipher: await ticket(
+        sameKey,
+        protocol,
+        NAME,
+        protocol === 'TLSv1.3' ? 'TLS_AES_256_GCM_SHA384' : 'ECDHE-ECDSA-AES256-GCM-SHA384'
+      )
     }
   }
   t.equal(material['TLSv1.3'].secret.length, 32)
@@ -218,7 +253,11 @@ t.test('tens of thousands of malformed tickets break no handshake, and leak no m
   t.strictSame(wrong.slice(0, 5), [], 'every ClientHello got the expected answer')
   const { rejected, resumed, renewed, handshakes: finished } = keys.stats()
   for (const protocol of PROTOCOLS) {
-    t.strictSame(rejected[protocol], Object.fromEntries(REASONS.map((reason) => [reason, expected[protocol][reason] ?? 0])), `${protocol}: each is counted once`)
+    t.strictSame(
+      rejected[protocol],
+      Object.fromEntries(REASONS.map((reason) => [reason, expected[protocol][reason] ?? 0])),
+      `${protocol}: each is counted once`
+    )
     t.ok(Object.keys(expected[protocol]).length >= 5, 'for many reasons')
   }
   const none = { 'TLSv1.2': 0, 'TLSv1.3': 0 }

@@ -73,14 +73,19 @@ async function openers (peer: number, path: string, format: KeyFormat): Promise<
 }
 
 async function issuers (...ports: number[]): Promise<Array<string | undefined>> {
-  return (await Promise.all(PROTOCOLS.map(async (protocol) => await Promise.all(ports.map(async (port) => await issuerAt(port, protocol)))))).flat()
+  return (
+    await Promise.all(
+      PROTOCOLS.map(async (protocol) => await Promise.all(ports.map(async (port) => await issuerAt(port, protocol))))
+    )
+  ).flat()
 }
 
 for (const [format, half] of [['nginx80', 32], ['nginx48', 16]] as const) {
   t.test(`nginx and this package, ${format}: both use keys from this package, across a reload`, async (t) => {
     const [old, first, second] = [randomKey(undefined, half), randomKey(undefined, half), randomKey(undefined, half)]
     const directives = ['a', 'b'].map((name) => `ssl_session_ticket_key DIRECTORY/${name};`).join(' ')
-    const files = (...keys: TicketKey[]): Record<string, Buffer> => Object.fromEntries(keys.map((key, index) => ['ab'.charAt(index), serializeKeys([key], format)]))
+    const files = (...keys: TicketKey[]): Record<string, Buffer> =>
+      Object.fromEntries(keys.map((key, index) => ['ab'.charAt(index), serializeKeys([key], format)]))
     const { ports: [peer = 0], directory, reload } = await nginx(t, [directives], files(first, old))
     const path = t.testdir({ keys: files(first, old) }) + '/keys'
     const own = await serve(t, { source: { type: 'directory', path, format } })
@@ -102,7 +107,11 @@ for (const [bytes, half] of [[80, 32], [48, 16]] as const) {
     // One more than it wants, so that the last but one is not the second as well.
     const keys = Array.from({ length: HAPROXY_MIN_KEYS + 2 }, () => randomKey(undefined, half))
     const [first, second] = keys.slice(-3, -1).map(idOf) as [string, string]
-    const { ports: [peer = 0], directory, reload } = await haproxy(t, ['tls-ticket-keys DIRECTORY/keys'], { keys: serializeKeys(keys.slice(0, -1), 'haproxy') })
+    const {
+      ports: [peer = 0],
+      directory,
+      reload
+    } = await haproxy(t, ['tls-ticket-keys DIRECTORY/keys'], { keys: serializeKeys(keys.slice(0, -1), 'haproxy') })
     const path = join(directory, 'keys')
     const own = await serve(t, { source: { type: 'file', path, format: 'haproxy' } })
     t.same(await issuers(peer, own.port), Array(4).fill(first), 'both issue under the last key but one')

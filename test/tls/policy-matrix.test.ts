@@ -143,7 +143,9 @@ function * scattered (limit: number): Generator<number, never> {
 for (const protocol of PROTOCOLS) {
   t.test(protocol, async (t) => {
     // At the first server of each policy; its twin has to give the same.
-    const places = fleet.slice(0, POLICIES.length).flatMap((host) => NAMES.flatMap((name) => Object.keys(CLIENTS).map((client) => ({ host, name, client }))))
+    const places = fleet
+      .slice(0, POLICIES.length)
+      .flatMap((host) => NAMES.flatMap((name) => Object.keys(CLIENTS).map((client) => ({ host, name, client }))))
     const made: Made[] = []
     for (const { host, name, client } of places) made.push(await meet(host, name, client, protocol))
     const full = (host: Host, name: Name, client: string): Outcome =>
@@ -162,17 +164,25 @@ for (const protocol of PROTOCOLS) {
       const direct = full(host, name, client)
       const reason = first.tickets === 0 ? 'no ticket' : whyRefused(first, host, name)
       const issued = host.policy.certificates === 'required' && client === 'nobody' ? 0 : ticketsMade(host, client, protocol)
-      const expected: Record<string, number> = reason === null
-        ? { ...(protocol === 'TLSv1.3' && { renewed: 1 }), resumed: 1, resumedHandshakes: 1 }
-        : { ...(issued > 0 && { issued }), ...(direct !== 'refused' && { fullHandshakes: 1 }), ...(reason !== 'no ticket' && { [reason]: 1 }) }
+      const expected: Record<string, number> =
+        reason === null
+          ? { ...(protocol === 'TLSv1.3' && { renewed: 1 }), resumed: 1, resumedHandshakes: 1 }
+          : {
+              ...(issued > 0 && { issued }),
+              ...(direct !== 'refused' && { fullHandshakes: 1 }),
+              ...(reason !== 'no ticket' && { [reason]: 1 })
+            }
       // Whatever happens, the application is told what a full handshake would tell it.
       const told = direct === 'refused' ? direct : { ...direct, reused: reason === null }
       tally.cases++
       if (reason === null) tally.resumed++
       else if (reason !== 'no ticket') tally.refused++
       if (direct === 'refused') tally.shutOut++
-      t.strictSame({ outcome, counted: grown(before, counts(host, protocol)) }, { outcome: told, counted: expected },
-        `${client}, issued ${JSON.stringify({ ...first.host.policy, name: first.name })}, presented ${JSON.stringify({ ...host.policy, name })}`)
+      t.strictSame(
+        { outcome, counted: grown(before, counts(host, protocol)) },
+        { outcome: told, counted: expected },
+        `${client}, issued ${JSON.stringify({ ...first.host.policy, name: first.name })}, presented ${JSON.stringify({ ...host.policy, name })}`
+      )
     }
 
     // Where it has to resume, or is one of the stated exceptions: the same policy, mostly on another server, and the same name.

@@ -36,7 +36,12 @@ const kinds = [
   { name: 'https.createServer', plain: plainHttps, via: connect, options: {} },
   { name: 'tls.createServer', plain: plainTls, via: connect, options: {} },
   { name: 'http2.createSecureServer', plain: plainHttp2, via: connectH2, options: {} },
-  { name: 'http2.createSecureServer with allowHTTP1, asked for HTTP/1.1', plain: () => plainHttp2({ allowHTTP1: true }), via: connect, options: { alpn: ['http/1.1'] } }
+  {
+    name: 'http2.createSecureServer with allowHTTP1, asked for HTTP/1.1',
+    plain: () => plainHttp2({ allowHTTP1: true }),
+    via: connect,
+    options: { alpn: ['http/1.1'] }
+  }
 ]
 
 for (const protocol of PROTOCOLS) {
@@ -49,7 +54,9 @@ for (const protocol of PROTOCOLS) {
       const again = await resumes(served, protocol, () => via({ port: served.port, protocol, session, ...options }))
       t.equal(again.body, 'reused=true')
       await served.keys.rotate()
-      await served.ledger.step('after a rotation', resumed(protocol, { renewed: true }), () => via({ port: served.port, protocol, session, ...options }))
+      await served.ledger.step('after a rotation', resumed(protocol, { renewed: true }), () =>
+        via({ port: served.port, protocol, session, ...options })
+      )
     })
   }
 
@@ -57,7 +64,10 @@ for (const protocol of PROTOCOLS) {
     const served = await start(t, () => plainHttp2({ allowHTTP1: true }))
     const { port } = served
     const h2 = await issues(served, protocol, () => connectH2({ port, protocol }))
-    t.match(await resumes(served, protocol, () => connect({ port, protocol, session: h2.session, alpn: ['http/1.1'] })), { alpn: 'http/1.1', body: 'reused=true' })
+    t.match(
+      await resumes(served, protocol, () => connect({ port, protocol, session: h2.session, alpn: ['http/1.1'] })),
+      { alpn: 'http/1.1', body: 'reused=true' }
+    )
     const h1 = await issues(served, protocol, () => connect({ port, protocol }))
     t.match(await resumes(served, protocol, () => connectH2({ port, protocol, session: h1.session })), { alpn: 'h2', body: 'reused=true' })
   })
@@ -77,7 +87,9 @@ for (const protocol of PROTOCOLS) {
       await resumes(served, protocol, () => connect({ port, protocol, session: fresh.session }))
     }
     await served.keys.rotate()
-    await served.ledger.step('the tickets are renewed', resumed(protocol, { renewed: true }), () => connect({ port, protocol, session: old.session }))
+    await served.ledger.step('the tickets are renewed', resumed(protocol, { renewed: true }), () =>
+      connect({ port, protocol, session: old.session })
+    )
   })
 
   t.test(`${protocol}: hosts given to addContext before and after attach, including wildcard names, resume`, async (t) => {
@@ -100,7 +112,9 @@ for (const protocol of PROTOCOLS) {
       server.setSecureContext({ key, cert })
       await resumes(served, protocol, () => connect({ port, protocol, servername, session }))
       const other = servername === 'a.test' ? 'b.test' : 'a.test'
-      await served.ledger.step('not at another host', full(protocol, 'server_name'), () => connect({ port, protocol, servername: other, session }))
+      await served.ledger.step('not at another host', full(protocol, 'server_name'), () =>
+        connect({ port, protocol, servername: other, session })
+      )
     }
     const plain = await issues(served, protocol, () => connect({ port, protocol }))
     t.equal(plain.fingerprint, own)
@@ -149,7 +163,10 @@ t.test("two servers under one manager resume each other's tickets; under two man
     t.equal((await connect({ port: second.port, protocol, session })).reused, true)
     t.equal((await connect({ port: other.port, protocol, session })).reused, false)
   }
-  t.match(keys.stats(), { resumed: { 'TLSv1.2': 1, 'TLSv1.3': 1 }, handshakes: { 'TLSv1.2': { full: 1, resumed: 1 }, 'TLSv1.3': { full: 1, resumed: 1 } } })
+  t.match(keys.stats(), {
+    resumed: { 'TLSv1.2': 1, 'TLSv1.3': 1 },
+    handshakes: { 'TLSv1.2': { full: 1, resumed: 1 }, 'TLSv1.3': { full: 1, resumed: 1 } }
+  })
   t.match(other.keys.stats().rejected, { 'TLSv1.2': { unknown_key: 1 }, 'TLSv1.3': { unknown_key: 1 } })
 })
 
@@ -244,7 +261,11 @@ t.test('with SSL_OP_NO_TICKET, no ticket is counted, and TLS 1.3 sessions resume
   t.equal(tls12.tickets.length, 0)
   const { session } = await connect({ port, protocol: 'TLSv1.3' })
   await connect({ port, protocol: 'TLSv1.3', session })
-  t.match(keys.stats(), { issued: { 'TLSv1.2': 0, 'TLSv1.3': 0 }, renewed: { 'TLSv1.2': 0, 'TLSv1.3': 0 }, resumed: { 'TLSv1.2': 0, 'TLSv1.3': 0 } })
+  t.match(keys.stats(), {
+    issued: { 'TLSv1.2': 0, 'TLSv1.3': 0 },
+    renewed: { 'TLSv1.2': 0, 'TLSv1.3': 0 },
+    resumed: { 'TLSv1.2': 0, 'TLSv1.3': 0 }
+  })
   const { handshakes } = keys.stats()
   t.equal(handshakes['TLSv1.2'].full + handshakes['TLSv1.2'].resumed, 1)
   t.equal(handshakes['TLSv1.3'].full + handshakes['TLSv1.3'].resumed, 2)

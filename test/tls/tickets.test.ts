@@ -46,11 +46,18 @@ async function issue ({ ledger, port }: Served, protocol: Protocol, options: Par
 }
 
 /** Offers a ticket that is refused for a reason: the client gets a full handshake, and with it a ticket that resumes. */
-async function refused (t: Test, { ledger, port }: Served, reason: RejectReason, options: Partial<ConnectOptions> & { protocol: Protocol, session: Buffer }): Promise<void> {
+async function refused (
+  t: Test,
+  { ledger, port }: Served,
+  reason: RejectReason,
+  options: Partial<ConnectOptions> & { protocol: Protocol, session: Buffer }
+): Promise<void> {
   const { protocol } = options
   const { session, tickets } = await ledger.step(reason, full(protocol, reason), () => connect({ port, ...options }))
   t.equal(tickets.length, protocol === 'TLSv1.3' ? 2 : 1, `${reason}: new tickets`)
-  await ledger.step('the ticket after a refused ticket', resumed(protocol), () => connect({ port, ...options, session }))
+  await ledger.step('the ticket after a refused ticket', resumed(protocol), () =>
+    connect({ port, ...options, session })
+  )
 }
 
 function keyOf (session: Buffer | undefined): string {
@@ -103,13 +110,17 @@ for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: the clock decides which key issues, and a ticket of a next key resumes`, async (t) => {
     const clock = new Clock()
     const now = clock.now()
-    const [first, second] = [0, 1].map((hour) => timed({ notBefore: now + hour * HOUR, issueUntil: now + (hour + 1) * HOUR })) as [StaticKeyParts, StaticKeyParts]
+    const [first, second] = [0, 1].map((hour) =>
+      timed({ notBefore: now + hour * HOUR, issueUntil: now + (hour + 1) * HOUR })
+    ) as [StaticKeyParts, StaticKeyParts]
     const server = await start(t, { source: { type: 'static', keys: [first, second] } }, clock)
     const { ledger, port } = server
     const old = await issue(server, protocol)
     t.same(ticketKeyName(old), first.name)
     clock.step(HOUR)
-    const { session } = await ledger.step('an hour later', resumed(protocol, { renewed: true, age: HOUR / 1000 }), () => connect({ port, protocol, session: old }))
+    const { session } = await ledger.step('an hour later', resumed(protocol, { renewed: true, age: HOUR / 1000 }), () =>
+      connect({ port, protocol, session: old })
+    )
     t.same(ticketKeyName(session as Buffer), second.name)
     clock.step(-HOUR)
     // The ticket comes from the future: its age is 0. Over TLS 1.2 nothing newer than its key is there to renew it.
@@ -187,7 +198,9 @@ for (const protocol of PROTOCOLS) {
 
   t.test(`${protocol}: context: servers with different sessionIdContexts refuse each other's tickets`, async (t) => {
     const key = oneKey()
-    const [one, same, other] = await Promise.all(['a', 'a', 'b'].map((sessionIdContext) => start(t, { ...key, sessionIdContext }))) as [Served, Served, Served]
+    const [one, same, other] = (await Promise.all(
+      ['a', 'a', 'b'].map((sessionIdContext) => start(t, { ...key, sessionIdContext }))
+    )) as [Served, Served, Served]
     const session = await issue(one, protocol)
     await same.ledger.step('the same context', resumed(protocol), () => connect({ port: same.port, protocol, session }))
     await refused(t, other, 'context', { protocol, session })
@@ -219,7 +232,9 @@ for (const protocol of PROTOCOLS) {
       server.clock.step(-5000)
       await server.keys.revokeSessions()
     }
-    await server.ledger.step('before the clock is at that time again', full(protocol, 'session_revoked'), () => connect({ port: server.port, protocol, session }))
+    await server.ledger.step('before the clock is at that time again', full(protocol, 'session_revoked'), () =>
+      connect({ port: server.port, protocol, session })
+    )
     server.clock.step(HOUR)
     await refused(t, server, 'session_revoked', { protocol, session })
   })
@@ -233,7 +248,9 @@ for (const protocol of PROTOCOLS) {
     await refused(t, server, 'server_name', { protocol, session: named })
     await refused(t, server, 'server_name', { protocol, session: nameless, servername: 'a.test' })
     for (const servername of ['a.test', 'A.tesT', 'a.test.']) {
-      await ledger.step(servername, resumed(protocol), () => connect({ port, protocol, session: named, servername, rejectUnauthorized: false }))
+      await ledger.step(servername, resumed(protocol), () =>
+        connect({ port, protocol, session: named, servername, rejectUnauthorized: false })
+      )
     }
   })
 
@@ -251,15 +268,22 @@ for (const protocol of PROTOCOLS) {
     const common: TicketKeysOptions = { source: { type: 'static', keys: [key] }, ticketLifetime: 2 * HOUR, maxSessionAge: 3 * HOUR }
     const home = await start(t, { ...common, sessionIdContext: 'home' }, clock)
     const away = await start(t, { ...common, sessionIdContext: 'away' }, clock)
-    const ciphers = ['TLS_AES_256_GCM_SHA384:ECDHE-ECDSA-AES256-GCM-SHA384', 'TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256'] as const
+    const ciphers = [
+      'TLS_AES_256_GCM_SHA384:ECDHE-ECDSA-AES256-GCM-SHA384',
+      'TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256'
+    ] as const
     const [right, wrong] = [{ ciphers: ciphers[0], servername: 'a.test' }, { ciphers: ciphers[1], servername: 'b.test' }]
     const offer = async (server: Served, reason: RejectReason, session: Buffer, options: Partial<ConnectOptions>): Promise<void> => {
-      await server.ledger.step(`${reason} comes first`, full(protocol, reason), () => connect({ port: server.port, protocol, session, ...options }))
+      await server.ledger.step(`${reason} comes first`, full(protocol, reason), () =>
+        connect({ port: server.port, protocol, session, ...options })
+      )
     }
 
     const first = await issue(home, protocol, right)
     clock.step(1.5 * HOUR)
-    const renewed = await home.ledger.step('renewed', resumed(protocol, { age: 5400 }), () => connect({ port: home.port, protocol, session: first, ...right }))
+    const renewed = await home.ledger.step('renewed', resumed(protocol, { age: 5400 }), () =>
+      connect({ port: home.port, protocol, session: first, ...right })
+    )
     clock.step(1.75 * HOUR)
     for (const { keys } of [home, away]) await keys.revokeSessions()
     // 3.25 h after the full handshake: only over TLS 1.3 is there a ticket, of 1.75 h ago, that has not expired.
@@ -301,7 +325,9 @@ t.test('TLSv1.2: mismatch: a session without extended master secret does not res
   const without = { tls: { secureOptions: NO_EXTENDED_MASTER_SECRET } }
   const session = await issue(server, 'TLSv1.2', without)
   await refused(t, server, 'mismatch', { protocol: 'TLSv1.2', session })
-  await server.ledger.step('without extended master secret', resumed('TLSv1.2'), () => connect({ port: server.port, protocol: 'TLSv1.2', session, ...without }))
+  await server.ledger.step('without extended master secret', resumed('TLSv1.2'), () =>
+    connect({ port: server.port, protocol: 'TLSv1.2', session, ...without })
+  )
 })
 
 t.test("TLSv1.2: mismatch: a session with extended master secret, offered without it, ends in OpenSSL's alert (RFC 7627 section 5.3)", async (t) => {
@@ -318,7 +344,9 @@ t.test('TLSv1.2: mismatch: a ticket issued before tls12Tickets was false', async
   const issuer = await start(t, key)
   const { ledger, port } = await start(t, { ...key, tls12Tickets: false })
   const session = await issue(issuer, 'TLSv1.2')
-  const exchange = await ledger.step('refused', { 'TLSv1.2': { full: 1, rejected: { mismatch: 1 } } }, () => connect({ port, protocol: 'TLSv1.2', session }))
+  const exchange = await ledger.step('refused', { 'TLSv1.2': { full: 1, rejected: { mismatch: 1 } } }, () =>
+    connect({ port, protocol: 'TLSv1.2', session })
+  )
   t.strictSame(exchange.tickets, [])
 })
 
@@ -327,7 +355,9 @@ t.test('TLSv1.3: session_too_old: a chain of renewed tickets ends, regardless of
   const { clock, ledger, port } = server
   const session = await issue(server, 'TLSv1.3')
   clock.step(2 * HOUR - 60_000)
-  const renewed: Exchange = await ledger.step('renewed', resumed('TLSv1.3', { age: 7140 }), () => connect({ port, protocol: 'TLSv1.3', session }))
+  const renewed: Exchange = await ledger.step('renewed', resumed('TLSv1.3', { age: 7140 }), () =>
+    connect({ port, protocol: 'TLSv1.3', session })
+  )
   clock.step(HOUR + 60_000)
   await refused(t, server, 'session_too_old', { protocol: 'TLSv1.3', session: renewed.session as Buffer })
 })
