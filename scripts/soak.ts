@@ -34,9 +34,8 @@ if (argv[2] === 'client') {
     if (done() < shown) continue
     const { rss, heapUsed, external } = process.memoryUsage()
     const mib = (bytes: number): string => (bytes / 1_048_576).toFixed(1)
-    console.log(
-      `${done()} handshakes: resident ${mib(rss)} MiB, heap ${mib(heapUsed)}, external ${mib(external)}, rotations ${keys.stats().rotations}`
-    )
+    const memory = `resident ${mib(rss)} MiB, heap ${mib(heapUsed)}, external ${mib(external)}`
+    console.log(`${done()} handshakes: ${memory}, rotations ${keys.stats().rotations}`)
     shown += wanted / 10
   }
   console.log(results, keys.stats().handshakes['TLSv1.3'], keys.stats().resumed)

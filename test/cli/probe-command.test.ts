@@ -31,21 +31,8 @@ t.test('the command writes a table or JSON to standard output, and its exit stat
   const target = `127.0.0.1:${port}`
   const table = await run([target, '--ca', file, '--tls', '1.2', '-n', '3'])
   t.match(table, { code: 0, stdout: /^ADDRESS .*\n.* yes\n\nAll returning connections resume\.\n$/ })
-  const json = await run([
-    target,
-    '--ca',
-    file,
-    '-n',
-    '6',
-    '--json',
-    '--progress',
-    '--servername',
-    'a.test',
-    '--timeout',
-    '5s',
-    '--alpn',
-    'http/1.1'
-  ])
+  const flags = ['-n', '6', '--json', '--progress', '--servername', 'a.test', '--timeout', '5s', '--alpn', 'http/1.1']
+  const json = await run([target, '--ca', file, ...flags])
   t.match(JSON.parse(json.stdout), {
     ok: false,
     connections: 6,

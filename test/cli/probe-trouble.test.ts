@@ -92,7 +92,7 @@ t.test('while only one of two hosts has the new key, its tickets resume at one h
   t.strictSame(report.problems, [`tickets of 127.0.0.1:${ahead.port} shown to 127.0.0.1:${behind.port}: 0 of 3 resumed`])
 })
 
-t.test('behind one address with two unrelated servers, a share of connections resumes, and renewal is not named as the cause', async (t) => {
+t.test('two unrelated servers behind one address: some connections resume, and renewal is not named as the cause', async (t) => {
   const servers = [(await serve(t)).server, (await serve(t)).server]
   let connections = 0
   const balancer = createServer((socket) => { servers[(connections++ >> 1) % 2]?.emit('connection', socket) })

@@ -17,7 +17,7 @@ const INTERVAL = '2s'
 /** Longer than this test may take: a TLS 1.2 session ends then, however often it is renewed. */
 const LIFETIME = '7m'
 
-t.test(`rotate, killed at ${KILLS} random moments beside a running server, loses no session and leaves no partial file`, { timeout: 400_000 }, async (t) => {
+t.test(`rotate, killed at ${KILLS} random moments, loses no session and leaves no partial file`, { timeout: 400_000 }, async (t) => {
   const directory = join(t.testdir({ keys: {} }), 'keys')
   const rotate = async (killAfter?: number): Promise<NodeJS.Signals | number | null> => {
     const child = spawn(

@@ -63,22 +63,19 @@ t.test('workers take the keys of a source that a variable gives to the primary, 
 })
 
 t.test('workers wait for the keys of a slow store in the primary', async (t) => {
-  const cluster = await startCluster(
-    program(
-      `{
+  const [aesKey, hmacKey] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')]
+  const slowStore = `{
     source: {
       type: 'store',
       load: async () => {
         await new Promise((resolve) => setTimeout(resolve, 1500))
-        const key = { name: Buffer.alloc(16, 1), aesKey: Buffer.from('${randomBytes(32).toString('hex')}', 'hex'), hmacKey: Buffer.from('${randomBytes(32).toString('hex')}', 'hex') }
-        return { timed: true, keys: [{ ...key, notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }] }
+        const secrets = { aesKey: Buffer.from('${aesKey}', 'hex'), hmacKey: Buffer.from('${hmacKey}', 'hex') }
+        const times = { notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }
+        return { timed: true, keys: [{ name: Buffer.alloc(16, 1), ...secrets, ...times }] }
       }
     }
-  }`,
-      '{}'
-    ),
-    2
-  )
+  }`
+  const cluster = await startCluster(program(slowStore, '{}'), 2)
   t.teardown(async () => { await cluster.stop() })
   t.match(await statuses(cluster), [{ source: 'cluster', current: '01010101' }, { source: 'cluster', current: '01010101' }])
   await resumes(t, cluster)

@@ -111,7 +111,8 @@ async function threads (t: Test, options: { close: boolean, loadHere: boolean })
 
 for (const loadHere of [false, true]) {
   for (const close of [true, false]) {
-    t.test(`worker threads load the addon${loadHere ? ' after the main thread' : ' first'}, attach, exit ${close ? 'after closing' : 'without closing'}, and load it again`, async (t) => {
+    const [when, how] = [loadHere ? 'after the main thread' : 'first', close ? 'after' : 'without']
+    t.test(`worker threads load the addon ${when}, attach, exit ${how} closing, and load it again`, async (t) => {
       await threads(t, { close, loadHere })
     })
   }

@@ -58,7 +58,7 @@ async function each (cluster: TestCluster, member: keyof TicketKeysStatus): Prom
   return await Promise.all(cluster.workers.map(async (pid) => (await statusOf(cluster, pid))[member]))
 }
 
-t.test('without shareTicketKeys, a worker explains once how to share keys, and starts without delay; a later call includes it', async (t) => {
+t.test('without shareTicketKeys, a worker explains once how to share keys, and does not wait; a later call includes it', async (t) => {
   const cluster = await start(t, program('runPrimary(2, commands)'), 2)
   const [first] = cluster.workers as [number, number]
   const [warning, ...others] = await cluster.command(first, 'log') as string[]

@@ -146,8 +146,15 @@ t.test('another prefix', async (t) => {
 
 t.test('a .env file is read if the caller asks for it; variables that are already set take precedence', (t) => {
   const directory = t.testdir({
-    '.env':
-      'TICKET_KEYS_ROTATION_INTERVAL=1m\nTICKET_KEYS_TICKET_LIFETIME="3m"\nTICKET_KEYS_SECRET=\nTICKET_KEYS_TYPO=1\nTICKET_KEYS_PREVIOUS_SECRET=\nOTHER=1\n'
+    '.env': [
+      'TICKET_KEYS_ROTATION_INTERVAL=1m',
+      'TICKET_KEYS_TICKET_LIFETIME="3m"',
+      'TICKET_KEYS_SECRET=',
+      'TICKET_KEYS_TYPO=1',
+      'TICKET_KEYS_PREVIOUS_SECRET=',
+      'OTHER=1',
+      ''
+    ].join('\n')
   })
   const path = join(directory, '.env')
   const data = { TICKET_KEYS_TICKET_LIFETIME: '4m', TICKET_KEYS_ROTATION_INTERVAL: '' }
@@ -210,7 +217,8 @@ t.test('wrong combinations of variables, and values that only this package refus
     ],
     [
       { ROTATION_INTERVAL: '1s' },
-      'TICKET_KEYS_ROTATION_INTERVAL is too short for ticketLifetime (TICKET_KEYS_TICKET_LIFETIME, default 2h): more than 256 keys would have to be held'
+      'TICKET_KEYS_ROTATION_INTERVAL is too short for ticketLifetime (TICKET_KEYS_TICKET_LIFETIME, default 2h): ' +
+      'more than 256 keys would have to be held'
     ],
     [
       { SECRET, PREVIOUS_SECRET: 'short' },
@@ -354,7 +362,8 @@ t.test('the plugin, configured only by variables, removes the secrets from proce
     await app.register(plugin)
     await app.listen({ port: 0, host: '127.0.0.1' })
     const child = execFileSync(process.execPath, ['-p', 'Object.keys(process.env).filter((name) => name.startsWith("TICKET_KEYS")).join()'])
-    process.send([app.server.address().port, app.ticketKeys.status().source, child.toString().trim(), (await app.inject('/metrics')).statusCode])
+    const { statusCode } = await app.inject('/metrics')
+    process.send([app.server.address().port, app.ticketKeys.status().source, child.toString().trim(), statusCode])
     process.on('message', () => process.exit())
   `,
     { env: { TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_TLS12_TICKETS: 'false', TICKET_KEYS_METRICS_PATH: 'off' } }

@@ -12,8 +12,8 @@ import { closeAll } from '../helpers/server.js'
 const run = promisify(execFile)
 
 /**
- * Does what a Dockerfile says, without Docker: each stage is a directory beside the build context, on this machine's system. Returns the last
- * stage's working directory and its command.
+ * Executes a Dockerfile without Docker. Each stage is a directory beside the build context, on this machine's system.
+ * Returns the last stage's working directory and its command.
  */
 async function build (dockerfile: string, context: string, env: NodeJS.ProcessEnv): Promise<{ directory: string, command: string[] }> {
   let [stage, directory, command] = ['', '', [] as string[]]

@@ -37,10 +37,18 @@ tests:
       - { expr: 'tls:resumed:ratio_rate5m', eval_time: 30m, exp_samples: [{ labels: 'tls:resumed:ratio_rate5m{job="a"}', value: 0.75 }] }
     alert_rule_test:
       - { alertname: TicketKeysStale, eval_time: 5m, exp_alerts: [] }
-      - { alertname: TicketKeysStale, eval_time: 10m, exp_alerts: [{ exp_labels: { job: a, instance: bad }, exp_annotations: { summary: SUMMARY } }] }
-      - { alertname: TicketKeysNotLoading, eval_time: 30m, exp_alerts: [{ exp_labels: { job: a, instance: bad, source: file, result: error }, exp_annotations: { summary: SUMMARY } }] }
+      - alertname: TicketKeysStale
+        eval_time: 10m
+        exp_alerts: [{ exp_labels: { job: a, instance: bad }, exp_annotations: { summary: SUMMARY } }]
+      - alertname: TicketKeysNotLoading
+        eval_time: 30m
+        exp_alerts:
+          - exp_labels: { job: a, instance: bad, source: file, result: error }
+            exp_annotations: { summary: SUMMARY }
       - { alertname: TicketKeysNotShared, eval_time: 25m, exp_alerts: [] }
-      - { alertname: TicketKeysNotShared, eval_time: 50m, exp_alerts: [{ exp_labels: { job: b }, exp_annotations: { summary: SUMMARY } }] }
+      - alertname: TicketKeysNotShared
+        eval_time: 50m
+        exp_alerts: [{ exp_labels: { job: b }, exp_annotations: { summary: SUMMARY } }]
 `
 
 t.test('the Prometheus rules are valid, fire when they should, and use existing metrics', async (t) => {

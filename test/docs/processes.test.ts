@@ -102,7 +102,8 @@ t.test('docs/processes.md: a service restarted on a systemd socket loses no sess
   const secret = join(file, '..', 'secret')
   mkdirSync(secret)
   writeFileSync(join(secret, 'ticket-secret'), randomBytes(48).toString('base64'), { mode: 0o400 })
-  // Handed over as systemd does it. Here the services that come later have the socket from the beginning, for this process would accept on it.
+  // Passes the socket as systemd does. Unlike with systemd, the later services have the socket from the start: otherwise
+  // this process would have to keep it, and would accept connections.
   const socket = createServer()
   const port = await listen(socket)
   const { fd } = (socket as unknown as { _handle: { fd: number } })._handle

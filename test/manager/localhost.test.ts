@@ -33,7 +33,7 @@ async function start (t: Test, http2: boolean): Promise<App> {
 
 for (const { http2, via } of [{ http2: false, via: connect }, { http2: true, via: connectH2 }]) {
   for (const protocol of PROTOCOLS) {
-    t.test(`${protocol}, HTTP/${http2 ? 2 : 1}: the two servers of Fastify on localhost resume each other's tickets, and both are counted`, async (t) => {
+    t.test(`${protocol}, HTTP/${http2 ? 2 : 1}: Fastify's two localhost servers resume each other's tickets, and count`, async (t) => {
       const { app, port, handshakes, log } = await start(t, http2)
       const { ticketKeys } = app
       t.equal(ticketKeys.status().servers, 2)

@@ -80,7 +80,7 @@ t.test('while threads end and start under load and rotations, every connection r
   t.ok(Math.min(...memory.slice(-4)) - Math.min(...memory.slice(2, 6)) < 25, 'memory')
 })
 
-t.test('any thread may own the ring: when its manager closes, no thread has keys; when the thread ends, the others keep them', async (t) => {
+t.test('any thread may own the ring: if its manager closes, no thread has keys; if the thread ends, the others keep them', async (t) => {
   const threads = await start(t)
   const owner = await threads.start({})
   const here = await threads.startInMainThread(shared(owner))

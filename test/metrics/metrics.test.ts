@@ -136,10 +136,19 @@ t.test('promtool check metrics accepts the page, before and after the first even
 
 t.test('the content type is negotiated', async (t) => {
   const { app } = await makeWith(t, {})
-  const prometheus2 =
-    'application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2'
-  const prometheus3 =
-    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1'
+  const prometheus2 = [
+    'application/openmetrics-text;version=1.0.0;q=0.5',
+    'application/openmetrics-text;version=0.0.1;q=0.4',
+    'text/plain;version=0.0.4;q=0.3',
+    '*/*;q=0.2'
+  ].join()
+  const prometheus3 = [
+    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5',
+    'application/openmetrics-text;version=0.0.1;q=0.4',
+    'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3',
+    'text/plain;version=0.0.4;q=0.2',
+    '*/*;q=0.1'
+  ].join()
   const wanted: Array<[string | undefined, string]> = [
     [undefined, TEXT],
     ['*/*', TEXT],

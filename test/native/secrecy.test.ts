@@ -23,7 +23,7 @@ import { runModule } from '../helpers/process.js'
 
 const HALF = 32
 
-/** Everything of an object that Node.js can show. A line that comes again, or only in another depth, is left out: that is nearly all of a request. */
+/** Everything that Node.js can show of an object, without repeated lines. Most lines of a request are repeated. */
 function whole (value: unknown): string {
   const text = inspect(value, { showHidden: true, depth: Infinity, maxStringLength: Infinity })
   return [...new Set(text.split('\n').map((line) => line.trim()))].join('\n')
@@ -49,19 +49,21 @@ function learn (secrets: LeakDetector, handle: number): void {
   }
 }
 
-/** How a source is put to work. */
+/** How to run a source. */
 interface Work {
   options: TicketKeysOptions
-  /** where what is learnt of the keys goes */
+  /** gets the keys that the manager holds */
   secrets: LeakDetector
-  /** whether the request, and with it the whole application, is shown as well: that takes a second */
+  /** whether to inspect the request too, and with it the whole application, which takes a second */
   deep?: boolean
-  /** what happens between the handshakes and the end; by default an attempt to rotate */
+  /** runs between the handshakes and the end; default: `rotate()` */
   change?: (manager: TicketKeys) => Promise<unknown>
 }
 
-/** All that a server under managed keys says while it works, by where it says it. */
-async function everythingSaid (t: Test, { options, secrets, deep = true, change = (manager) => manager.rotate() }: Work): Promise<Map<string, string>> {
+/** All output of a server with managed keys, by its origin. */
+async function everythingSaid (
+  t: Test, { options, secrets, deep = true, change = (manager) => manager.rotate() }: Work
+): Promise<Map<string, string>> {
   const said = new Map<string, string>()
   const logged: string[] = []
   const { key, cert } = await serverCert()
@@ -119,7 +121,7 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
   return said
 }
 
-/** Checks that no secret is in anything that was said, and that there was something to find. */
+/** Checks that the output contains no secret, and that neither is empty. */
 function nothingLeaks (t: Test, secrets: LeakDetector, said: Map<string, string>): void {
   t.ok(secrets.size > 0 && [...said.values()].every((text) => text.length > 0))
   for (const [where, text] of said) t.strictSame(secrets.find(text), [], `${where}, ${text.length} characters`)
@@ -385,7 +387,8 @@ const HOLDER = `
   keys.attach(server)
   const { session } = await connect({ port })
   const { reused } = await connect({ port, session })
-  process.send({ locked: [keys.status().memoryLocked, shared.status().memoryLocked], warnings: log.lines.flatMap(({ level, message }) => level === 'warn' ? message : []), reused })
+  const warnings = log.lines.flatMap(({ level, message }) => level === 'warn' ? message : [])
+  process.send({ locked: [keys.status().memoryLocked, shared.status().memoryLocked], warnings, reused })
   await Promise.all([keys.close(), shared.close(), closeAll()])
 `
 

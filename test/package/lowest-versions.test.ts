@@ -40,7 +40,8 @@ import { createTicketKeys } from 'fastify-ticket-keys'
 const register = new Registry()
 const keys = await createTicketKeys({ environment: false, metrics: { register } })
 const version = (name) => JSON.parse(readFileSync(\`node_modules/\${name}/package.json\`, 'utf8')).version
-console.log(JSON.stringify({ fastify: version('fastify'), promClient: version('prom-client'), managed: /^tls_ticket_keys_managed 1$/m.test(await register.metrics()) }))
+const managed = /^tls_ticket_keys_managed 1$/m.test(await register.metrics())
+console.log(JSON.stringify({ fastify: version('fastify'), promClient: version('prom-client'), managed }))
 await keys.close()`
   )
   t.strictSame(JSON.parse(await runProgram(project, 'versions.mjs')), { fastify, promClient, managed: true })

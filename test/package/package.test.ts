@@ -110,17 +110,11 @@ t.test('publint reports nothing', async (t) => {
 })
 
 t.test('attw reports nothing', async (t) => {
-  // node16: all that honours "exports"; TypeScript's old "node10" doesn't, and so knows no subpath. The rule that is off is against CommonJS
-  // that requires an ES module, which every Node.js that "engines" admits can do; commonjs.test-d.cts tests the types of that.
-  const { stdout } = await run(tool('attw'), [
-    packed.tarball,
-    '--profile',
-    'node16',
-    '--ignore-rules',
-    'cjs-resolves-to-esm',
-    '--no-emoji',
-    '--no-color'
-  ])
+  // The profile node16 has the resolvers that read "exports". TypeScript's older "node10" does not, and finds no subpath.
+  // The ignored rule is about CommonJS code that requires an ES module. All Node.js versions in "engines" can do that, and
+  // commonjs.test-d.cts tests its types.
+  const flags = ['--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm', '--no-emoji', '--no-color']
+  const { stdout } = await run(tool('attw'), [packed.tarball, ...flags])
   // It exits with a failure, and so rejects, where it finds a problem; what it shows is how each entry was resolved.
   t.match(stdout, /node16 \(from CJS\).*OK.*OK.*OK/)
   t.match(stdout, /node16 \(from ESM\).*OK.*OK.*OK/)

@@ -40,7 +40,8 @@ t.test('a bad file keeps the last good keys, is logged once, counted, and tried 
   writeFileSync(path, text.replace('"aesKey"', '"aeskey"'))
   // At each poll: were it tried after 1, 2, 4 … s, this would take half a minute.
   await until(() => keys.stats().reloads.error >= 6, 15_000)
-  const message = `ticket keys: ${path} (json), line 6, column 7: unknown property; known are name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil`
+  const known = 'name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil'
+  const message = `ticket keys: ${path} (json), line 6, column 7: unknown property; known are ${known}`
   t.same(log.of('error'), [`${message}; the last good keys stay (FST_TICKET_KEYS_FORMAT)`])
   t.equal(keys.status().lastError, message)
   t.match(errors[0], { code: 'FST_TICKET_KEYS_FORMAT', message })

@@ -25,8 +25,8 @@ export interface Subject {
 const PATIENCE = 30_000
 
 /**
- * What every key source has to do, as tests: run it over a source of your own, with a `make` that gives a new source over a store of its own each
- * time.
+ * Tests of the requirements on every key source. To test your own source, call this function with a `make` that returns
+ * a new source with its own store on each call.
  */
 export function conformance (name: string, make: (t: Test) => Promise<Subject>): void {
   t.test(`${name}: is a key source`, async (t) => {

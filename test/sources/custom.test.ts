@@ -342,12 +342,18 @@ t.test('an object that is not a key source is refused', async (t) => {
     [{ type: 'file', path: 'x', format: 'pem' }, 'source.format must be one of json, nginx48'],
     [{ type: 'directory', file: 'x' }, "source.file is not an option of the source 'directory'; source.path must be a path"],
     [{ type: 'secret' }, 'source.secret must be a string or a Buffer'],
-    [{ type: 'secret', secret: 'x'.repeat(31) + 'y', previousSecrets: ['y', 1] }, 'source.previousSecrets[0] must have at least 32 bytes, a line end at its end not counted; source.previousSecrets[1] must be'],
+    [
+      { type: 'secret', secret: 'x'.repeat(31) + 'y', previousSecrets: ['y', 1] },
+      'source.previousSecrets[0] must have at least 32 bytes, a line end at its end not counted; source.previousSecrets[1] must be'
+    ],
     [{ type: 'secret', secret: import.meta.filename }, 'source.secret is the path of a file: what is in it is the secret'],
     [{ type: 'static', keys: [] }, 'source.keys must be an array of'],
     [{ type: 'static', keys: new Array(1) }, 'source.keys[0] must be a Buffer, or an object with'],
     [{ type: 'static', keys: [Buffer.alloc(79)] }, 'source.keys[0] must have 80 bytes'],
-    [{ type: 'static', keys: [{ ...randomKey(), issueUntil: 5, acceptUntil: 4 }] }, 'source.keys[0] must have notBefore, issueUntil, acceptUntil in that order']
+    [
+      { type: 'static', keys: [{ ...randomKey(), issueUntil: 5, acceptUntil: 4 }] },
+      'source.keys[0] must have notBefore, issueUntil, acceptUntil in that order'
+    ]
   ]
   for (const [source, message] of wrong) {
     t.throws(() => resolveOptions({ environment: false, source: source as KeySource }), {
@@ -361,64 +367,34 @@ t.test('invalid keys of a source: the error names the first fault, no bytes stay
   const held = oneKey()
   const { name } = held.keys[0] as SourceKey
   const expired = { notBefore: 0, issueUntil: 1, acceptUntil: 1 }
+  const wrongKeys: Array<[keys: unknown[], problem: string]> = [
+    [[null], 'keys[0] must be an object with name, aesKey and hmacKey'],
+    [[randomKey(), 'key'], 'keys[1] must be an object with name, aesKey and hmacKey'],
+    [[{ ...randomKey(), name: 'x'.repeat(16) }], 'keys[0] must have a name of 16 bytes (a Buffer)'],
+    [[randomKey(), { ...randomKey(), ...expired, name: Buffer.alloc(0) }], 'keys[1] must have a name of 16 bytes (a Buffer)'],
+    [[randomKey(), { ...randomKey(), ...expired, name: randomBytes(15) }], 'keys[1] must have a name of 16 bytes (a Buffer)'],
+    [[{ ...randomKey(), name, hmacKey: undefined }], 'keys[0] must have an aesKey and an hmacKey that are Buffers'],
+    [[{ ...randomKey(), name, aesKey: undefined }], 'keys[0] must have an aesKey and an hmacKey that are Buffers'],
+    [[{ ...randomKey(), aesKey: new Uint8Array(32) }], 'keys[0] must have an aesKey and an hmacKey that are Buffers'],
+    [[{ ...randomKey(), notBefore: NaN }], 'keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'],
+    [[{ ...randomKey(), issueUntil: '5' }], 'keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'],
+    [
+      [{ ...randomKey(), acceptUntil: undefined }],
+      'keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'
+    ],
+    [[{ ...randomKey(), notBefore: 2, issueUntil: 1 }], 'keys[0] must have notBefore, issueUntil, acceptUntil in that order'],
+    [[{ ...randomKey(), acceptUntil: -1 }], 'keys[0] must have notBefore, issueUntil, acceptUntil in that order']
+  ]
   const wrong: Array<[given: unknown, problem: string]> = [
     [undefined, 'neither keys nor null'],
     [5, 'neither keys nor null'],
     [{}, 'keys that are not an array'],
     [{ keys: new Set(), timed: true }, 'keys that are not an array'],
-    [{ keys: [null], timed: true }, 'a wrong key: keys[0] must be an object with name, aesKey and hmacKey'],
-    [
-      { keys: [randomKey(), 'key'], timed: true },
-      'a wrong key: keys[1] must be an object with name, aesKey and hmacKey'
-    ],
-    [
-      { keys: [{ ...randomKey(), name: 'x'.repeat(16) }], timed: true },
-      'a wrong key: keys[0] must have a name of 16 bytes (a Buffer)'
-    ],
-    [
-      { keys: [randomKey(), { ...randomKey(), ...expired, name: Buffer.alloc(0) }], timed: true },
-      'a wrong key: keys[1] must have a name of 16 bytes (a Buffer)'
-    ],
-    [
-      { keys: [randomKey(), { ...randomKey(), ...expired, name: randomBytes(15) }], timed: true },
-      'a wrong key: keys[1] must have a name of 16 bytes (a Buffer)'
-    ],
-    [
-      { keys: [{ ...randomKey(), name, hmacKey: undefined }], timed: true },
-      'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'
-    ],
-    [
-      { keys: [{ ...randomKey(), name, aesKey: undefined }], timed: true },
-      'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'
-    ],
-    [
-      { keys: [{ ...randomKey(), aesKey: new Uint8Array(32) }], timed: true },
-      'a wrong key: keys[0] must have an aesKey and an hmacKey that are Buffers'
-    ],
-    [
-      { keys: [{ ...randomKey(), notBefore: NaN }], timed: true },
-      'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'
-    ],
-    [
-      { keys: [{ ...randomKey(), issueUntil: '5' }], timed: true },
-      'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'
-    ],
-    [
-      { keys: [{ ...randomKey(), acceptUntil: undefined }], timed: true },
-      'a wrong key: keys[0] must have times in milliseconds since 1970: notBefore, issueUntil, acceptUntil'
-    ],
-    [
-      { keys: [{ ...randomKey(), notBefore: 2, issueUntil: 1 }], timed: true },
-      'a wrong key: keys[0] must have notBefore, issueUntil, acceptUntil in that order'
-    ],
-    [
-      { keys: [{ ...randomKey(), acceptUntil: -1 }], timed: true },
-      'a wrong key: keys[0] must have notBefore, issueUntil, acceptUntil in that order'
-    ],
     [{ keys: [randomKey()] }, 'a timed that is neither true nor false'],
     [{ keys: [randomKey()], timed: true, refreshAt: NaN }, 'a refreshAt that is not a number of milliseconds'],
     [{ keys: [randomKey()], timed: true, warnings: 'one' }, 'warnings that are not an array of strings'],
-    [{ keys: [randomKey()], timed: true, warnings: [1] }, 'warnings that are not an array of strings']
+    [{ keys: [randomKey()], timed: true, warnings: [1] }, 'warnings that are not an array of strings'],
+    ...wrongKeys.map(([keys, problem]): [unknown, string] => [{ keys, timed: true }, `a wrong key: ${problem}`])
   ]
   const source = new Script(() => held)
   const { keys } = await manage(t, { source })

@@ -201,7 +201,7 @@ function handles (): { open: number, watches: number } {
   return { open: fds.length, watches: fds.join('').split('inotify wd').length - 1 }
 }
 
-t.test('after a thousand swaps of the ..data link, as in Kubernetes, the right keys are loaded, and no handle leaks', { timeout: 110_000 }, async (t) => {
+t.test('after a thousand Kubernetes swaps of ..data, the right keys are loaded and no handle leaks', { timeout: 110_000 }, async (t) => {
   const directory = t.testdir()
   const key = (): TicketKey => randomKey({ notBefore: Date.now() - 1000, issueUntil: Date.now() + 1e6, acceptUntil: Date.now() + 2e6 })
   const old = randomKey({ notBefore: -Infinity, issueUntil: 1000, acceptUntil: Infinity })

@@ -62,12 +62,12 @@ async function nothingLost (t: Test, hosts: readonly Host[], { single, reusing }
       'each host resumed some connections'
     )
   }
-  t.comment(
-    `resumed: ${reusing.resumed} of ${reusing.resumed + 1} over TLS 1.2, ${single.resumed} of ${single.resumed + 1} over TLS 1.3; rotations: ${reports.map((stats) => stats.rotations).join(' and ')}`
-  )
+  const share = ({ resumed }: { resumed: number }): string => `${resumed} of ${resumed + 1}`
+  const rotations = reports.map((stats) => stats.rotations).join(' and ')
+  t.comment(`resumed: ${share(reusing)} over TLS 1.2, ${share(single)} over TLS 1.3; rotations: ${rotations}`)
 }
 
-t.test('two processes with one secret and clocks half an interval apart: during ten rotations, every connection but the first resumes', async (t) => {
+t.test('two processes with one secret, clocks half an interval apart, ten rotations: every connection but the first resumes', async (t) => {
   const options = { ...OPTIONS, source: { type: 'secret' as const, secret: randomBytes(32).toString('base64') } }
   const hosts = await Promise.all([
     startHost(t, options, 0, ['first']),
@@ -81,7 +81,7 @@ t.test('two processes with one secret and clocks half an interval apart: during 
   }
 })
 
-t.test('two processes with mounted directories, swapped each second, one swap with invalid data: no session is lost, the error is counted', async (t) => {
+t.test('two processes with mounted directories, swapped each second, once with invalid data: no session is lost', async (t) => {
   const root = t.testdir({ a: {}, b: {} })
   const directories = [join(root, 'a'), join(root, 'b')]
   const began = Math.floor(Date.now() / INTERVAL) * INTERVAL

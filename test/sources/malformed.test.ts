@@ -69,7 +69,7 @@ const WARM_UP = 150
 const { key, cert } = await serverCert()
 
 for (const { format, kind } of CASES) {
-  t.test(`${kind}, ${format}: ${COUNT} malformed files cause an error each, keep the last good keys, and leak no memory or handles`, async (t) => {
+  t.test(`${kind}, ${format}: ${COUNT} malformed files cause an error each, keep the last good keys, and leak nothing`, async (t) => {
     const directory = t.testdir({ keys: {} })
     const path = join(directory, 'keys/key')
     const good = randomKey(undefined, format.endsWith('48') ? 16 : 32)

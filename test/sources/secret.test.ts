@@ -161,21 +161,8 @@ t.test('changing the secret in two steps loses no session, in any order of hosts
   if (start === undefined || prepared === undefined || changed === undefined || done === undefined) throw new Error('four hosts')
   const client = new SingleUseClient({ port: 0 })
   // While some hosts have taken a step and others have not.
-  for (const { port } of [
-    start,
-    prepared,
-    start,
-    prepared,
-    prepared,
-    changed,
-    prepared,
-    changed,
-    changed,
-    done,
-    changed,
-    done
-  ]) {
-    await client.connect({ port })
+  for (const [before, after] of [[start, prepared], [prepared, changed], [changed, done]] as const) {
+    for (const { port } of [before, after, before, after]) await client.connect({ port })
   }
   t.match(client, { full: 1, resumed: 11, failed: 0 })
   t.equal(await issuerAt(start.port), await issuerAt(prepared.port))

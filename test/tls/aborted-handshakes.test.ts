@@ -221,11 +221,18 @@ t.test('during hundreds of mixed concurrent connections, every counter matches w
       expected: full(protocol, 'server_name'),
       made: connect({ port, protocol, session, servername: 'a.test' }).then((exchange) => ({ ...exchange, tickets: [] }))
     }),
-    (protocol) => ({ expected: { [protocol]: protocol === 'TLSv1.3' ? { otherwise: 1 } : { full: 1 } }, made: externalPsk({ port, protocol }) }),
+    (protocol) => ({
+      expected: { [protocol]: protocol === 'TLSv1.3' ? { otherwise: 1 } : { full: 1 } },
+      made: externalPsk({ port, protocol })
+    }),
     () => ({ expected: {}, made: hangUp('connected', { port }) }),
-    (protocol) => ({ expected: { [protocol]: { rejected: { unknown_key: 1 } } }, made: hangUp('client-hello', { port, protocol, session: strange[protocol] }) }),
+    (protocol) => ({
+      expected: { [protocol]: { rejected: { unknown_key: 1 } } },
+      made: hangUp('client-hello', { port, protocol, session: strange[protocol] })
+    }),
     (protocol, session, renewed) => ({
-      expected: protocol === 'TLSv1.2' && renewed ? { 'TLSv1.2': { renewed: 1 } } : {}, made: hangUp('server-hello', { port, protocol, session })
+      expected: protocol === 'TLSv1.2' && renewed ? { 'TLSv1.2': { renewed: 1 } } : {},
+      made: hangUp('server-hello', { port, protocol, session })
     }),
     (protocol) => ({ expected: {}, made: hangUp('server-hello', { port, protocol }) }),
     (protocol, session, renewed) => ({ expected: resumed(protocol, { renewed }), made: hangUp('finished', { port, protocol, session }) })

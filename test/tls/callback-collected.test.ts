@@ -14,7 +14,10 @@ t.teardown(closeAll)
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-/** Collects until a condition holds; in turns of the event loop, since a WeakRef that was read keeps what it refers to until the turn ends. */
+/**
+ * Collects garbage until a condition is true. It waits for a turn of the event loop each time, because a WeakRef that was
+ * read keeps its object until the turn ends.
+ */
 async function collectUntil (condition: () => boolean): Promise<boolean> {
   for (let i = 0; i < 20; i++) {
     await turn()

@@ -182,7 +182,10 @@ const COST = `
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const before = process.cpuUsage()
   if (when === 'before') keys.attach(server)
-  for (let i = 0; i < 10_000; i++) server.addContext(i % 10 === 0 ? \`*.tenant\${i}.test\` : \`tenant\${i}.test\`, i % 2 === 0 ? contexts[i % 100] : {})
+  for (let i = 0; i < 10_000; i++) {
+    const name = i % 10 === 0 ? \`*.tenant\${i}.test\` : \`tenant\${i}.test\`
+    server.addContext(name, i % 2 === 0 ? contexts[i % 100] : {})
+  }
   if (when === 'after') keys.attach(server)
   const socket = connect({ port: server.address().port, host: '127.0.0.1', servername: 'tenant1.test', rejectUnauthorized: false })
   await once(socket.resume(), 'close')

@@ -139,7 +139,7 @@ t.test('TLSv1.3: if each ticket is used once, 199 of 200 connections resume; wit
 })
 
 for (const ticketsPerHandshake of [1, 2, 16]) {
-  t.test(`ticketsPerHandshake: ${ticketsPerHandshake} sets the tickets of a full TLS 1.3 handshake; a resumed one issues one, TLS 1.2 always one`, async (t) => {
+  t.test(`ticketsPerHandshake: ${ticketsPerHandshake} applies to full TLS 1.3 handshakes; all others issue one ticket`, async (t) => {
     const { port, ledger } = await start(t, { ticketsPerHandshake })
     const first = await ledger.step('TLS 1.3', { 'TLSv1.3': { full: 1, issued: ticketsPerHandshake } }, () =>
       connect({ port, protocol: 'TLSv1.3' })
@@ -155,7 +155,7 @@ for (const ticketsPerHandshake of [1, 2, 16]) {
   })
 }
 
-t.test("ticketsPerHandshake: 0 issues no TLS 1.3 tickets, not even after resuming another server's ticket; TLS 1.2 is unchanged", async (t) => {
+t.test("ticketsPerHandshake: 0 issues no TLS 1.3 ticket, even if another server's ticket resumes; TLS 1.2 is unchanged", async (t) => {
   const source = { type: 'static' as const, keys: [aKey()] }
   const elsewhere = await start(t, { source })
   const { port, ledger } = await start(t, { source, ticketsPerHandshake: 0 })

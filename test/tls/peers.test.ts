@@ -44,7 +44,10 @@ async function keepSessions (t: Test, servers: Record<string, number>, after: st
   }
 }
 
-/** A session that a peer made is offered to a server of this package, and refused: under a key that it has, because the ticket says nothing of what is asked of it. */
+/**
+ * Offers a session of a peer to a server of this package, which refuses it. If the server has the key, the reason is that
+ * the ticket lacks the data that this package requires.
+ */
 async function refuses (t: Test, peer: number, { keys, port }: Managed & PlainServer, reason: 'bad_ticket' | 'unknown_key'): Promise<void> {
   for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port: peer, protocol })

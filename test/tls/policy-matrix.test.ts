@@ -99,13 +99,20 @@ async function meet (host: Host, name: Name, client: string, protocol: Protocol,
   return { host, name, client, protocol, ...visited, tickets: visited.tickets.length }
 }
 
-/** How many tickets a full handshake makes, by the design: where a certificate is requested, none without one, and none with an SNICallback. */
+/**
+ * The number of tickets that a full handshake issues by the design. If a certificate is requested, there are none for a
+ * client without a certificate, and none with an SNICallback.
+ */
 function ticketsMade ({ policy }: Host, client: string, protocol: Protocol): number {
   const asked = policy.certificates !== 'none'
   return asked && (client === 'nobody' || policy.callback === true) ? 0 : protocol === 'TLSv1.3' ? 2 : 1
 }
 
-/** What decides about client certificates under a name. Where there is an SNICallback, there are no tickets to compare. */
+function describe ({ host, name }: { host: Host, name: Name }): string {
+  return JSON.stringify({ ...host.policy, name })
+}
+
+/** The client-certificate policy of a name. With an SNICallback, there are no tickets to compare. */
 function policyOf ({ policy }: Host, name: Name): string {
   const ca = name === 'added.test' || name === 'x.wild.test' ? policy.hosts : policy.ca
   return `${policy.certificates} ${ca} ${policy.callback === true}`
@@ -181,7 +188,7 @@ for (const protocol of PROTOCOLS) {
       t.strictSame(
         { outcome, counted: grown(before, counts(host, protocol)) },
         { outcome: told, counted: expected },
-        `${client}, issued ${JSON.stringify({ ...first.host.policy, name: first.name })}, presented ${JSON.stringify({ ...host.policy, name })}`
+        `${client}, issued ${describe(first)}, presented ${describe({ host, name })}`
       )
     }
 

@@ -330,7 +330,8 @@ t.test('TLSv1.2: mismatch: a session without extended master secret does not res
   )
 })
 
-t.test("TLSv1.2: mismatch: a session with extended master secret, offered without it, ends in OpenSSL's alert (RFC 7627 section 5.3)", async (t) => {
+// RFC 7627 section 5.3
+t.test("TLSv1.2: mismatch: a session with extended master secret, offered without it, ends in OpenSSL's alert", async (t) => {
   const server = await start(t, {})
   const { ledger, port } = server
   const session = await issue(server, 'TLSv1.2')
