@@ -112,7 +112,8 @@ async function everythingSaid (
   for (const [name, value] of Object.entries({ status: manager.status(), stats: manager.stats(), manager, events })) {
     said.set(`${name} as JSON`, JSON.stringify(value))
   }
-  said.set('manager as text', String(manager as unknown))
+  const unknown: unknown = manager
+  said.set('manager as text', String(unknown))
   await app.close()
   said.set('a closed manager', whole(manager))
   said.set('its errors', whole([await manager.rotate().catch(String), await manager.reload().catch(String)]))

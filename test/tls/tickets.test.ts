@@ -128,7 +128,9 @@ for (const protocol of PROTOCOLS) {
     t.equal(back.tickets.length, protocol === 'TLSv1.3' ? 1 : 0)
     for (const ticket of back.tickets) t.same(ticketKeyName(ticket), first.name)
   })
+}
 
+for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: unknown_key: tickets of another server, and arbitrary bytes`, async (t) => {
     const server = await start(t, {})
     const other = await start(t, {})
@@ -188,14 +190,18 @@ for (const protocol of PROTOCOLS) {
     t.equal(keyOf(session), server.keys.status().current)
     await refused(t, server, 'bad_ticket', { protocol, session: session as Buffer })
   })
+}
 
+for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: mismatch: a ticket of the other protocol version`, async (t) => {
     const server = await start(t, {})
     const session = await issue(server, protocol)
     const others = await issue(server, protocol === 'TLSv1.2' ? 'TLSv1.3' : 'TLSv1.2')
     await refused(t, server, 'mismatch', { protocol, session: withTicket(session, sessionTicket(others)) })
   })
+}
 
+for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: context: servers with different sessionIdContexts refuse each other's tickets`, async (t) => {
     const key = oneKey()
     const [one, same, other] = (await Promise.all(
@@ -238,7 +244,9 @@ for (const protocol of PROTOCOLS) {
     server.clock.step(HOUR)
     await refused(t, server, 'session_revoked', { protocol, session })
   })
+}
 
+for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: server_name: a ticket resumes only under the name for which it was issued`, async (t) => {
     const server = await start(t, {})
     const { ledger, port } = server
@@ -261,7 +269,9 @@ for (const protocol of PROTOCOLS) {
       await server.ledger.step('another name', resumed(protocol), () => connect({ port: server.port, protocol, session, ...name }))
     }
   })
+}
 
+for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: only the first applicable reason is counted`, async (t) => {
     const clock = new Clock()
     const key = timed({ acceptUntil: clock.now() + 10 * HOUR })
