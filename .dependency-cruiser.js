@@ -29,7 +29,13 @@ const layers = Object.entries(below).map(([folder, allowed]) => ({
 export default {
   forbidden: [
     ...layers,
-    { name: 'no-cycle', severity: 'error', comment: 'no file imports itself through others', from: { path: '^lib/' }, to: { circular: true } },
+    {
+      name: 'no-cycle',
+      severity: 'error',
+      comment: 'no file imports itself through others',
+      from: { path: '^lib/' },
+      to: { circular: true }
+    },
     {
       name: 'no-flat-files',
       severity: 'error',

@@ -65,6 +65,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (!setTicketKeyCallback(server, decide, { onError: console.error })) throw new Error('the callback could not be set')
   server.listen(Number(process.env['PORT'] ?? 8443), '127.0.0.1', () => {
     const { port } = server.address() as AddressInfo
-    console.log(`Listening at https://127.0.0.1:${port}. Try: openssl s_client -connect 127.0.0.1:${port} -tls1_2 -reconnect -no_ign_eof </dev/null | grep -E '^(New|Reused)'`)
+    const command = `openssl s_client -connect 127.0.0.1:${port} -tls1_2 -reconnect -no_ign_eof </dev/null`
+    console.log(`Listening at https://127.0.0.1:${port}. Try: ${command} | grep -E '^(New|Reused)'`)
   })
 }

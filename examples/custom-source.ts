@@ -39,7 +39,9 @@ export class DocumentSource implements KeySource {
 
 /** Replaces the error of `JSON.parse`: its message quotes text of the document, which may be a key. */
 async function readJson (response: Response): Promise<{ keys: DocumentKey[] }> {
-  return await (response.json() as Promise<{ keys: DocumentKey[] }>).catch(() => { throw new Error('the key service does not answer with JSON') })
+  return await (response.json() as Promise<{ keys: DocumentKey[] }>).catch(() => {
+    throw new Error('the key service does not answer with JSON')
+  })
 }
 
 function toKey ({ name, aesKey, hmacKey, ...times }: DocumentKey): SourceKey {

@@ -23,7 +23,9 @@ if (argv[2] === 'client') {
   const { port } = server.address() as { port: number }
   const results: object[] = []
   for (let i = 0; i < 2; i++) {
-    fork(fileURLToPath(import.meta.url), ['client', String(port), String(wanted / 2)]).on('message', (result) => results.push(result as object))
+    fork(fileURLToPath(import.meta.url), ['client', String(port), String(wanted / 2)]).on('message', (result) =>
+      results.push(result as object)
+    )
   }
   const done = (): number => Object.values(keys.stats().handshakes).reduce((sum, { full, resumed }) => sum + full + resumed, 0)
   let shown = 0
@@ -32,7 +34,8 @@ if (argv[2] === 'client') {
     if (done() < shown) continue
     const { rss, heapUsed, external } = process.memoryUsage()
     const mib = (bytes: number): string => (bytes / 1_048_576).toFixed(1)
-    console.log(`${done()} handshakes: resident ${mib(rss)} MiB, heap ${mib(heapUsed)}, external ${mib(external)}, rotations ${keys.stats().rotations}`)
+    const memory = `resident ${mib(rss)} MiB, heap ${mib(heapUsed)}, external ${mib(external)}`
+    console.log(`${done()} handshakes: ${memory}, rotations ${keys.stats().rotations}`)
     shown += wanted / 10
   }
   console.log(results, keys.stats().handshakes['TLSv1.3'], keys.stats().resumed)

@@ -51,7 +51,7 @@ export interface Offer {
 
 export type FromPrimary = KeysMessage | NotShared | Failed | Offer
 
-const FROM_PRIMARY: readonly string[] = ['keys', 'not-shared', 'failed', 'offer'].map((type) => `fastify-ticket-keys:${type}`)
+const FROM_PRIMARY: readonly unknown[] = ['keys', 'not-shared', 'failed', 'offer'].map((type) => `fastify-ticket-keys:${type}`)
 
 /** The request in a worker's message; undefined for all other messages. */
 export function readRequest (message: unknown): KeysRequest | undefined {
@@ -60,7 +60,7 @@ export function readRequest (message: unknown): KeysRequest | undefined {
 
 /** A message of the primary for this package; undefined for all other messages. */
 export function readFromPrimary (message: unknown): FromPrimary | undefined {
-  return FROM_PRIMARY.includes(String(typeOf(message))) ? message as FromPrimary : undefined
+  return FROM_PRIMARY.includes(typeOf(message)) ? message as FromPrimary : undefined
 }
 
 function typeOf (message: unknown): Serializable | undefined {

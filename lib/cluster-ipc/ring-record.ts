@@ -10,15 +10,15 @@ export interface RingTimes {
   ticketLifetime: number
 }
 
-const HALF = 32
+const MAX_KEY_LENGTH = 32
 /** refreshAt, ticketLifetime, number of keys */
 const HEADER_LENGTH = 8 + 8 + 2
 /** name, three times, key length, AES key, HMAC key */
-const ENTRY_LENGTH = NAME_LENGTH + 3 * 8 + 1 + 2 * HALF
+const ENTRY_LENGTH = NAME_LENGTH + 3 * 8 + 1 + 2 * MAX_KEY_LENGTH
 
 /** Serializes the keys of a native ring into locked memory. The caller must erase the record. */
 export function writeRing (native: NativeManager, { refreshAt, ticketLifetime }: RingTimes): Buffer {
-  const halves = allocateSecret(2 * HALF * native.keyTimes().length)
+  const halves = allocateSecret(2 * MAX_KEY_LENGTH * native.keyTimes().length)
   try {
     const keys = native.exportKeys(halves)
     const record = allocateSecret(HEADER_LENGTH + ENTRY_LENGTH * keys.length)
@@ -29,7 +29,7 @@ export function writeRing (native: NativeManager, { refreshAt, ticketLifetime }:
       at += name.copy(record, at)
       for (const time of [notBefore, issueUntil, acceptUntil]) at = record.writeDoubleBE(time, at)
       at = record.writeUInt8(keyLength, at)
-      at += halves.copy(record, at, 2 * HALF * index, 2 * HALF * (index + 1))
+      at += halves.copy(record, at, 2 * MAX_KEY_LENGTH * index, 2 * MAX_KEY_LENGTH * (index + 1))
     })
     return record
   } finally {
@@ -47,14 +47,14 @@ export function readRing (record: Buffer, alloc: (bytes: number) => Buffer): Rin
   const keys = Array.from({ length: record.readUInt16BE(16) }, (_, index) => {
     const start = HEADER_LENGTH + ENTRY_LENGTH * index
     const times = start + NAME_LENGTH
-    const half = record.readUInt8(times + 24)
+    const keyLength = record.readUInt8(times + 24)
     return {
       name: Buffer.from(record.subarray(start, times)),
       notBefore: record.readDoubleBE(times),
       issueUntil: record.readDoubleBE(times + 8),
       acceptUntil: record.readDoubleBE(times + 16),
-      aesKey: copy(times + 25, half),
-      hmacKey: copy(times + 25 + HALF, half)
+      aesKey: copy(times + 25, keyLength),
+      hmacKey: copy(times + 25 + MAX_KEY_LENGTH, keyLength)
     }
   })
   return { refreshAt: record.readDoubleBE(0), ticketLifetime: record.readDoubleBE(8), keys }

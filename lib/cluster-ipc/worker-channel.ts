@@ -23,7 +23,7 @@ export class PrimaryChannel {
   #lastId = 0
   readonly #onMessage = (message: unknown): void => this.#receive(message)
   readonly #onDisconnect = (): void => {
-    for (const settle of [...this.#asked.values()]) settle(goneError())
+    for (const settle of [...this.#asked.values()]) settle(primaryGoneError())
   }
 
   /** Passes the primary's messages to `listener`. Returns a function that stops this. */
@@ -57,7 +57,7 @@ export class PrimaryChannel {
       }
       this.#asked.set(id, settle)
       const request: KeysRequest = { type: 'fastify-ticket-keys:request', id, publicKey: this.#publicKey, rotate }
-      if (process.send === undefined || !process.connected) settle(goneError())
+      if (process.send === undefined || !process.connected) settle(primaryGoneError())
       // If the primary cannot be reached, the channel closes, and 'disconnect' settles the request.
       else process.send(request, undefined, undefined, () => {})
     })
@@ -94,7 +94,7 @@ function answerOf (message: KeysMessage | NotShared | Failed): Answer | Error {
   }
 }
 
-function goneError (): Error {
+function primaryGoneError (): Error {
   return new SourceError('the cluster primary, which has the ticket keys, is gone')
 }
 

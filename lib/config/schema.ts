@@ -205,7 +205,7 @@ export function fileVariable (variable: string): string {
 }
 
 /** Every variable without its prefix, with the option that it sets. Source variables have no `option`. */
-export const VARIABLES: Readonly<Record<string, { option?: string, secret?: true }>> = Object.fromEntries([
+export const VARIABLES = Object.fromEntries<Readonly<{ option?: string, secret?: true }>>([
   ...Object.entries(OPTIONS).flatMap(([option, { variable, properties = {} }]: [string, OptionSchema]) =>
     [variable, ...Object.values(properties).map((property) => property.variable)]
       .flatMap((name) => name === undefined ? [] : [[name, { option }] as const])),

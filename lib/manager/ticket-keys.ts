@@ -110,7 +110,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     this.#checkOpen()
     const attachment = this.#servers.get(server)
     if (attachment === undefined) this.#servers.add(new Attachment(server, this.#native, this.#clock, this.#log))
-    else attachment.takeBack()
+    else attachment.reattach()
     return this
   }
 
@@ -202,7 +202,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   /** Its servers' contexts go to a ring without keys. */
   #leaveRing (attachments: Attachment[]): void {
     const emptyManager = new (addon().Manager)(this.#policy)
-    for (const attachment of attachments) attachment.moveTo(emptyManager)
+    for (const attachment of attachments) attachment.transferTo(emptyManager)
   }
 
   #checkOpen (): void {

@@ -136,7 +136,7 @@ function makeSecret (
     problems.add(name('source.previousSecrets'), 'must be an array')
     return undefined
   }
-  const secrets: unknown[] = [secret, ...previousSecrets]
+  const secrets: unknown[] = [secret, ...previousSecrets as unknown[]]
   const copies = secrets.map((value) => typeof value === 'string' || Buffer.isBuffer(value) ? Buffer.from(value) : undefined)
   let right = true
   copies.forEach((copy, index) => {

@@ -4,7 +4,7 @@ import type { Clock } from '../util/clock.js'
 import { NotTlsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { CapturedContext, Host, NativeManager } from '../native/types.js'
-import { noteFullHandshake, noteResumption } from './tls-session.js'
+import { recordFullHandshake, recordResumption } from './tls-session.js'
 import { isTlsServer, ownSessionIdContext, type TlsServerInternals } from './server-internals.js'
 
 const SESSION_IDS = "the server has a listener for 'resumeSession': sessions that it resumes from its own store follow none of this " +
@@ -89,7 +89,7 @@ export class Attachment {
   }
 
   /** Returns the server to this manager after another manager has taken it over. */
-  takeBack (): void {
+  reattach (): void {
     if (this.#isNewest || !this.#attachTo(this.#native)) return
     attachments.set(this.server, [...attachmentsOf(this.server).filter((other) => other !== this), this])
   }
@@ -98,7 +98,7 @@ export class Attachment {
    * After `detach`, attaches the context to another manager's ring for good. Does nothing if a manager has taken the
    * server over since.
    */
-  moveTo (native: NativeManager): void {
+  transferTo (native: NativeManager): void {
     if (attachmentsOf(this.server).length === 0) this.#attachTo(native)
   }
 
@@ -192,8 +192,8 @@ export class Attachment {
     const byTicket = this.#native.handshakeDone(protocol === 'TLSv1.3', resumed, this.#ticket)
     // If another manager has taken the server over, that manager records the session.
     if (!this.#isNewest) return
-    if (resumed) noteResumption(socket, byTicket ? this.#ticket : null)
-    else noteFullHandshake(socket, this.#clock.now())
+    if (resumed) recordResumption(socket, byTicket ? this.#ticket : null)
+    else recordFullHandshake(socket, this.#clock.now())
   }
 }
 

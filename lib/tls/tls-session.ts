@@ -21,24 +21,24 @@ export interface TlsSession {
 // A property, not a WeakMap: over HTTP/2, `request.raw.socket` is a Proxy, which a WeakMap would not find.
 const kSession = Symbol('fastify-ticket-keys.session')
 
-type Noted = { [kSession]?: Omit<TlsSession, 'protocol'> }
+type Recorded = { [kSession]?: Omit<TlsSession, 'protocol'> }
 
 /** Records a full handshake that took place at `authenticatedAt`. */
-export function noteFullHandshake (socket: TLSSocket, authenticatedAt: number): void {
-  note(socket, { resumed: false, keyId: null, issuedAt: null, authenticatedAt, data: null })
+export function recordFullHandshake (socket: TLSSocket, authenticatedAt: number): void {
+  record(socket, { resumed: false, keyId: null, issuedAt: null, authenticatedAt, data: null })
 }
 
 /** Records a resumed handshake. `ticket` is the addon's data about the ticket, or `null` without a managed ticket. */
-export function noteResumption (socket: TLSSocket, ticket: Float64Array | null): void {
+export function recordResumption (socket: TLSSocket, ticket: Float64Array | null): void {
   if (ticket === null) {
-    note(socket, { resumed: true, keyId: null, issuedAt: null, authenticatedAt: null, data: null })
+    record(socket, { resumed: true, keyId: null, issuedAt: null, authenticatedAt: null, data: null })
     return
   }
   const [id, issuedAt, authenticatedAt] = ticket as unknown as [number, number, number]
-  note(socket, { resumed: true, keyId: id.toString(16).padStart(8, '0'), issuedAt, authenticatedAt, data: null })
+  record(socket, { resumed: true, keyId: id.toString(16).padStart(8, '0'), issuedAt, authenticatedAt, data: null })
 }
 
-function note (socket: TLSSocket & Noted, session: Omit<TlsSession, 'protocol'>): void {
+function record (socket: TLSSocket & Recorded, session: Omit<TlsSession, 'protocol'>): void {
   socket[kSession] = session
 }
 
@@ -48,9 +48,9 @@ function note (socket: TLSSocket & Noted, session: Omit<TlsSession, 'protocol'>)
  */
 export function tlsSession (socket: Socket | TLSSocket | null | undefined): TlsSession | null {
   if (socket === null || socket === undefined) return null
-  let session: Noted[typeof kSession]
+  let session: Recorded[typeof kSession]
   try {
-    session = (socket as Socket & Noted)[kSession]
+    session = (socket as Socket & Recorded)[kSession]
   } catch {
     // ERR_HTTP2_SOCKET_UNBOUND: the HTTP/2 session has ended.
     return null

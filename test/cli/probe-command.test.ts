@@ -25,19 +25,24 @@ async function run (args: string[]): Promise<{ code: number | null, stdout: stri
   return { code, stdout, output: module.output() }
 }
 
-t.test('the command: table and JSON on standard output, exit status for scripts', async (t) => {
+t.test('the command writes a table or JSON to standard output, and its exit status serves scripts', async (t) => {
   const { port } = await plainHttps(shared)
   const file = join(t.testdir({ 'ca.pem': ca.cert }), 'ca.pem')
   const target = `127.0.0.1:${port}`
   const table = await run([target, '--ca', file, '--tls', '1.2', '-n', '3'])
   t.match(table, { code: 0, stdout: /^ADDRESS .*\n.* yes\n\nAll returning connections resume\.\n$/ })
-  const json = await run([target, '--ca', file, '-n', '6', '--json', '--progress', '--servername', 'a.test', '--timeout', '5s', '--alpn', 'http/1.1'])
-  t.match(JSON.parse(json.stdout), { ok: false, connections: 6, results: [{ servername: 'a.test', ok: true }, { usedOnce: { share: 4 / 6 } }] })
+  const flags = ['-n', '6', '--json', '--progress', '--servername', 'a.test', '--timeout', '5s', '--alpn', 'http/1.1']
+  const json = await run([target, '--ca', file, ...flags])
+  t.match(JSON.parse(json.stdout), {
+    ok: false,
+    connections: 6,
+    results: [{ servername: 'a.test', ok: true }, { usedOnce: { share: 4 / 6 } }]
+  })
   t.match(json, { code: 1, output: /^0 % of 36 connections: / })
   t.match(await run(['--help']), { code: 0, stdout: /Exit status: 0 if all returning connections resume/ })
 })
 
-t.test('wrong arguments end with status 2 and are told, and nothing is on standard output', async (t) => {
+t.test('wrong arguments exit with status 2 and are named on standard error, with nothing on standard output', async (t) => {
   const [target, file] = ['127.0.0.1:443', join(t.testdir({ 'not.pem': 'x' }), 'not.pem')]
   const wrong: Array<[string[], RegExp]> = [
     [[], /missing required argument/],
@@ -61,19 +66,22 @@ t.test('wrong arguments end with status 2 and are told, and nothing is on standa
   }
 })
 
-t.test('the examples in docs/probe.md', async (t) => {
+t.test('the examples in docs/probe.md match the output', async (t) => {
   const text = readFileSync(new URL('../../docs/probe.md', import.meta.url), 'utf8')
   const [first, second] = [await plainHttps(shared), await plainHttps(shared)]
   const file = join(t.testdir({ 'ca.pem': ca.cert }), 'ca.pem')
   const examples = [...text.matchAll(/^fastify-ticket-keys probe (.+)$/gm)].map((match) => match[1] ?? '')
   t.equal(examples.length, 5)
   await Promise.all(examples.map(async (example) => {
-    const { code, stdout } = await run(example.replace('8443', `${first.port}`).replace('8444', `${second.port}`).replace('ca.pem', file).split(' '))
+    const { code, stdout } = await run(
+      example.replace('8443', `${first.port}`).replace('8444', `${second.port}`).replace('ca.pem', file).split(' ')
+    )
     t.match({ code, stdout }, { code: 1, stdout: /resumed handshakes give no new ticket|no connection: .*certificate/ }, example)
   }))
   const report = await probeLocal([first.port, second.port], { together: true })
   const lines = renderReport(report).split('\n').map((line) => line.replace(/ +/g, ' '))
   const plain = text.replace(/ +/g, ' ')
   for (const head of ['ADDRESS ', 'FROM ', 'Tickets ']) t.ok(plain.includes(`\n${lines.find((line) => line.startsWith(head))}\n`), head)
-  t.strictSame(Object.keys(JSON.parse(/```json\n(.*?)```/s.exec(text)?.[1] ?? '{}')), Object.keys(report.results[0] ?? {}))
+  const [, example = '{}'] = /```json\n(.*?)```/s.exec(text) ?? []
+  t.strictSame(Object.keys(JSON.parse(example) as object), Object.keys(report.results[0] ?? {}))
 })

@@ -36,11 +36,19 @@ function cut (server: Server, which: (count: number) => boolean): void {
   server.on('connection', (socket) => { if (which(++connections)) socket.destroy() })
 }
 
-t.test('a server that breaks off is left after three connections in a row, or at the first of a series', async (t) => {
+t.test('the probe stops after three failed connections in a row, or if the first connection of a series fails', async (t) => {
   const cases: Array<[number, object, string]> = [
     [4, { usedOnce: { connections: 7, failed: 3 }, newest: { connections: 0 } }, '2/7 28.6 %  -  -'],
-    [9, { usedOnce: { connections: 9, failed: 0 }, newest: { connections: 1, failed: 1 }, same: { connections: 0 } }, '6/9 66.7 %  0/1 0.0 %  -'],
-    [20, { newest: { connections: 9, failed: 0 }, same: { connections: 5, failed: 3 } }, '6/9 66.7 %  8/9 88.9 %  1/5 20.0 %']
+    [
+      9,
+      { usedOnce: { connections: 9, failed: 0 }, newest: { connections: 1, failed: 1 }, same: { connections: 0 } },
+      '6/9 66.7 %  0/1 0.0 %  -'
+    ],
+    [
+      20,
+      { newest: { connections: 9, failed: 0 }, same: { connections: 5, failed: 3 } },
+      '6/9 66.7 %  8/9 88.9 %  1/5 20.0 %'
+    ]
   ]
   for (const [served, tallies, row] of cases) {
     const { server, port } = await plainHttps(shared)
@@ -52,7 +60,7 @@ t.test('a server that breaks off is left after three connections in a row, or at
   }
 })
 
-t.test('one connection that fails is told, and the others are counted', async (t) => {
+t.test('a single failed connection is reported, and the other connections are counted', async (t) => {
   const { server, port } = await plainHttps(shared)
   cut(server, (count) => count === 5)
   const report = await probeLocal([port], { protocols: ['TLSv1.2'] })
@@ -60,7 +68,7 @@ t.test('one connection that fails is told, and the others are counted', async (t
   t.strictSame(report.problems, [`127.0.0.1:${port}: some connections failed: ${CUT}`])
 })
 
-t.test('an address that fails when tickets are shown to it is not said to have other keys', async (t) => {
+t.test('an address whose connections fail in the cross-check is not reported to have other keys', async (t) => {
   const [first, second] = [await plainHttps(shared), await plainHttps(shared)]
   cut(second.server, (count) => count > 3 * 3)
   const report = await probeLocal([first.port, second.port], { connections: 3, protocols: ['TLSv1.2'], together: true })
@@ -73,15 +81,18 @@ t.test('an address that fails when tickets are shown to it is not said to have o
   ])
 })
 
-t.test('a new key that one host of two has got so far: its tickets are good at one only, those of the other at both', async (t) => {
+t.test('while only one of two hosts has the new key, its tickets resume at one host only, and those of the other at both', async (t) => {
   const [old, fresh] = [randomBytes(80), randomBytes(80)]
-  const [ahead, behind] = [await serve(t, { source: { type: 'static', keys: [fresh, old] } }), await serve(t, { source: { type: 'static', keys: [old] } })]
+  const [ahead, behind] = [
+    await serve(t, { source: { type: 'static', keys: [fresh, old] } }),
+    await serve(t, { source: { type: 'static', keys: [old] } })
+  ]
   const report = await probeLocal([ahead.port, behind.port], { connections: 2, protocols: ['TLSv1.3'], together: true })
   t.match(report.acrossAddresses, [{ shown: 3, resumed: 0, error: null }, { shown: 3, resumed: 3, error: null }])
   t.strictSame(report.problems, [`tickets of 127.0.0.1:${ahead.port} shown to 127.0.0.1:${behind.port}: 0 of 3 resumed`])
 })
 
-t.test('two servers with keys of their own behind one address: a part resumes, and renewal is not to blame', async (t) => {
+t.test('two unrelated servers behind one address: some connections resume, and renewal is not named as the cause', async (t) => {
   const servers = [(await serve(t)).server, (await serve(t)).server]
   let connections = 0
   const balancer = createServer((socket) => { servers[(connections++ >> 1) % 2]?.emit('connection', socket) })
@@ -94,18 +105,25 @@ t.test('two servers with keys of their own behind one address: a part resumes, a
   }
 })
 
-t.test('keys that rotate all the while: every connection but the first resumes, and TLS 1.2 tickets are renewed sometimes', async (t) => {
+t.test('while keys rotate, every connection but the first resumes, and TLS 1.2 tickets are renewed sometimes', async (t) => {
   const { keys, server, port } = await serve(t)
   const rotations: Array<Promise<void>> = []
   let connections = 0
   server.on('connection', () => { if (++connections % 4 === 0) rotations.push(keys.rotate()) })
   const report = await probeLocal([port])
   await Promise.all(rotations)
-  t.match(report, { ok: true, problems: [], results: [{ renewal: 'sometimes', newest: { resumed: 8 } }, { renewal: 'always', usedOnce: { resumed: 8 } }] })
+  t.match(report, {
+    ok: true,
+    problems: [],
+    results: [
+      { renewal: 'sometimes', newest: { resumed: 8 } },
+      { renewal: 'always', usedOnce: { resumed: 8 } }
+    ]
+  })
   t.match(renderReport(report), /TLSv1\.2 .* sometimes +2h, then not said +yes\n.*TLSv1\.3 .* always +2h +yes\n/)
 })
 
-t.test('a probe that is held up itself does not take that for the silence of the server', async (t) => {
+t.test('a probe that was itself blocked does not mistake that for silence of the server', async (t) => {
   const { server, port } = await plainHttps({ ...shared, sessionTimeout: 1234 })
   // The server is in this process: the client has finished its handshake, and its tickets are on the way.
   server.on('secureConnection', () => {
@@ -116,7 +134,7 @@ t.test('a probe that is held up itself does not take that for the silence of the
   t.strictSame(tickets.map(({ lifetimeHint }) => lifetimeHint), [1234, 1234])
 })
 
-t.test('a server that never stops sending is left when the time for a connection is over', async (t) => {
+t.test('the probe leaves a server that never stops sending when the time for a connection is over', async (t) => {
   const port = await listen(createTlsServer({ key, cert }, (socket) => {
     const timer = setInterval(() => { socket.write('more') }, 50)
     socket.on('error', () => {}).on('close', () => { clearInterval(timer) }).resume()

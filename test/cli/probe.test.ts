@@ -57,10 +57,10 @@ t.test('a server with managed keys: every connection but the first resumes', asy
   t.strictSame(report.problems, [])
   t.equal(report.ok, true)
   const other = await serve(t)
-  t.match((await probeLocal([port, other.port], { together: true })).problems, [/share/], 'two with keys of their own do not share')
+  t.match((await probeLocal([port, other.port], { together: true })).problems, [/share/], 'two servers with their own keys do not share')
 })
 
-t.test('nginx: every connection but the first resumes, and without keys that it keeps, none', async (t) => {
+t.test('nginx: every connection but the first resumes, and none resumes without stored keys', async (t) => {
   const { ports: [on = 0, off = 0] } = await nginx(t, ['ssl_session_tickets on;', 'ssl_session_tickets off;'])
   const report = await probeLocal([on], { connections: 30 })
   t.strictSame(found(report, 'TLSv1.2'), { ...TLS12, lifetimes: [300, null] })
@@ -72,7 +72,7 @@ t.test('nginx: every connection but the first resumes, and without keys that it 
   t.match(renderReport(none), /TLSv1\.2 +0 +(0\/9 0\.0 % +){3}- +- +no\n.*TLSv1\.3 +2 +(0\/9 0\.0 % +){3}- +5m +no\n/)
 })
 
-t.test('HAProxy: renews without tls-ticket-keys, and with them 2 connections of 3 resume', async (t) => {
+t.test('HAProxy renews without tls-ticket-keys, and with them 2 connections of 3 resume', async (t) => {
   const lines = Array.from({ length: 3 }, () => `${randomBytes(48).toString('base64')}\n`).join('')
   const { ports: [own = 0, keys = 0] } = await haproxy(t, ['', 'tls-ticket-keys DIRECTORY/keys.txt'], { 'keys.txt': Buffer.from(lines) })
   const ownReport = await probeLocal([own], { connections: 30 })
@@ -83,13 +83,21 @@ t.test('HAProxy: renews without tls-ticket-keys, and with them 2 connections of 
   t.strictSame(found(keysReport, 'TLSv1.3'), { ...NOT_RENEWING, lifetimes: [7200, null] })
 })
 
-t.test('a TLS 1.2 ticket that is renewed is seen, though Node.js emits no event for it', async (t) => {
+t.test('a renewed TLS 1.2 ticket is found, although Node.js emits no event for it', async (t) => {
   const keys = { 'old.key': randomBytes(80), 'new.key': randomBytes(80) }
   const file = (name: string): string => `ssl_session_ticket_key DIRECTORY/${name};`
   const { ports: [before = 0, after = 0] } = await nginx(t, [file('old.key'), file('new.key') + file('old.key')], keys)
   const context = createSecureContext({ ca: ca.cert, maxVersion: 'TLSv1.2' })
   const client = {
-    address: '127.0.0.1', servername: null, protocol: 'TLSv1.2' as const, context, verify: true, verifyName: true, alpn: [], http: false, timeout: 5000
+    address: '127.0.0.1',
+    servername: null,
+    protocol: 'TLSv1.2' as const,
+    context,
+    verify: true,
+    verifyName: true,
+    alpn: [],
+    http: false,
+    timeout: 5000
   }
   const { tickets: [issued] } = await handshake({ ...client, port: before })
   const renewed = await handshake({ ...client, port: after }, issued)
@@ -98,7 +106,7 @@ t.test('a TLS 1.2 ticket that is renewed is seen, though Node.js emits no event 
   t.equal(issued?.lifetimeHint, 300)
 })
 
-t.test('two hosts with different keys do not share; with the same keys and session id context they do', async (t) => {
+t.test('two hosts share if they have the same keys and session ID context, and do not share with different keys', async (t) => {
   const first = await plainHttps(shared)
   const second = await plainHttps(shared)
   const otherKeys = await plainHttps({ sessionIdContext: 'one service' })
@@ -114,19 +122,36 @@ t.test('two hosts with different keys do not share; with the same keys and sessi
     t.match(report.problems, [new RegExp(`^127.0.0.1:${first.port} and 127.0.0.1:${port} do not share keys: none of 6 tickets`)])
     t.equal(report.ok, false)
   }
-  t.match(renderReport(await probeLocal([first.port, second.port, otherKeys.port], together)), /SHOWN TO +SERVER NAME +PROTOCOL +RESUMED\n.* 3 of 3\n/)
+  t.match(
+    renderReport(await probeLocal([first.port, second.port, otherKeys.port], together)),
+    /SHOWN TO +SERVER NAME +PROTOCOL +RESUMED\n.* 3 of 3\n/
+  )
   const third = await plainHttps(shared)
   const three = renderReport(await probeLocal([first.port, second.port, third.port], together))
-  t.match(three, /RESUMED(\n127\.0\.0\.1:\d+ +all 2 others +- +TLSv1\.2 +6 of 6){3}\n\n/, 'those that share with all others have a line each')
-  t.strictSame((await probeLocal([first.port, otherKeys.port], { protocols: ['TLSv1.2'] })).acrossAddresses, [], 'two services need not share')
+  t.match(
+    three,
+    /RESUMED(\n127\.0\.0\.1:\d+ +all 2 others +- +TLSv1\.2 +6 of 6){3}\n\n/,
+    'addresses that share with all others have one line each'
+  )
+  t.strictSame(
+    (await probeLocal([first.port, otherKeys.port], { protocols: ['TLSv1.2'] })).acrossAddresses,
+    [],
+    'two services need not share'
+  )
 })
 
-t.test('all addresses behind a name are probed, under each server name', async (t) => {
+t.test('all addresses of a name are probed, under each server name', async (t) => {
   const { port } = await plainHttps(shared)
   const other = createHttpsServer({ key, cert, ...shared }, (_request, response) => { response.end() }).listen(port, '127.0.0.2')
   t.teardown(() => { other.close() })
   const lookup = async (): Promise<string[]> => ['127.0.0.1', '127.0.0.2', '127.0.0.1']
-  const report = await probe([`service.test:${port}`], { ca: ca.cert, lookup, servernames: ['a.test', 'B.test.'], connections: 4, protocols: ['TLSv1.3'] })
+  const report = await probe([`service.test:${port}`], {
+    ca: ca.cert,
+    lookup,
+    servernames: ['a.test', 'B.test.'],
+    connections: 4,
+    protocols: ['TLSv1.3']
+  })
   t.strictSame(report.results.map(({ address, servername }) => [address, servername]),
     [['127.0.0.1', 'a.test'], ['127.0.0.1', 'b.test'], ['127.0.0.2', 'a.test'], ['127.0.0.2', 'b.test']])
   t.equal(report.acrossAddresses.length, 4)
@@ -136,15 +161,18 @@ t.test('all addresses behind a name are probed, under each server name', async (
   t.match(renderReport(report), /Tickets shown under another server name\nADDRESS +ISSUED FOR +SHOWN FOR/)
 })
 
-t.test('a server given by name and by address is asked under that name and under none', async (t) => {
+t.test('a server given by name and by address is probed under that name and without a server name', async (t) => {
   const { port } = await plainHttps(shared)
   const options = { ca: ca.cert, lookup: async () => ['127.0.0.1'], connections: 2, protocols: ['TLSv1.3' as const] }
   const report = await probe([`a.test:${port}`, `127.0.0.1:${port}`], options)
   t.strictSame(report.results.map(({ servername, usedOnce }) => [servername, usedOnce.resumed]), [['a.test', 1], [null, 1]])
-  t.match(renderReport(report), new RegExp(`${port} +a\\.test +- +TLSv1\\.3 +3 of 3\n127\\.0\\.0\\.1:${port} +- +a\\.test +TLSv1\\.3 +3 of 3\n`))
+  t.match(
+    renderReport(report),
+    new RegExp(`${port} +a\\.test +- +TLSv1\\.3 +3 of 3\n127\\.0\\.0\\.1:${port} +- +a\\.test +TLSv1\\.3 +3 of 3\n`)
+  )
 })
 
-t.test('IPv6: an address is in brackets in the report, and in the request that is sent', async (t) => {
+t.test('an IPv6 address has brackets in the report and in the request', async (t) => {
   const asked = new Set<string | undefined>()
   const port = await listen(createHttpsServer({ key, cert, ...shared }, (request, response) => {
     asked.add(request.headers.host)
@@ -159,14 +187,14 @@ t.test('IPv6: an address is in brackets in the report, and in the request that i
   t.strictSame([...asked], [`[::1]:${port}`, `a.test:${port}`])
 })
 
-t.test('a server that speaks one version only is not blamed for it, unless asked for the other', async (t) => {
+t.test('a server with only one TLS version is not a problem, unless the other version was asked for', async (t) => {
   const { port } = await plainHttps({ ...shared, maxVersion: 'TLSv1.2' })
   const report = await probeLocal([port])
   t.match(report, { ok: true, results: [{ status: 'probed' }, { status: 'unsupported', ok: true }] })
   t.match(await probeLocal([port], { protocols: ['TLSv1.3'] }), { ok: false, problems: [/it does not speak this version of TLS$/] })
 })
 
-t.test('servers that speak no HTTP: tickets are waited for', async (t) => {
+t.test('without HTTP, the probe waits for the tickets', async (t) => {
   const port = await listen(createTlsServer({ key, cert, ...shared }, (socket) => { socket.resume().on('error', () => {}) }))
   for (const http of [true, false]) {
     const report = await probeLocal([port], { http, connections: 2, protocols: ['TLSv1.3'] })
@@ -174,7 +202,7 @@ t.test('servers that speak no HTTP: tickets are waited for', async (t) => {
   }
 })
 
-t.test('what cannot be reached is part of the report', async (t) => {
+t.test('unreachable servers are part of the report', async (t) => {
   const silent = await listen(createServer((socket) => { socket.resume() }))
   const { port } = await plainHttps(shared)
   const wantsCertificate = await plainHttps({ requestCert: true, rejectUnauthorized: true, ca: ca.cert })
@@ -197,7 +225,7 @@ t.test('what cannot be reached is part of the report', async (t) => {
   t.equal((await probe([`127.0.0.1:${port}`], { insecure: true, connections: 2, protocols: ['TLSv1.2'] })).ok, true)
 })
 
-t.test('a session that is no session is refused, one without a ticket has none', async (t) => {
+t.test('an invalid session is refused, and a session without a ticket has none', async (t) => {
   t.equal(readTicket(Buffer.from('3007020101a4020400', 'hex')), undefined)
   t.strictSame(readTicket(Buffer.from('300ca90402020258aa0404020a0b', 'hex')), { bytes: Buffer.from('0a0b', 'hex'), lifetimeHint: 600 })
   t.throws(() => readTicket(Buffer.from('020101', 'hex')), { name: 'RangeError', message: /no DER sequence/ })
@@ -206,19 +234,24 @@ t.test('a session that is no session is refused, one without a ticket has none',
   }
 })
 
-t.test('sessions that newer versions of Node.js bind to a server can be read, and offered to another', async (t) => {
+t.test('sessions that newer versions of Node.js bind to a server can be read, and offered to another server', async (t) => {
   const session = Buffer.from('300ca90402020258aa0404020a0b', 'hex')
   const boundTo = (name: string): Buffer =>
-    Buffer.concat([Buffer.from('\0nodejs:tls:session:1\0'), Buffer.from([name.length >> 8, name.length & 0xff]), Buffer.from(name), session])
+    Buffer.concat([
+      Buffer.from('\0nodejs:tls:session:1\0'),
+      Buffer.from([name.length >> 8, name.length & 0xff]),
+      Buffer.from(name),
+      session
+    ])
   for (const name of ['a.test', '127.0.0.1', 'a'.repeat(300)]) {
     t.strictSame(readTicket(boundTo(name)), { bytes: Buffer.from('0a0b', 'hex'), lifetimeHint: 600 })
     t.strictSame(bindTo(name, boundTo('b.test')), boundTo(name))
-    t.strictSame(bindTo(name, session), session, 'older versions bind none')
+    t.strictSame(bindTo(name, session), session, 'older versions do not bind sessions')
   }
-  t.throws(() => readTicket(boundTo('a.test').subarray(0, 22)), { name: 'RangeError' }, 'cut short')
+  t.throws(() => readTicket(boundTo('a.test').subarray(0, 22)), { name: 'RangeError' }, 'truncated')
 })
 
-t.test('targets and server names', async (t) => {
+t.test('targets and server names are parsed, and invalid ones refused', async (t) => {
   t.strictSame(parseTarget('example.com'), { host: 'example.com', port: 443 })
   t.strictSame(parseTarget('b\u00fccher.example:8443'), { host: 'xn--bcher-kva.example', port: 8443 })
   t.strictSame(parseTarget('[::1]:8443'), { host: '::1', port: 8443 })
@@ -234,7 +267,7 @@ t.test('targets and server names', async (t) => {
   await t.rejects(probe([]), TypeError)
 })
 
-t.test('progress: a line drawn over on a terminal, lines for each step elsewhere', async (t) => {
+t.test('progress redraws one line on a terminal, and writes one line per step elsewhere', async (t) => {
   const { port } = await plainHttps(shared)
   const seen: Progress[] = []
   await probe([`127.0.0.1:${port}`], { ca: ca.cert, connections: 3 }, (progress) => { seen.push(progress) })
@@ -249,5 +282,5 @@ t.test('progress: a line drawn over on a terminal, lines for each step elsewhere
   }
   let line = ''
   progressPrinter({ isTTY: true, write: (part) => { line += part } }).show({ done: 0, total: 1, step: 'x'.repeat(100) })
-  t.equal(line.length, '\r\x1b[K'.length + 79, 'of a terminal that does not say how wide it is, 80 columns are used, but for the last')
+  t.equal(line.length, '\r\x1b[K'.length + 79, 'on a terminal of unknown width, 79 columns are used')
 })

@@ -17,10 +17,14 @@ const INTERVAL = '2s'
 /** Longer than this test may take: a TLS 1.2 session ends then, however often it is renewed. */
 const LIFETIME = '7m'
 
-t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file is loaded, no session lost`, { timeout: 400_000 }, async (t) => {
+t.test(`rotate, killed at ${KILLS} random moments, loses no session and leaves no partial file`, { timeout: 400_000 }, async (t) => {
   const directory = join(t.testdir({ keys: {} }), 'keys')
   const rotate = async (killAfter?: number): Promise<NodeJS.Signals | number | null> => {
-    const child = spawn(process.execPath, [CLI, 'rotate', directory, '--rotation-interval', INTERVAL, '--ticket-lifetime', LIFETIME], { env: { PATH: process.env['PATH'] } })
+    const child = spawn(
+      process.execPath,
+      [CLI, 'rotate', directory, '--rotation-interval', INTERVAL, '--ticket-lifetime', LIFETIME],
+      { env: { PATH: process.env['PATH'] } }
+    )
     const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfter)
     const [status, signal] = await once(child, 'exit') as [number | null, NodeJS.Signals | null]
     clearTimeout(timer)
@@ -31,10 +35,18 @@ t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file 
   t.equal(await rotate(), 0)
   const whole = performance.now() - started
 
-  const { keys, port, log } = await serve(t, { source: { type: 'directory', path: directory }, rotationInterval: INTERVAL, ticketLifetime: LIFETIME })
+  const { keys, port, log } = await serve(t, {
+    source: { type: 'directory', path: directory },
+    rotationInterval: INTERVAL,
+    ticketLifetime: LIFETIME
+  })
   const errors: Error[] = []
   keys.on('reload-error', (error) => errors.push(error))
-  const clients = PROTOCOLS.map((protocol) => protocol === 'TLSv1.3' ? new SingleUseClient({ port, protocol, timeout: 30_000 }) : new ReusingClient({ port, protocol, timeout: 30_000 }))
+  const clients = PROTOCOLS.map((protocol) =>
+    protocol === 'TLSv1.3'
+      ? new SingleUseClient({ port, protocol, timeout: 30_000 })
+      : new ReusingClient({ port, protocol, timeout: 30_000 })
+  )
   const done = new AbortController()
   const load = clients.map(async (client) => {
     while (!done.signal.aborted) {
@@ -55,13 +67,15 @@ t.test(`rotate beside a server, killed at ${KILLS} random moments: no half file 
   await Promise.all(load)
 
   t.equal(killed, KILLS)
-  t.same(errors.map(({ message }) => message), [], 'every load was of whole files')
+  t.same(errors.map(({ message }) => message), [], 'every load read complete files')
   t.same(log.of('error'), [])
   for (const client of clients) {
-    t.same({ full: client.full, failed: client.failed }, { full: 1, failed: 0 }, 'every connection after the first resumed')
+    t.same({ full: client.full, failed: client.failed }, { full: 1, failed: 0 }, 'every connection but the first resumed')
     t.ok(client.resumed > 50)
   }
   const { rotations, reloads } = keys.stats()
   t.ok(rotations >= 10, `${rotations} rotations`)
-  t.comment(`${killed} kills, ${clients.map(({ resumed }) => resumed).join(' and ')} resumed, ${rotations} rotations, ${reloads.success} reloads`)
+  t.comment(
+    `${killed} kills, ${clients.map(({ resumed }) => resumed).join(' and ')} resumed, ${rotations} rotations, ${reloads.success} reloads`
+  )
 })

@@ -9,18 +9,18 @@ const program = (primary: string, worker: string): string => `
 import cluster from 'node:cluster'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import { createTicketKeys } from '../../lib/create.js'
-import { complaints, drive, serve } from '../helpers/cluster-program.js'
-import { LogBook } from '../helpers/managed.js'
+import { runPrimary, serve, warningsAndErrors } from '../helpers/cluster-program.js'
+import { LogCollector } from '../helpers/managed.js'
 
 if (cluster.isPrimary) {
   const shared = shareTicketKeys(${primary})
-  drive(2, { status: () => shared.status() })
+  runPrimary(2, { status: () => shared.status() })
 } else {
-  const log = new LogBook()
+  const log = new LogCollector()
   const keys = await createTicketKeys({ log, ...${worker} })
   await serve((server) => { keys.attach(server) }, {
     status: () => keys.status(),
-    log: () => complaints(log),
+    log: () => warningsAndErrors(log),
     rotate: () => keys.rotate(),
     secretIsLeft: () => 'TICKET_KEYS_SECRET' in process.env
   })
@@ -48,7 +48,7 @@ async function resumes (t: Test, cluster: TestCluster): Promise<void> {
 
 const secret = randomBytes(32).toString('base64')
 
-t.test('a source from a variable is the primary\'s: the workers take its keys, and delete the secret', async (t) => {
+t.test('workers take the keys of a source that a variable gives to the primary, and delete the secret', async (t) => {
   const cluster = await startCluster(program('{}', '{}'), 2, { env: { TICKET_KEYS_SECRET: secret } })
   t.teardown(async () => { await cluster.stop() })
   const { current } = await cluster.command('primary', 'status') as SharedKeysStatus
@@ -58,30 +58,35 @@ t.test('a source from a variable is the primary\'s: the workers take its keys, a
   for (const pid of cluster.workers) {
     t.equal(await cluster.command(pid, 'secretIsLeft'), false)
     t.same(await cluster.command(pid, 'log'), [])
-    await t.rejects(cluster.command(pid, 'rotate'), /does not make its own keys/, 'the primary says why it cannot')
+    await t.rejects(cluster.command(pid, 'rotate'), /does not make its own keys/, 'the primary names the reason')
   }
 })
 
-t.test('keys of a slow store in the primary: the workers wait for them', async (t) => {
-  const cluster = await startCluster(program(`{
+t.test('workers wait for the keys of a slow store in the primary', async (t) => {
+  const [aesKey, hmacKey] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')]
+  const slowStore = `{
     source: {
       type: 'store',
       load: async () => {
         await new Promise((resolve) => setTimeout(resolve, 1500))
-        const key = { name: Buffer.alloc(16, 1), aesKey: Buffer.from('${randomBytes(32).toString('hex')}', 'hex'), hmacKey: Buffer.from('${randomBytes(32).toString('hex')}', 'hex') }
-        return { timed: true, keys: [{ ...key, notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }] }
+        const secrets = { aesKey: Buffer.from('${aesKey}', 'hex'), hmacKey: Buffer.from('${hmacKey}', 'hex') }
+        const times = { notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }
+        return { timed: true, keys: [{ name: Buffer.alloc(16, 1), ...secrets, ...times }] }
       }
     }
-  }`, '{}'), 2)
+  }`
+  const cluster = await startCluster(program(slowStore, '{}'), 2)
   t.teardown(async () => { await cluster.stop() })
   t.match(await statuses(cluster), [{ source: 'cluster', current: '01010101' }, { source: 'cluster', current: '01010101' }])
   await resumes(t, cluster)
 })
 
-t.test('a source in the code of a worker wins, with a warning', async (t) => {
+t.test("a source in a worker's code takes precedence, with a warning", async (t) => {
   const cluster = await startCluster(program('{}', `{ source: { type: 'secret', secret: '${secret}' } }`), 2)
   t.teardown(async () => { await cluster.stop() })
   t.match(await statuses(cluster), [{ source: 'secret' }, { source: 'secret' }])
   await resumes(t, cluster)
-  for (const pid of cluster.workers) t.match(await cluster.command(pid, 'log'), [/^warn: this cluster worker has the source 'secret' in code/])
+  for (const pid of cluster.workers) {
+    t.match(await cluster.command(pid, 'log'), [/^warn: this cluster worker has the source 'secret' in code/])
+  }
 })

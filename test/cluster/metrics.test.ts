@@ -17,8 +17,8 @@ import { AggregatorRegistry, Registry } from 'prom-client'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import ticketKeys from '../../lib/index.js'
 import { addon } from '../../lib/native/binding.js'
-import { announce, certificate, drive } from '../helpers/cluster-program.js'
-import { Secrets } from '../helpers/leaks.js'
+import { certificate, runPrimary, runWorkerWith } from '../helpers/cluster-program.js'
+import { LeakDetector } from '../helpers/leaks.js'
 
 const aggregator = new AggregatorRegistry()
 const received = []
@@ -28,7 +28,7 @@ const keep = (message) => { received.push(inspect(message, { depth: Infinity, ma
 function leaks (handle) {
   const bytes = Buffer.alloc(256 * 64)
   const keys = new (addon().Manager)(handle).exportKeys(bytes)
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   keys.forEach((key, index) => {
     secrets.add('AES', bytes.subarray(64 * index, 64 * index + 32))
     secrets.add('HMAC', bytes.subarray(64 * index + 32, 64 * index + 64))
@@ -43,7 +43,7 @@ if (cluster.isPrimary) {
   const shared = shareTicketKeys()
   cluster.on('message', (worker, message) => { keep(message) })
   cluster.on('fork', (worker) => { worker.process.on('internalMessage', keep) })
-  drive(${WORKERS}, {
+  runPrimary(${WORKERS}, {
     page: () => aggregator.clusterMetrics(),
     rotate: () => shared.rotate(),
     leaks: () => leaks(shared.handle)
@@ -57,7 +57,7 @@ if (cluster.isPrimary) {
   await app.register(ticketKeys, { metrics: { register } })
   app.get('/', async (request) => ({ pid: process.pid, reused: request.tlsSession.resumed }))
   await app.listen({ port: 0, host: '127.0.0.1' })
-  announce(app.server, {
+  runWorkerWith(app.server, {
     page: () => register.metrics(),
     leaks: () => leaks(app.ticketKeys.handle)
   })
@@ -76,8 +76,13 @@ for (const serialization of ['json', 'advanced'] as const) {
   t.test(`over serialization '${serialization}'`, async (t) => {
     const cluster = await startCluster(program(serialization), WORKERS)
     t.teardown(async () => { await cluster.stop() })
-    await t.test("prom-client's AggregatorRegistry adds up what workers did, and not the keys", async (t) => { await aggregates(t, cluster) })
-    await t.test('no key bytes cross the channel that could be read', async (t) => { await keepsSecrets(t, cluster) })
+    await t.test(
+      "prom-client's AggregatorRegistry adds up the workers' counters, but not the gauges of keys",
+      async (t) => {
+        await aggregates(t, cluster)
+      }
+    )
+    await t.test('the channel carries no readable key bytes', async (t) => { await keepsSecrets(t, cluster) })
   })
 }
 
@@ -119,18 +124,25 @@ async function aggregates (t: Test, cluster: TestCluster): Promise<void> {
   ] as const) t.equal(value(all, name, labels), expected, `${name} ${JSON.stringify(labels)}`)
   for (const [series, number] of all) {
     const each = workers.map((worker) => worker.get(series) as number)
-    if (/^tls_ticket_key_info|^tls_ticket_keys|^tls_ticket_key_rotations|^tls_ticket_next/.test(series)) t.same(each, Array(WORKERS).fill(number), series)
-    else if (/^tls_ticket_current_key_age/.test(series)) t.ok(number >= Math.max(...each) && number < Math.max(...each) + 60, series)
-    else if (/^tls_ticket_key_last/.test(series)) t.equal(number, Math.min(...each), series)
+    if (/^tls_ticket_key_info|^tls_ticket_keys|^tls_ticket_key_rotations|^tls_ticket_next/.test(series)) {
+      t.same(each, Array(WORKERS).fill(number), series)
+    } else if (/^tls_ticket_current_key_age/.test(series)) {
+      t.ok(number >= Math.max(...each) && number < Math.max(...each) + 60, series)
+    } else if (/^tls_ticket_key_last/.test(series)) t.equal(number, Math.min(...each), series)
     else t.equal(number.toFixed(6), each.reduce((sum, count) => sum + count).toFixed(6), series)
   }
 }
 
 async function keepsSecrets (t: Test, cluster: TestCluster): Promise<void> {
   for (const process of ['primary', ...cluster.workers] as const) {
-    const { keys, sealed, found, unsealed } = await cluster.command(process, 'leaks') as { keys: number, sealed: number, found: string[], unsealed: number }
-    t.equal(sealed, process === 'primary' ? WORKERS : 2, 'a request of each worker; its answer, and the rotation')
+    const { keys, sealed, found, unsealed } = (await cluster.command(process, 'leaks')) as {
+      keys: number
+      sealed: number
+      found: string[]
+      unsealed: number
+    }
+    t.equal(sealed, process === 'primary' ? WORKERS : 2, 'one request to each worker, its answer, and the rotation')
     t.same(found, [])
-    t.equal(unsealed, keys * 2 * 3, 'and they would have been found')
+    t.equal(unsealed, keys * 2 * 3, 'the detector finds the same bytes in the clear')
   }
 }

@@ -8,20 +8,20 @@ import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
 const promise = (pid: string): string => `
 import cluster from 'node:cluster'
 import { createTicketKeys } from '../../lib/create.js'
-import { complaints, drive, serve } from '../helpers/cluster-program.js'
-import { LogBook } from '../helpers/managed.js'
+import { runPrimary, serve, warningsAndErrors } from '../helpers/cluster-program.js'
+import { LogCollector } from '../helpers/managed.js'
 
 if (cluster.isPrimary) {
   process.env.FASTIFY_TICKET_KEYS_PRIMARY = String(${pid})
-  drive(1)
+  runPrimary(1)
 } else {
-  const log = new LogBook()
+  const log = new LogCollector()
   const keys = await createTicketKeys({ log })
-  await serve((server) => { keys.attach(server) }, { log: () => complaints(log) })
+  await serve((server) => { keys.attach(server) }, { log: () => warningsAndErrors(log) })
 }
 `
 
-t.test('a primary that has promised keys and does not answer is an error; another process\'s promise is none', async (t) => {
+t.test('a primary that announced keys but does not answer is an error; an announcement of another process is ignored', async (t) => {
   const silent = await startCluster(promise('process.pid'), 0)
   t.teardown(async () => { await silent.stop() })
   const other = await startCluster(promise('process.ppid'), 1)
@@ -48,7 +48,7 @@ if (cluster.isPrimary) {
 }
 `
 
-t.test('a primary that goes while it is asked is an error at once', async (t) => {
+t.test('a primary that exits while a worker waits for its answer is an error at once', async (t) => {
   const { exit, output, stop } = runModule(DESERTED)
   t.teardown(stop)
   await exit
@@ -63,18 +63,18 @@ import { Clock } from '../../lib/util/clock.js'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import { startTicketKeys } from '../../lib/manager/start.js'
 import { resolveOptions } from '../../lib/config/options.js'
-import { announce, certificate, drive } from '../helpers/cluster-program.js'
-import { LogBook } from '../helpers/managed.js'
+import { certificate, runPrimary, runWorkerWith } from '../helpers/cluster-program.js'
+import { LogCollector } from '../helpers/managed.js'
 
 // Each worker accepts connections itself: the primary is not needed for that.
 cluster.schedulingPolicy = cluster.SCHED_NONE
 if (cluster.isPrimary) {
   shareTicketKeys()
-  drive(1)
+  runPrimary(1)
 } else {
   // Node.js ends workers whose primary is gone, but for those that are leaving.
   cluster.worker.exitedAfterDisconnect = true
-  const log = new LogBook()
+  const log = new LogCollector()
   const clock = new Clock()
   const events = []
   const keys = await startTicketKeys(resolveOptions({}), log, clock)
@@ -93,11 +93,11 @@ if (cluster.isPrimary) {
   keys.attach(server)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  announce(server, {})
+  runWorkerWith(server, {})
 }
 `
 
-t.test('a primary that is gone leaves a worker with the keys it has, which it says when they run out', async (t) => {
+t.test('a worker whose primary has exited keeps its keys, and reports when they run out', async (t) => {
   const cluster = await startCluster(SURVIVOR, 1)
   const [worker] = cluster.workers as [number]
   t.teardown(async () => {
@@ -111,7 +111,7 @@ t.test('a primary that is gone leaves a worker with the keys it has, which it sa
   cluster.primary.child.kill('SIGKILL')
   await until(async () => await ask('/connected') === false, 30_000)
   t.equal(await ask('/rotate'), 'ticket keys: the cluster primary, which has the ticket keys, is gone')
-  t.same(await ask('/log'), [], 'nothing is wrong with the keys yet')
+  t.same(await ask('/log'), [], 'the keys are still good')
 
   const ahead = first.keys.filter(({ state }) => state === 'next').length
   t.ok(ahead >= 3, `${ahead} keys ahead`)
@@ -120,13 +120,15 @@ t.test('a primary that is gone leaves a worker with the keys it has, which it sa
     t.same([current, stale], [first.keys[hour]?.id, false], `the key of hour ${hour}`)
   }
   await until(async () => (await ask('/log') as string[]).length === 1, 30_000)
-  t.same(await ask('/log'), ['ticket keys: the cluster primary, which has the ticket keys, is gone; the last good keys stay (FST_TICKET_KEYS_SOURCE)'])
+  t.same(await ask('/log'), [
+    'ticket keys: the cluster primary, which has the ticket keys, is gone; the last good keys stay (FST_TICKET_KEYS_SOURCE)'
+  ])
   t.same(await ask('/events'), [])
   t.equal(client.full, 1, 'every connection but the first has resumed')
 
   const { stale, keys } = await ask('/hour') as TicketKeysStatus
   t.equal(stale, true)
-  t.same(keys.map(({ state }) => state), ['previous', 'previous'], 'whose tickets still resume')
+  t.same(keys.map(({ state }) => state), ['previous', 'previous'], 'their tickets still resume')
   t.match(await ask('/events'), [{ reason: /^no key may issue tickets now/ }])
   t.match(await ask('/log'), [/is gone/, /^ticket keys are stale: no key may issue tickets now/])
 })

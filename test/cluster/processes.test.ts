@@ -11,16 +11,22 @@ function staticKeys (...keys: Buffer[]): { environment: { data: Record<string, s
 }
 
 /** A session from one host at another: whether it resumed, and what both counted for it. */
-async function move (from: Host, to: Host, protocol: Protocol): Promise<{ reused: boolean, resumed: number, rejected: Record<string, number> }> {
+async function move (
+  from: Host,
+  to: Host,
+  protocol: Protocol
+): Promise<{ reused: boolean, resumed: number, rejected: Record<string, number> }> {
   const before = (await to.report()).stats
   const { session } = await connect({ port: from.port, protocol })
-  const { reused } = await connect({ port: to.port, protocol, session: session as Buffer })
+  const { reused } = await connect({ port: to.port, protocol, session })
   const after = (await to.report()).stats
-  const rejected = Object.entries(after.rejected[protocol]).filter(([reason, count]) => count !== Object.entries(before.rejected[protocol]).find(([name]) => name === reason)?.[1])
+  const rejected = Object.entries(after.rejected[protocol]).filter(
+    ([reason, count]) => count !== Object.entries(before.rejected[protocol]).find(([name]) => name === reason)?.[1]
+  )
   return { reused, resumed: after.resumed[protocol] - before.resumed[protocol], rejected: Object.fromEntries(rejected) }
 }
 
-t.test('processes started with other arguments and the same static keys resume each other\'s sessions, with another sessionIdContext they don\'t', async (t) => {
+t.test("processes with the same static keys resume each other's sessions, but not with different sessionIdContexts", async (t) => {
   const [first, second] = [randomBytes(80), randomBytes(80)] as const
   const [one, two, other] = await Promise.all([
     startHost(t, staticKeys(first, second), 0, ['--one']),
@@ -105,7 +111,8 @@ async function threads (t: Test, options: { close: boolean, loadHere: boolean })
 
 for (const loadHere of [false, true]) {
   for (const close of [true, false]) {
-    t.test(`worker threads load the addon${loadHere ? ', which the main thread has too' : ' first'}, attach, exit ${close ? 'after closing' : 'with all left open'}, and load again`, async (t) => {
+    const [when, how] = [loadHere ? 'after the main thread' : 'first', close ? 'after' : 'without']
+    t.test(`worker threads load the addon ${when}, attach, exit ${how} closing, and load it again`, async (t) => {
       await threads(t, { close, loadHere })
     })
   }

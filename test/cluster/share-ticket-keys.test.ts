@@ -9,7 +9,7 @@ import type { ManagerOptions } from '../../lib/create.js'
 import type { SourceKey } from '../../lib/keys/key.js'
 import type { KeySource, SourceKeys } from '../../lib/sources/key-source.js'
 import { connect } from '../helpers/client.js'
-import { LogBook, manage } from '../helpers/managed.js'
+import { LogCollector, manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
 
@@ -17,7 +17,7 @@ t.teardown(closeAll)
 
 const HOUR = 3_600_000
 
-t.test('shareTicketKeys names every wrong option, and promises nothing then', async (t) => {
+t.test('shareTicketKeys names every wrong option, and then announces no keys to workers', async (t) => {
   for (const [options, message] of [
     [{ rotationInterval: 'soon', ticketLifetime: 0 }, /rotationInterval must be .*; ticketLifetime must be/],
     [{ rotationInterval: '1s', ticketLifetime: '1h' }, /rotationInterval is too short for ticketLifetime/],
@@ -28,10 +28,10 @@ t.test('shareTicketKeys names every wrong option, and promises nothing then', as
   ] as unknown as Array<[ShareOptions, RegExp]>) {
     t.throws(() => shareTicketKeys(options), { code: 'FST_TICKET_KEYS_OPTIONS', message })
   }
-  t.equal(process.env['FASTIFY_TICKET_KEYS_PRIMARY'], undefined, 'nothing was promised to workers')
+  t.equal(process.env['FASTIFY_TICKET_KEYS_PRIMARY'], undefined, 'no keys were announced to workers')
 })
 
-t.test('shareTicketKeys reads the environment and leaves secrets there for the workers', async (t) => {
+t.test('shareTicketKeys reads the environment, and leaves the secrets there for the workers', async (t) => {
   const secret = randomBytes(32).toString('base64')
   Object.assign(process.env, { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '10m' })
   const shared = shareTicketKeys({ source: { type: 'memory' } })
@@ -55,9 +55,9 @@ t.test('shareTicketKeys reads the environment and leaves secrets there for the w
   const data = { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '20m' }
   const again = shareTicketKeys({ environment: { data } })
   await again.ready
-  await t.rejects(again.rotate(), { code: 'FST_TICKET_KEYS_ROTATE' }, 'the source of the variable')
+  await t.rejects(again.rotate(), { code: 'FST_TICKET_KEYS_ROTATE' }, 'the source from the variable')
   t.teardown(async () => { await again.close() })
-  t.same(data, { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '20m' }, 'of another environment too')
+  t.same(data, { TICKET_KEYS_SECRET: secret, TICKET_KEYS_ROTATION_INTERVAL: '20m' }, 'from another environment too')
   const [, next] = again.status().keys
   t.equal((next?.issueUntil ?? 0) - (next?.notBefore ?? 0), 1_200_000)
   await again.close()
@@ -69,10 +69,17 @@ function source (members: Partial<KeySource>): KeySource {
 }
 
 function key (): SourceKey {
-  return { name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32), notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }
+  return {
+    name: randomBytes(16),
+    aesKey: randomBytes(32),
+    hmacKey: randomBytes(32),
+    notBefore: 0,
+    issueUntil: Infinity,
+    acceptUntil: Infinity
+  }
 }
 
-t.test('shareTicketKeys takes any source, returns at once, and is ready when the first keys are there', async (t) => {
+t.test('shareTicketKeys takes any source, returns at once, and is ready when the source has given keys', async (t) => {
   let answer = (_keys: SourceKeys): void => {}
   const shared = shareTicketKeys({ source: source({ load: () => new Promise((resolve) => { answer = resolve }) }) })
   t.teardown(async () => { await shared.close() })
@@ -83,7 +90,7 @@ t.test('shareTicketKeys takes any source, returns at once, and is ready when the
   answer({ keys: [first], timed: true })
   await shared.ready
   t.equal(shared.status().current, id)
-  await t.rejects(rotated, { code: 'FST_TICKET_KEYS_ROTATE' }, 'it waited for the keys')
+  await t.rejects(rotated, { code: 'FST_TICKET_KEYS_ROTATE' }, 'ready waited for the keys')
   const reloaded = shared.reload()
   await new Promise(setImmediate)
   const second = key()
@@ -94,22 +101,30 @@ t.test('shareTicketKeys takes any source, returns at once, and is ready when the
   await t.rejects(shared.reload(), { code: 'FST_TICKET_KEYS_CLOSED' })
 })
 
-t.test('where the source gives no keys, ready rejects, the log says why, and keys can be shared anew', async (t) => {
+t.test('if the source gives no keys, ready rejects, the log gives the reason, and keys can be shared again', async (t) => {
   for (const load of [() => { throw new Error('store down') }, async () => { throw new Error('store down') }, () => null]) {
-    const log = new LogBook()
+    const log = new LogCollector()
     const shared = shareTicketKeys({ log, source: source({ load }) })
     await t.rejects(shared.ready, { message: /store down|gave no keys/ })
     t.match(log.of('error'), [/^the cluster primary has no ticket keys to share: .*(store down|gave no keys)/])
-    t.equal(process.env['FASTIFY_TICKET_KEYS_PRIMARY'], undefined, 'nothing is promised to workers')
-    await t.rejects(shared.rotate(), 'it does not wait for ever')
+    t.equal(process.env['FASTIFY_TICKET_KEYS_PRIMARY'], undefined, 'no keys are announced to workers')
+    await t.rejects(shared.rotate(), 'ready does not wait forever')
   }
 })
 
-t.test('closed before the first keys are there: they are erased, and nothing is logged', async (t) => {
-  const log = new LogBook()
+t.test('close() before the first keys arrive erases them, and logs nothing', async (t) => {
+  const log = new LogCollector()
   const keys = [key()]
   let answer = (): void => {}
-  const shared = shareTicketKeys({ log, source: source({ load: () => new Promise((resolve) => { answer = () => resolve({ keys, timed: true }) }) }) })
+  const shared = shareTicketKeys({
+    log,
+    source: source({
+      load: () =>
+        new Promise((resolve) => {
+          answer = () => resolve({ keys, timed: true })
+        })
+    })
+  })
   await shared.close()
   answer()
   await t.rejects(shared.ready, { code: 'FST_TICKET_KEYS_CLOSED' })
@@ -123,12 +138,12 @@ t.test('a source whose close() rejects makes close() reject, and does not end th
   await shared.ready
   await t.rejects(shared.close(), { message: 'still busy' })
   t.same(shared.status().keys, [])
-  const failing = shareTicketKeys({ log: new LogBook(), source: source({ load: () => null, close }) })
-  await t.rejects(failing.ready, { message: /gave no keys/ }, 'the first error is the one that matters')
+  const failing = shareTicketKeys({ log: new LogCollector(), source: source({ load: () => null, close }) })
+  await t.rejects(failing.ready, { message: /gave no keys/ }, 'the first error is reported')
   await new Promise(setImmediate)
 })
 
-t.test('shareTicketKeys with optional, where the addon does not load: a warning, and nothing is shared', async (t) => {
+t.test('shareTicketKeys with optional: if the addon does not load, it warns and shares nothing', async (t) => {
   const program = runModule(`
     import { shareTicketKeys } from '../../lib/cluster.js'
     const warnings = []
@@ -149,7 +164,7 @@ t.test('shareTicketKeys with optional, where the addon does not load: a warning,
   })
 })
 
-t.test('a server in the primary has the shared keys by their handle', async (t) => {
+t.test('a server in the primary gets the shared keys through their handle', async (t) => {
   const shared = shareTicketKeys({ environment: false })
   const keys = await createTicketKeys({ environment: false, source: { type: 'shared', handle: shared.handle } })
   t.teardown(async () => { await keys.close() })
@@ -166,7 +181,7 @@ t.test('a server in the primary has the shared keys by their handle', async (t) 
   t.ok(keys.status().stale)
 })
 
-t.test('shareTicketKeys in a cluster worker is an error that says where it belongs', async (t) => {
+t.test('shareTicketKeys in a cluster worker is an error that names the right process', async (t) => {
   const { next, exit } = runModule(`
 import cluster from 'node:cluster'
 import { shareTicketKeys } from '../../lib/cluster.js'
@@ -177,10 +192,10 @@ else try { shareTicketKeys() } catch (error) { process.send([error.code, error.m
   await exit
 })
 
-t.test('a manager with the source shared says which of its options have no effect', async (t) => {
+t.test('a manager with the source shared warns about options without effect', async (t) => {
   const owner = await createTicketKeys({ environment: false })
   t.teardown(async () => { await owner.close() })
-  const log = new LogBook()
+  const log = new LogCollector()
   const source = { type: 'shared', handle: owner.handle } as const
   const silent = await createTicketKeys({ environment: false, source, log })
   t.same(log.of('warn'), [])
@@ -191,27 +206,34 @@ t.test('a manager with the source shared says which of its options have no effec
   t.equal(owner.status().keys.length, 4, 'the owner keeps its keys')
   for (const handle of ['1', 1.5, undefined]) {
     const options = { environment: false, source: { type: 'shared', handle } } as unknown as ManagerOptions
-    await t.rejects(createTicketKeys(options), { code: 'FST_TICKET_KEYS_OPTIONS', message: /source.handle must be the handle of a manager/ })
+    await t.rejects(createTicketKeys(options), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: /source.handle must be the handle of a manager/
+    })
   }
 })
 
-t.test('what a manager with the source shared shows is so by the clock, whether its owner has looked at it or not', async (t) => {
+t.test('status() of a manager with the source shared follows the clock, even if the owner has not looked at it', async (t) => {
   const owner = await manage(t)
   const clock = new Clock()
   const { keys } = await manage(t, { source: { type: 'shared', handle: owner.keys.handle } }, clock)
   const { keys: all } = owner.keys.status()
   t.same(keys.status().keys, all)
   clock.step(3 * HOUR)
-  t.same(keys.status().keys.map(({ id, state }) => [id, state]), ['previous', 'previous', 'current'].map((state, index) => [all[index + 1]?.id, state]), 'the first has expired')
+  t.same(
+    keys.status().keys.map(({ id, state }) => [id, state]),
+    ['previous', 'previous', 'current'].map((state, index) => [all[index + 1]?.id, state]),
+    'the first key has expired'
+  )
   t.same(owner.keys.status().keys, all)
 })
 
-t.test('what is sealed opens for its recipient alone, whole and under what it was bound to', async (t) => {
+t.test('only the recipient opens a sealed ring, complete and with the same bound string', async (t) => {
   const [recipient, other] = [generateKeyPairSync('x25519'), generateKeyPairSync('x25519')]
   const plain = randomBytes(300)
   const sealed = seal(plain, importPublic(exportPublic(recipient.publicKey)), 'revision 1')
   t.same(open(sealed, recipient.privateKey, 'revision 1'), plain)
-  t.not(seal(plain, recipient.publicKey, 'revision 1').indexOf(sealed.subarray(0, 100)), 0, 'never the same twice')
+  t.not(seal(plain, recipient.publicKey, 'revision 1').indexOf(sealed.subarray(0, 100)), 0, 'two sealed rings are never equal')
   t.throws(() => open(sealed, other.privateKey, 'revision 1'))
   t.throws(() => open(sealed, recipient.privateKey, 'revision 2'))
   for (const changed of [0, 43, 44, 200, sealed.length - 1]) {

@@ -4,7 +4,7 @@ import { startCluster } from '../helpers/cluster.js'
 import type { TestCluster } from '../helpers/cluster.js'
 import type { Answer } from '../helpers/cluster-program.js'
 import { until } from '../helpers/process.js'
-import { Visitor } from '../helpers/visitor.js'
+import { RetryingClient } from '../helpers/retrying-client.js'
 
 const WORKERS = 4
 
@@ -12,12 +12,12 @@ const MANAGED = `
 import cluster from 'node:cluster'
 import { shareTicketKeys } from '../../lib/cluster.js'
 import { createTicketKeys } from '../../lib/create.js'
-import { drive, serve } from '../helpers/cluster-program.js'
+import { runPrimary, serve } from '../helpers/cluster-program.js'
 
 const options = { rotationInterval: '1s', ticketLifetime: '1m' }
 if (cluster.isPrimary) {
   shareTicketKeys(options)
-  drive(${WORKERS})
+  runPrimary(${WORKERS})
 } else {
   const keys = await createTicketKeys(options)
   await serve((server) => { keys.attach(server) })
@@ -26,9 +26,9 @@ if (cluster.isPrimary) {
 
 const PLAIN = `
 import cluster from 'node:cluster'
-import { drive, serve } from '../helpers/cluster-program.js'
+import { runPrimary, serve } from '../helpers/cluster-program.js'
 
-if (cluster.isPrimary) drive(${WORKERS})
+if (cluster.isPrimary) runPrimary(${WORKERS})
 else await serve(() => {})
 `
 
@@ -45,7 +45,7 @@ interface Story {
 /** Three visitors come again and again while every worker is killed and replaced; then a worker renews its certificate. */
 async function tell (cluster: TestCluster, keys: number): Promise<Story> {
   // A connection that was on its way to a worker when that was killed may hang. It must not outlast the ticket.
-  const visitors = Array.from({ length: 3 }, () => new Visitor({ port: cluster.port, protocol: 'TLSv1.3', timeout: 10_000 }))
+  const visitors = Array.from({ length: 3 }, () => new RetryingClient({ port: cluster.port, protocol: 'TLSv1.3', timeout: 10_000 }))
   const served = new Set<number>()
   const shown = new Set<string | null>()
   const stop = new AbortController()
@@ -103,14 +103,14 @@ async function storyOf (t: Test, name: string, code: string, keys: number): Prom
   return story
 }
 
-t.test('workers killed one after the other and replaced, under load and rotations: every connection resumes', async (t) => {
+t.test('while workers are killed and replaced under load and rotations, every connection resumes', async (t) => {
   const managed = await storyOf(t, 'managed', MANAGED, 6)
-  t.equal(managed.resumed, managed.later, 'with shared keys, every connection after the first')
-  t.notOk(managed.renewed.here.includes(false), 'a worker that has renewed its certificate resumes')
+  t.equal(managed.resumed, managed.later, 'with shared keys, every connection but the first resumes')
+  t.notOk(managed.renewed.here.includes(false), 'a worker with a renewed certificate resumes')
   t.notOk(managed.renewed.elsewhere.includes(false))
 
   const plain = await storyOf(t, 'plain Node.js', PLAIN, 1)
-  t.ok(plain.resumed / plain.later < 0.7, 'plain Node.js gives no new ticket when it resumes')
-  t.notOk(plain.renewed.here.includes(true), 'and after setSecureContext a worker knows no ticket of the others')
+  t.ok(plain.resumed / plain.later < 0.7, 'plain Node.js issues no new ticket when it resumes')
+  t.notOk(plain.renewed.here.includes(true), 'after setSecureContext, a worker knows no ticket of the others')
   t.notOk(plain.renewed.elsewhere.includes(false))
 })

@@ -10,7 +10,7 @@ import { KEY_FORMATS, serializeKeys } from '../../lib/keys/formats/index.js'
 import { ACCEPTS } from '../../lib/keys/key.js'
 import { connect } from '../helpers/client.js'
 import { idOf, issuerAt, randomKey } from '../helpers/keys.js'
-import { LogBook } from '../helpers/managed.js'
+import { LogCollector } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
 import { readTypeScript } from '../helpers/typescript.js'
@@ -40,7 +40,7 @@ async function namesOf ({ source }: ResolvedOptions): Promise<string[]> {
   return (loaded?.keys ?? []).map(({ name }) => name.toString('hex'))
 }
 
-t.test('every variable of the options says what the option says in code', (t) => {
+t.test('every option variable has the effect of its option', (t) => {
   const same: Array<[variable: string, value: string, options: TicketKeysOptions]> = [
     ['ROTATION_INTERVAL', '90s', { rotationInterval: '90s' }],
     ['ROTATION_INTERVAL', '90000', { rotationInterval: 90_000 }],
@@ -62,14 +62,18 @@ t.test('every variable of the options says what the option says in code', (t) =>
   for (const [variable, value, options] of same) {
     const inCode = without(resolveOptions({ environment: false, ...options }))
     t.strictSame(without(resolve({ [`TICKET_KEYS_${variable}`]: value })), inCode, `${variable}=${value}`)
-    t.notSame(inCode, byDefault, `${variable} does something`)
+    t.notSame(inCode, byDefault, `${variable} has an effect`)
   }
   const seen = [...same.map(([variable]) => variable), 'STRICT_PERMISSIONS', 'OPTIONAL']
-  t.same(Object.keys(VARIABLES).filter((variable) => VARIABLES[variable]?.option !== undefined && !seen.includes(variable)), [], 'all of them')
+  t.same(
+    Object.keys(VARIABLES).filter((variable) => VARIABLES[variable]?.option !== undefined && !seen.includes(variable)),
+    [],
+    'all variables are tested'
+  )
   t.end()
 })
 
-t.test('every variable of the sources', async (t) => {
+t.test('every source variable has the effect of its option', async (t) => {
   const directory = t.testdir()
   const at = (name: string, data: string | Buffer): string => {
     writeFileSync(join(directory, name), data, { mode: 0o600 })
@@ -87,7 +91,9 @@ t.test('every variable of the sources', async (t) => {
   }
 
   const previous = randomBytes(40)
-  const expected = await namesOf(resolveOptions({ environment: false, source: { type: 'secret', secret: SECRET, previousSecrets: [previous] } }))
+  const expected = await namesOf(
+    resolveOptions({ environment: false, source: { type: 'secret', secret: SECRET, previousSecrets: [previous] } })
+  )
   const [file, previousFile] = [at('secret', `${SECRET}\n`), at('previous', previous)]
   const secrets = resolve({ TICKET_KEYS_SECRET_FILE: file, TICKET_KEYS_PREVIOUS_SECRET_FILE: previousFile })
   t.equal(secrets.source.type, 'secret')
@@ -110,8 +116,13 @@ t.test('every variable of the sources', async (t) => {
   await t.rejects(async () => await strict.source.load(1e12), { code: 'FST_TICKET_KEYS_SOURCE', message: 'can be read by everybody' })
 })
 
-t.test('options in code win, and what they replace is not looked at', (t) => {
-  const data = { TICKET_KEYS_ROTATION_INTERVAL: '1m', TICKET_KEYS_TICKET_LIFETIME: '3m', TICKET_KEYS_TLS12_TICKETS: 'false', TICKET_KEYS_SECRET_FILE: '/no/such/file' }
+t.test('options in code take precedence, and the variables that they replace are not read', (t) => {
+  const data = {
+    TICKET_KEYS_ROTATION_INTERVAL: '1m',
+    TICKET_KEYS_TICKET_LIFETIME: '3m',
+    TICKET_KEYS_TLS12_TICKETS: 'false',
+    TICKET_KEYS_SECRET_FILE: '/no/such/file'
+  }
   const resolved = resolve(data, { rotationInterval: '2m', tls12Tickets: true, source: { type: 'memory' } })
   t.match(resolved, { rotationInterval: 120_000, policy: { ticketLifetime: 180_000, tls12Tickets: true }, source: { type: 'memory' } })
   t.match(errorOf(data, { rotationInterval: '2m' }), { message: 'TICKET_KEYS_SECRET_FILE names a file' })
@@ -133,8 +144,18 @@ t.test('another prefix', async (t) => {
   t.equal(resolveOptions({ environment: { prefix: 'APP', data: { APPROTATION_INTERVAL: '1m', APP: text } } }).source.type, 'static')
 })
 
-t.test('a .env file is read when the caller says so; what is set already wins', (t) => {
-  const directory = t.testdir({ '.env': 'TICKET_KEYS_ROTATION_INTERVAL=1m\nTICKET_KEYS_TICKET_LIFETIME="3m"\nTICKET_KEYS_SECRET=\nTICKET_KEYS_TYPO=1\nTICKET_KEYS_PREVIOUS_SECRET=\nOTHER=1\n' })
+t.test('a .env file is read if the caller asks for it; variables that are already set take precedence', (t) => {
+  const directory = t.testdir({
+    '.env': [
+      'TICKET_KEYS_ROTATION_INTERVAL=1m',
+      'TICKET_KEYS_TICKET_LIFETIME="3m"',
+      'TICKET_KEYS_SECRET=',
+      'TICKET_KEYS_TYPO=1',
+      'TICKET_KEYS_PREVIOUS_SECRET=',
+      'OTHER=1',
+      ''
+    ].join('\n')
+  })
   const path = join(directory, '.env')
   const data = { TICKET_KEYS_TICKET_LIFETIME: '4m', TICKET_KEYS_ROTATION_INTERVAL: '' }
   const resolved = resolveOptions({ environment: { data, dotenv: { path } } })
@@ -150,14 +171,17 @@ t.test('a .env file is read when the caller says so; what is set already wins', 
   t.end()
 })
 
-t.test('a .env file that cannot be read is one problem of the options', (t) => {
+t.test('an unreadable .env file is one of the reported problems', (t) => {
   const environment = { data: {}, dotenv: { path: t.testdir() } }
   const problems = 'environment.dotenv names a file that cannot be read (EISDIR); tls12Tickets must be true or false'
-  t.throws(() => resolveOptions({ environment, tls12Tickets: 'no' as unknown as boolean }), { code: 'FST_TICKET_KEYS_OPTIONS', message: problems })
+  t.throws(() => resolveOptions({ environment, tls12Tickets: 'no' as unknown as boolean }), {
+    code: 'FST_TICKET_KEYS_OPTIONS',
+    message: problems
+  })
   t.end()
 })
 
-t.test('wrong variables: one error names each and says what it should look like, and shows no value', (t) => {
+t.test('one error names each wrong variable and the form that it should have, and shows no value', (t) => {
   const wrong: Array<[variable: string, form: string]> = [
     ['ROTATION_INTERVAL', "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"],
     ['TICKET_LIFETIME', "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"],
@@ -183,23 +207,44 @@ t.test('wrong variables: one error names each and says what it should look like,
   t.end()
 })
 
-t.test('variables that are wrong together, or only for this package', (t) => {
+t.test('wrong combinations of variables, and values that only this package refuses', (t) => {
   const cases: Array<[data: Record<string, string>, message: string]> = [
     [{ ROTATION_INTERVAL: '999ms' }, 'TICKET_KEYS_ROTATION_INTERVAL must be at least one second'],
     [{ TICKET_LIFETIME: '8d' }, 'TICKET_KEYS_TICKET_LIFETIME must be at most 7 days'],
-    [{ TICKET_LIFETIME: '2d' }, 'maxSessionAge (TICKET_KEYS_MAX_SESSION_AGE, default 24h) must not be shorter than TICKET_KEYS_TICKET_LIFETIME'],
-    [{ ROTATION_INTERVAL: '1s' }, 'TICKET_KEYS_ROTATION_INTERVAL is too short for ticketLifetime (TICKET_KEYS_TICKET_LIFETIME, default 2h): more than 256 keys would have to be held'],
-    [{ SECRET, PREVIOUS_SECRET: 'short' }, 'TICKET_KEYS_PREVIOUS_SECRET must have at least 32 bytes, a line end at its end not counted'],
+    [
+      { TICKET_LIFETIME: '2d' },
+      'maxSessionAge (TICKET_KEYS_MAX_SESSION_AGE, default 24h) must not be shorter than TICKET_KEYS_TICKET_LIFETIME'
+    ],
+    [
+      { ROTATION_INTERVAL: '1s' },
+      'TICKET_KEYS_ROTATION_INTERVAL is too short for ticketLifetime (TICKET_KEYS_TICKET_LIFETIME, default 2h): ' +
+      'more than 256 keys would have to be held'
+    ],
+    [
+      { SECRET, PREVIOUS_SECRET: 'short' },
+      'TICKET_KEYS_PREVIOUS_SECRET must have at least 32 bytes, a line end at its end not counted'
+    ],
     [{ SECRET: 'a'.repeat(64) }, 'TICKET_KEYS_SECRET must not be one byte repeated'],
     [{ SECRET, PREVIOUS_SECRET: SECRET }, 'TICKET_KEYS_PREVIOUS_SECRET must be another secret than those before it'],
-    [{ SECRET, TICKET_LIFETIME: '1h', ROTATION_INTERVAL: '29s', PREVIOUS_SECRET: `${SECRET}.` }, 'TICKET_KEYS_ROTATION_INTERVAL is too short for TICKET_KEYS_TICKET_LIFETIME'],
+    [
+      { SECRET, TICKET_LIFETIME: '1h', ROTATION_INTERVAL: '29s', PREVIOUS_SECRET: `${SECRET}.` },
+      'TICKET_KEYS_ROTATION_INTERVAL is too short for TICKET_KEYS_TICKET_LIFETIME'
+    ],
     [{ PREVIOUS_SECRET: SECRET }, 'TICKET_KEYS_PREVIOUS_SECRET needs TICKET_KEYS_SECRET or TICKET_KEYS_SECRET_FILE'],
     [{ FORMAT: 'json', SECRET }, 'TICKET_KEYS_FORMAT needs TICKET_KEYS_FILE or TICKET_KEYS_DIRECTORY'],
-    [{ '': 'AAAA' }, 'TICKET_KEYS must be comma-separated base64, 80 bytes a key: name, HMAC key, AES key (key 1 is not)'],
-    [{ '': `${randomBytes(80).toString('base64')},@` }, 'TICKET_KEYS must be comma-separated base64, 80 bytes a key: name, HMAC key, AES key (key 2 is not)']
+    [
+      { '': 'AAAA' },
+      'TICKET_KEYS must be comma-separated base64, 80 bytes a key: name, HMAC key, AES key (key 1 is not)'
+    ],
+    [
+      { '': `${randomBytes(80).toString('base64')},@` },
+      'TICKET_KEYS must be comma-separated base64, 80 bytes a key: name, HMAC key, AES key (key 2 is not)'
+    ]
   ]
   for (const [variables, message] of cases) {
-    const data = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name === '' ? 'TICKET_KEYS' : `TICKET_KEYS_${name}`, value]))
+    const data = Object.fromEntries(
+      Object.entries(variables).map(([name, value]) => [name === '' ? 'TICKET_KEYS' : `TICKET_KEYS_${name}`, value])
+    )
     const error = errorOf(data)
     t.match(error, { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${message}` })
     t.notMatch(error.message, '; ', 'one problem')
@@ -208,15 +253,22 @@ t.test('variables that are wrong together, or only for this package', (t) => {
   const zeros = errorOf({ TICKET_KEYS: Buffer.concat([randomBytes(48), Buffer.alloc(32)]).toString('base64') })
   t.match(zeros, { code: 'FST_TICKET_KEYS_WEAK_KEY', message: 'ticket keys: TICKET_KEYS[0]: its AES key is all zero' })
   for (const [environment, message] of [
-    [{ prefix: '' }, 'environment.prefix must be'], [{ prefix: 'A-' }, 'environment.prefix must be'], [{ prefx: 'A_' }, 'environment.prefx is not an option'],
-    [{ dotenv: '.env' }, 'environment.dotenv must be'], [{ data: 1 }, 'environment.data must be'], [true, 'environment must be']
+    [{ prefix: '' }, 'environment.prefix must be'],
+    [{ prefix: 'A-' }, 'environment.prefix must be'],
+    [{ prefx: 'A_' }, 'environment.prefx is not an option'],
+    [{ dotenv: '.env' }, 'environment.dotenv must be'],
+    [{ data: 1 }, 'environment.data must be'],
+    [true, 'environment must be']
   ] as const) {
-    t.throws(() => resolveOptions({ environment: environment as unknown as false }), { code: 'FST_TICKET_KEYS_OPTIONS', message })
+    t.throws(() => resolveOptions({ environment: environment as unknown as false }), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message
+    })
   }
   t.end()
 })
 
-t.test('two sources, or a variable and its twin, are an error that names both', (t) => {
+t.test('two sources, or a variable together with its _FILE variable, are an error that names both', (t) => {
   const sources = ['TICKET_KEYS', 'TICKET_KEYS_SECRET', 'TICKET_KEYS_SECRET_FILE', 'TICKET_KEYS_FILE', 'TICKET_KEYS_DIRECTORY']
   const twins = [['TICKET_KEYS_SECRET', 'TICKET_KEYS_SECRET_FILE'], ['TICKET_KEYS_PREVIOUS_SECRET', 'TICKET_KEYS_PREVIOUS_SECRET_FILE']]
   const pairs = sources.flatMap((one, index) => sources.slice(index + 1).map((other) => [one, other])).concat(twins)
@@ -227,12 +279,12 @@ t.test('two sources, or a variable and its twin, are an error that names both', 
     t.equal(code, 'FST_TICKET_KEYS_TWO_SOURCES')
     t.match(message, new RegExp(`^ticket keys: ${pair[0]} and ${pair[1]} `))
     t.notOk(message.includes(SECRET))
-    t.same(Object.keys(data).filter((name) => /(SECRET|KEYS)$/.test(name)), [], 'secrets are taken away all the same')
+    t.same(Object.keys(data).filter((name) => /(SECRET|KEYS)$/.test(name)), [], 'secrets are still deleted')
   }
   t.end()
 })
 
-t.test('secrets are deleted from the environment, whatever comes of them; the rest stays', (t) => {
+t.test('secrets are deleted from the environment in every case; other variables stay', (t) => {
   const rest = { TICKET_KEYS_ROTATION_INTERVAL: '1h', HOME: '/', TICKET_KEYS_SECRETS: 'x' }
   for (const [data, options] of [
     [{ TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_PREVIOUS_SECRET: `${SECRET}.` }, {}],
@@ -249,15 +301,21 @@ t.test('secrets are deleted from the environment, whatever comes of them; the re
   t.end()
 })
 
-t.test('empty variables are as good as none, unknown ones a warning', (t) => {
+t.test('empty variables count as absent, and unknown variables cause a warning', (t) => {
   const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name === '' ? 'TICKET_KEYS' : `TICKET_KEYS_${name}`, '']))
-  const resolved = resolve({ ...empty, TICKET_KEYS_ROTATION_INTERVALL: '1h', TICKET_KEYS_FILE_FILE: '', TICKET_KEY_FILE: 'x', ticket_keys_file: 'x' })
+  const resolved = resolve({
+    ...empty,
+    TICKET_KEYS_ROTATION_INTERVALL: '1h',
+    TICKET_KEYS_FILE_FILE: '',
+    TICKET_KEY_FILE: 'x',
+    ticket_keys_file: 'x'
+  })
   t.strictSame({ ...resolved, source: resolved.source.type, warnings: [] }, { ...resolve({}), source: 'memory' })
   t.same(resolved.warnings, ['TICKET_KEYS_ROTATION_INTERVALL is not a variable of fastify-ticket-keys'])
   t.end()
 })
 
-t.test('files with secrets: what everybody can write is refused, what everybody can read is a warning or an error', (t) => {
+t.test('a secret file that everybody can write is refused; one that everybody can read is a warning or an error', (t) => {
   const path = join(t.testdir({ secret: SECRET, directory: {} }), 'secret')
   const data = { TICKET_KEYS_SECRET_FILE: path }
   chmodSync(path, 0o644)
@@ -265,15 +323,19 @@ t.test('files with secrets: what everybody can write is refused, what everybody 
   t.same(resolve(data).warnings, [warning])
   t.equal(errorOf(data, { strictPermissions: true }).message, `ticket keys: ${warning}`)
   t.equal(errorOf({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }).message, `ticket keys: ${warning}`)
-  t.same(resolve({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }, { strictPermissions: false }).warnings, [warning], 'code wins here too')
+  t.same(
+    resolve({ ...data, TICKET_KEYS_STRICT_PERMISSIONS: 'true' }, { strictPermissions: false }).warnings,
+    [warning],
+    'the option in code takes precedence'
+  )
   chmodSync(path, 0o602)
   t.match(errorOf(data).message, 'TICKET_KEYS_SECRET_FILE names a file that can be written by everybody: chmod o-w')
   t.match(errorOf({ TICKET_KEYS_SECRET_FILE: join(path, '../directory') }).message, 'names a file that is not a file')
   t.end()
 })
 
-async function issuesUnder (t: Test, data: NodeJS.ProcessEnv): Promise<{ id: string | undefined, log: LogBook }> {
-  const log = new LogBook()
+async function issuesUnder (t: Test, data: NodeJS.ProcessEnv): Promise<{ id: string | undefined, log: LogCollector }> {
+  const log = new LogCollector()
   const keys = await createTicketKeys({ environment: { data }, log })
   t.teardown(async () => { await keys.close() })
   const { server, port } = await plainHttps()
@@ -281,15 +343,16 @@ async function issuesUnder (t: Test, data: NodeJS.ProcessEnv): Promise<{ id: str
   return { id: await issuerAt(port), log }
 }
 
-t.test('a server under keys from the environment; warnings are logged', async (t) => {
+t.test('a server gets its keys from the environment, and warnings are logged', async (t) => {
   const key = randomKey()
   const { id, log } = await issuesUnder(t, { TICKET_KEYS: serializeKeys([key], 'nginx80').toString('base64'), TICKET_KEYS_TYPO: 'x' })
   t.equal(id, idOf(key))
   t.same(log.of('warn'), ['TICKET_KEYS_TYPO is not a variable of fastify-ticket-keys'])
 })
 
-t.test('the plugin, with nothing but variables: they are gone from process.env, and from its children', async (t) => {
-  const running = runModule(`
+t.test('the plugin, configured only by variables, removes the secrets from process.env and from the environment of children', async (t) => {
+  const running = runModule(
+    `
     import { execFileSync } from 'node:child_process'
     import Fastify from 'fastify'
     import { plugin } from '../../lib/plugin.js'
@@ -299,9 +362,12 @@ t.test('the plugin, with nothing but variables: they are gone from process.env, 
     await app.register(plugin)
     await app.listen({ port: 0, host: '127.0.0.1' })
     const child = execFileSync(process.execPath, ['-p', 'Object.keys(process.env).filter((name) => name.startsWith("TICKET_KEYS")).join()'])
-    process.send([app.server.address().port, app.ticketKeys.status().source, child.toString().trim(), (await app.inject('/metrics')).statusCode])
+    const { statusCode } = await app.inject('/metrics')
+    process.send([app.server.address().port, app.ticketKeys.status().source, child.toString().trim(), statusCode])
     process.on('message', () => process.exit())
-  `, { env: { TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_TLS12_TICKETS: 'false', TICKET_KEYS_METRICS_PATH: 'off' } })
+  `,
+    { env: { TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_TLS12_TICKETS: 'false', TICKET_KEYS_METRICS_PATH: 'off' } }
+  )
   t.teardown(running.stop)
   const [port, ...rest] = await running.next() as [number, ...unknown[]]
   t.same(rest, ['secret', 'TICKET_KEYS_TLS12_TICKETS,TICKET_KEYS_METRICS_PATH', 404])

@@ -32,7 +32,13 @@ async function refused (t: Test, options: unknown): Promise<Error & { code: stri
   const { app, log } = await makeApp()
   t.teardown(() => app.close())
   const { server } = app
-  const traces = (): unknown[] => [Object.getOwnPropertyNames(server), server.listenerCount('secureConnection'), app.hasDecorator('ticketKeys'), app.hasRequestDecorator('tlsSession'), app.hasRoute({ method: 'GET', url: '/metrics' })]
+  const traces = (): unknown[] => [
+    Object.getOwnPropertyNames(server),
+    server.listenerCount('secureConnection'),
+    app.hasDecorator('ticketKeys'),
+    app.hasRequestDecorator('tlsSession'),
+    app.hasRoute({ method: 'GET', url: '/metrics' })
+  ]
   const before = traces()
   let found: unknown
   await t.rejects(async () => {
@@ -43,7 +49,7 @@ async function refused (t: Test, options: unknown): Promise<Error & { code: stri
       throw error
     }
   })
-  t.strictSame(traces(), before, 'the server is as it was')
+  t.strictSame(traces(), before, 'the server is unchanged')
   t.same(log(), [])
   return found as Error & { code: string }
 }
@@ -51,7 +57,7 @@ async function refused (t: Test, options: unknown): Promise<Error & { code: stri
 const DURATION = "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"
 const notDurations = [MARK, '1 year', '-1h', '', 'h', '1h30m', '9'.repeat(400), -1, NaN, Infinity, true, null, {}, [1000], 1n, `1h;${MARK}`]
 
-t.test('everything that is wrong is in one error at register, by name and without a value; no server is half attached', async (t) => {
+t.test('register reports every wrong option in one error, by name and without a value, and leaves the servers unattached', async (t) => {
   const error = await refused(t, {
     source: { type: 'static', keys: [MARK, Buffer.from(MARK.repeat(4)).subarray(0, 47)], path: MARK, [MARK.toLowerCase()]: 1 },
     rotationInterval: MARK,
@@ -96,16 +102,26 @@ t.test('everything that is wrong is in one error at register, by name and withou
 
 t.test('durations', async (t) => {
   for (const name of ['rotationInterval', 'ticketLifetime', 'maxSessionAge']) {
-    for (const value of notDurations) t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} ${DURATION}`], `${name}: ${inspect(value)}`)
-    for (const value of [0, 999, '999', '0s', '0.9s']) t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} must be at least one second`])
+    for (const value of notDurations) {
+      t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} ${DURATION}`], `${name}: ${inspect(value)}`)
+    }
+    for (const value of [0, 999, '999', '0s', '0.9s']) {
+      t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} must be at least one second`])
+    }
   }
-  for (const value of ['8d', 7 * 86_400_000 + 1, '169h']) t.match(faultsOf(errorOf({ ticketLifetime: value, maxSessionAge: '30d' })), ['ticketLifetime must be at most 7 days'])
+  for (const value of ['8d', 7 * 86_400_000 + 1, '169h']) {
+    t.match(faultsOf(errorOf({ ticketLifetime: value, maxSessionAge: '30d' })), [
+      'ticketLifetime must be at most 7 days'
+    ])
+  }
   const lifetimes = ['604800000', 604_800_000, '7d', ' 168 h '].map((ticketLifetime) =>
     resolveOptions({ environment: false, ticketLifetime, maxSessionAge: '7d' }).policy.ticketLifetime)
   t.same(lifetimes, Array<number>(4).fill(604_800_000))
   t.equal(resolveOptions({ environment: false, ticketLifetime: '1.5s' }).policy.ticketLifetime, 1500)
   const seconds = ["ticketLifetime has no unit, so its number is in milliseconds: write a unit, such as '90s' or '2h'"]
-  for (const ticketLifetime of [7200, '7200', 86_400, 604_800]) t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, seconds)
+  for (const ticketLifetime of [7200, '7200', 86_400, 604_800]) {
+    t.same(resolveOptions({ environment: false, ticketLifetime }).warnings, seconds)
+  }
   for (const name of ['rotationInterval', 'maxSessionAge']) {
     const { warnings } = resolveOptions({ environment: false, ticketLifetime: '2s', [name]: 7200 })
     t.match(warnings, [`${name} has no unit`])
@@ -121,55 +137,90 @@ t.test('lifetimes that contradict each other', async (t) => {
   t.same(faultsOf(errorOf({ rotationInterval: '1s' })), tooManyByDefault)
   t.same(faultsOf(errorOf({ rotationInterval: '1s', ticketLifetime: '225s' })), tooMany)
   t.ok(resolveOptions({ environment: false, rotationInterval: '1s', ticketLifetime: '224s' }))
-  t.same(faultsOf(errorOf({ rotationInterval: '1s', maxSessionAge: '1h' })), ['maxSessionAge must not be shorter than ticketLifetime (default 2h)', ...tooManyByDefault])
-  const both = { rotationInterval: '10s', ticketLifetime: '25m', source: { type: 'secret', secret: 'a'.repeat(16) + 'b'.repeat(16), previousSecrets: ['c'.repeat(16) + 'd'.repeat(16)] } }
-  t.match(faultsOf(errorOf(both)), tooMany, 'each secret has its keys')
+  t.same(faultsOf(errorOf({ rotationInterval: '1s', maxSessionAge: '1h' })), [
+    'maxSessionAge must not be shorter than ticketLifetime (default 2h)',
+    ...tooManyByDefault
+  ])
+  const both = {
+    rotationInterval: '10s',
+    ticketLifetime: '25m',
+    source: {
+      type: 'secret',
+      secret: 'a'.repeat(16) + 'b'.repeat(16),
+      previousSecrets: ['c'.repeat(16) + 'd'.repeat(16)]
+    }
+  }
+  t.match(faultsOf(errorOf(both)), tooMany, 'each secret has its own keys')
   t.ok(resolveOptions({ environment: false, ...both, source: { type: 'memory' } }))
   t.match(await refused(t, { rotationInterval: '1s' }), { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${tooManyByDefault[0]}` })
 })
 
 t.test('numbers, flags and strings of other types', async (t) => {
-  for (const value of [-1, 17, 1.5, NaN, '2', null, true]) t.same(faultsOf(errorOf({ ticketsPerHandshake: value })), ['ticketsPerHandshake must be a whole number from 0 to 16'])
+  for (const value of [-1, 17, 1.5, NaN, '2', null, true]) {
+    t.same(faultsOf(errorOf({ ticketsPerHandshake: value })), [
+      'ticketsPerHandshake must be a whole number from 0 to 16'
+    ])
+  }
   for (const name of ['tls12Tickets', 'bindServerName', 'resumeSniCallback', 'strictPermissions', 'requireTls']) {
     for (const value of ['true', 1, null, {}]) t.same(faultsOf(errorOf({ [name]: value })), [`${name} must be true or false`])
   }
-  for (const value of [1, null, Buffer.from('a'), ['a']]) t.same(faultsOf(errorOf({ sessionIdContext: value })), ['sessionIdContext must be a string'])
+  for (const value of [1, null, Buffer.from('a'), ['a']]) {
+    t.same(faultsOf(errorOf({ sessionIdContext: value })), ['sessionIdContext must be a string'])
+  }
 })
 
 const METRICS = "metrics must be true, false, a path that begins with '/', or an object"
 
-t.test('the names that are reserved for later options are unknown', async (t) => {
+t.test('names that are reserved for later options are unknown', async (t) => {
   for (const name of ['dashboard', 'admin']) t.same(faultsOf(errorOf({ [name]: true })), [`${name} is not an option`])
 })
 
 t.test('metrics', async (t) => {
   for (const value of [null, 1, [], ['/metrics'], () => '/metrics']) t.same(faultsOf(errorOf({ metrics: value })), [METRICS])
   for (const value of ['', 'metrics']) t.same(faultsOf(errorOf({ metrics: value })), [METRICS])
-  for (const path of ['metrics', 1, null]) t.same(faultsOf(errorOf({ metrics: { path } })), ["metrics.path must be a path that begins with '/'"])
+  for (const path of ['metrics', 1, null]) {
+    t.same(faultsOf(errorOf({ metrics: { path } })), ["metrics.path must be a path that begins with '/'"])
+  }
   for (const value of [null, {}, 'app', 1]) {
     t.same(faultsOf(errorOf({ metrics: { instance: value } })), ['metrics.instance must be a Fastify instance'])
     t.same(faultsOf(errorOf({ metrics: { register: value } })), ['metrics.register must be a prom-client registry'])
   }
-  for (const value of [null, [], 'no', 1]) t.same(faultsOf(errorOf({ metrics: { routeOptions: value } })), ['metrics.routeOptions must be an object'])
+  for (const value of [null, [], 'no', 1]) {
+    t.same(faultsOf(errorOf({ metrics: { routeOptions: value } })), ['metrics.routeOptions must be an object'])
+  }
 })
 
 t.test('sources', async (t) => {
   const types = "'memory', 'static', 'secret', 'file', 'directory' or 'shared'"
-  for (const value of [null, 'memory', 1, true]) t.same(faultsOf(errorOf({ source: value })), [`source must be an object whose type is ${types}, or one with a load function (KeySource)`])
-  for (const value of [{}, { type: 'Memory' }, { type: null }, { type: 'toString' }, [], { type: '__proto__' }]) t.same(faultsOf(errorOf({ source: value })), [`source.type must be ${types}, or the object needs a load function (KeySource)`])
-  for (const value of [{ load: 1, type: 'own' }, { load () {} }, { load () {}, type: 1 }]) t.same(faultsOf(errorOf({ source: value })), ['source must have a type (a string) and a load function'])
+  for (const value of [null, 'memory', 1, true]) {
+    t.same(faultsOf(errorOf({ source: value })), [
+      `source must be an object whose type is ${types}, or one with a load function (KeySource)`
+    ])
+  }
+  for (const value of [{}, { type: 'Memory' }, { type: null }, { type: 'toString' }, [], { type: '__proto__' }]) {
+    t.same(faultsOf(errorOf({ source: value })), [
+      `source.type must be ${types}, or the object needs a load function (KeySource)`
+    ])
+  }
+  for (const value of [{ load: 1, type: 'own' }, { load () {} }, { load () {}, type: 1 }]) {
+    t.same(faultsOf(errorOf({ source: value })), ['source must have a type (a string) and a load function'])
+  }
   t.same(faultsOf(errorOf({ source: { type: 'memory', keys: [] } })), ["source.keys is not an option of the source 'memory'"])
   for (const type of ['file', 'directory']) {
     t.same(faultsOf(errorOf({ source: { type, path: '', format: 'pem' } })).length, 2)
     t.same(faultsOf(errorOf({ source: { type } })), ['source.path must be a path'])
   }
   for (const previousSecrets of ['a secret', randomBytes(32), {}, null]) {
-    t.same(faultsOf(errorOf({ source: { type: 'secret', secret: randomBytes(32), previousSecrets } })), ['source.previousSecrets must be an array'])
+    t.same(faultsOf(errorOf({ source: { type: 'secret', secret: randomBytes(32), previousSecrets } })), [
+      'source.previousSecrets must be an array'
+    ])
   }
-  for (const secret of [undefined, 1, 'short', Buffer.alloc(31, 'x'), Buffer.alloc(40)]) t.match(faultsOf(errorOf({ source: { type: 'secret', secret } })), [/^source\.secret must /])
+  for (const secret of [undefined, 1, 'short', Buffer.alloc(31, 'x'), Buffer.alloc(40)]) {
+    t.match(faultsOf(errorOf({ source: { type: 'secret', secret } })), [/^source\.secret must /])
+  }
 })
 
-t.test('static keys: every one that is wrong is named, and none is shown', async (t) => {
+t.test('the error names every wrong static key, and shows none', async (t) => {
   for (const keys of [undefined, null, [], {}, randomBytes(80), Array.from({ length: 257 }, () => randomBytes(80))]) {
     t.same(faultsOf(errorOf({ source: { type: 'static', keys } })), ['source.keys must be an array of 1 to 256 keys'])
   }
@@ -177,13 +228,23 @@ t.test('static keys: every one that is wrong is named, and none is shown', async
   const { name, aesKey, hmacKey } = randomKey()
   const now = Date.now()
   const wrong: Array<[unknown, string]> = [
-    [randomBytes(79), 'must have 80 bytes'], [randomBytes(0), 'must have 80 bytes'], [randomBytes(160), 'must have 80 bytes'],
-    [good.toString('base64'), 'must be a Buffer'], [new Uint8Array(80), 'must have a name'], [null, 'must be a Buffer'],
-    [{ aesKey, hmacKey }, 'must have a name of 16 bytes'], [{ name: randomBytes(15), aesKey, hmacKey }, 'must have a name of 16 bytes'],
-    [{ name, aesKey }, 'must have an aesKey and an hmacKey'], [{ name, aesKey, hmacKey: randomBytes(16) }, 'must have an aesKey and an hmacKey'],
+    [randomBytes(79), 'must have 80 bytes'],
+    [randomBytes(0), 'must have 80 bytes'],
+    [randomBytes(160), 'must have 80 bytes'],
+    [good.toString('base64'), 'must be a Buffer'],
+    [new Uint8Array(80), 'must have a name'],
+    [null, 'must be a Buffer'],
+    [{ aesKey, hmacKey }, 'must have a name of 16 bytes'],
+    [{ name: randomBytes(15), aesKey, hmacKey }, 'must have a name of 16 bytes'],
+    [{ name, aesKey }, 'must have an aesKey and an hmacKey'],
+    [{ name, aesKey, hmacKey: randomBytes(16) }, 'must have an aesKey and an hmacKey'],
     [{ name, aesKey: randomBytes(24), hmacKey: randomBytes(24) }, 'must have an aesKey and an hmacKey'],
-    [{ name, aesKey, hmacKey, notBefore: 'now' }, 'must have times'], [{ name, aesKey, hmacKey, acceptUntil: NaN }, 'must have times'],
-    [{ name, aesKey, hmacKey, notBefore: now, issueUntil: now - 1 }, 'must have notBefore, issueUntil, acceptUntil in that order']
+    [{ name, aesKey, hmacKey, notBefore: 'now' }, 'must have times'],
+    [{ name, aesKey, hmacKey, acceptUntil: NaN }, 'must have times'],
+    [
+      { name, aesKey, hmacKey, notBefore: now, issueUntil: now - 1 },
+      'must have notBefore, issueUntil, acceptUntil in that order'
+    ]
   ]
   const error = await refused(t, { source: { type: 'static', keys: [good, ...wrong.map(([key]) => key)] } })
   t.equal(error.code, 'FST_TICKET_KEYS_OPTIONS')
@@ -191,7 +252,7 @@ t.test('static keys: every one that is wrong is named, and none is shown', async
   t.equal(faultsOf(error).length, wrong.length)
 })
 
-t.test('static keys that nobody drew at random, or that come twice, are all named', async (t) => {
+t.test('the error names every static key that is not random, or that occurs twice', async (t) => {
   const [one, two] = [randomBytes(80), randomBytes(80)]
   const half = randomBytes(32)
   const keys = [
@@ -220,7 +281,14 @@ t.test('static keys that nobody drew at random, or that come twice, are all name
   t.same(faultsOf(weak).sort(), faults)
   const both = await refused(t, { source: { type: 'static', keys: [...keys, randomBytes(47)] }, rotationInterval: MARK })
   t.equal(both.code, 'FST_TICKET_KEYS_OPTIONS')
-  t.same(faultsOf(both).sort(), [`rotationInterval ${DURATION}`, ...faults, 'source.keys[10] must have 80 bytes (nginx80 layout) or 48 (Node.js layout)'].sort())
+  t.same(
+    faultsOf(both).sort(),
+    [
+      `rotationInterval ${DURATION}`,
+      ...faults,
+      'source.keys[10] must have 80 bytes (nginx80 layout) or 48 (Node.js layout)'
+    ].sort()
+  )
   for (const error of [weak, both]) {
     const shown = inspect(error, { depth: null, showHidden: true })
     for (const key of keys) {
@@ -229,22 +297,36 @@ t.test('static keys that nobody drew at random, or that come twice, are all name
   }
 })
 
-t.test('what is not an object of options', async (t) => {
+t.test('options that are not an object', async (t) => {
   for (const options of [null, 1, 'options', true, [], () => {}]) {
     t.strictSame(faultsOf(errorOf(options)).at(0), 'the options must be an object', inspect(options))
     await t.rejects(createTicketKeys(options as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /the options must be an object/ })
   }
   for (const log of [{}, null, 'console', { info () {}, warn () {} }]) {
-    await t.rejects(createTicketKeys({ environment: false, log: log as never, rotationInterval: MARK }), { message: /log must have .*; rotationInterval must be/ })
+    await t.rejects(createTicketKeys({ environment: false, log: log as never, rotationInterval: MARK }), {
+      message: /log must have .*; rotationInterval must be/
+    })
   }
 })
 
-t.test('options are left as they were, undefined is as good as not given, and the defaults are those of the design', async (t) => {
-  const options = Object.freeze({ environment: false, rotationInterval: undefined, source: Object.freeze({ type: 'memory' }) }) as unknown as TicketKeysOptions
+t.test('options are not modified, undefined counts as absent, and the defaults are those of the design', async (t) => {
+  const options = Object.freeze({
+    environment: false,
+    rotationInterval: undefined,
+    source: Object.freeze({ type: 'memory' })
+  }) as unknown as TicketKeysOptions
   const resolved = resolveOptions(options)
   t.match(resolved, { rotationInterval: 3_600_000, requireTls: true, metrics: {}, metricsPathGiven: false, warnings: [] })
   const { sessionIdContext, ...policy } = resolved.policy
-  t.strictSame(policy, { ticketLifetime: 7_200_000, maxSessionAge: 86_400_000, maxClockSkew: 3_600_000, tls12Tickets: true, bindServerName: true, resumeSniCallback: false, ticketsPerHandshake: 2 })
+  t.strictSame(policy, {
+    ticketLifetime: 7_200_000,
+    maxSessionAge: 86_400_000,
+    maxClockSkew: 3_600_000,
+    tls12Tickets: true,
+    bindServerName: true,
+    resumeSniCallback: false,
+    ticketsPerHandshake: 2
+  })
   t.equal(sessionIdContext.length, 32)
   t.strictSame(DEFAULT_OPTIONS, {
     source: { type: 'memory' },

@@ -11,7 +11,9 @@ const CONFIG = '.dependency-cruiser.js'
 /** Runs the check of imports over a copy of lib. Resolves to what it said. */
 async function check (directory: string): Promise<string> {
   const program = join(ROOT, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs')
-  const { stdout } = await run(process.execPath, [program, 'lib', '--config', CONFIG], { cwd: directory }).catch((error: { stdout: string }) => error)
+  const { stdout } = await run(process.execPath, [program, 'lib', '--config', CONFIG], { cwd: directory }).catch(
+    (error: { stdout: string }) => error
+  )
   return stdout
 }
 

@@ -35,7 +35,7 @@ for (const protocol of PROTOCOLS) {
     const renewed = await at(2 * HOUR, session)
     t.match({ ...renewed, tickets: renewed.tickets.length }, { reused: true, tickets: 1 })
     t.not(nameOf(renewed), nameOf(first), 'under a new key')
-    t.equal(nameOf(await at(2 * HOUR + 1)), nameOf(renewed), 'which is used for all from now on')
+    t.equal(nameOf(await at(2 * HOUR + 1)), nameOf(renewed), 'the new key issues all further tickets')
     t.equal((await at(3 * HOUR - 1, session)).reused, true)
 
     const expired = await at(3 * HOUR, session)
@@ -48,7 +48,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('the example runs as its first lines say, and serves', async (t) => {
+t.test('the example runs and serves as its first lines say', async (t) => {
   const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), EXAMPLE], {
     env: { ...process.env, NODE_OPTIONS: undefined, PORT: '0' }, stdio: ['ignore', 'pipe', 'inherit']
   })
@@ -58,14 +58,14 @@ t.test('the example runs as its first lines say, and serves', async (t) => {
     await closed
   })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const next = async (): Promise<string> => (await lines.next()).value ?? 'no more output'
+  const next = async (): Promise<string> => (await lines.next() as IteratorResult<string, undefined>).value ?? 'no more output'
   const port = Number(/^Listening at https:\/\/127\.0\.0\.1:(\d+)/.exec(await next())?.[1])
   t.ok(port > 0)
   for (const protocol of PROTOCOLS) {
     const options = { port, protocol, rejectUnauthorized: false }
     const { session, body } = await connect(options)
     t.equal(body, 'resumed: false\n')
-    t.equal((await connect({ ...options, session: session as Buffer })).body, 'resumed: true\n')
+    t.equal((await connect({ ...options, session })).body, 'resumed: true\n')
     const asked = protocol === 'TLSv1.3' ? ['issue', 'issue', 'resume'] : ['issue', 'resume']
     for (const operation of asked) t.equal(await next(), `${protocol} ${operation}: status 1`)
   }

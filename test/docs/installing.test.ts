@@ -12,8 +12,8 @@ import { closeAll } from '../helpers/server.js'
 const run = promisify(execFile)
 
 /**
- * Does what a Dockerfile says, without Docker: each stage is a directory beside the build context, on this machine's system. Returns the last
- * stage's working directory and its command.
+ * Executes a Dockerfile without Docker. Each stage is a directory beside the build context, on this machine's system.
+ * Returns the last stage's working directory and its command.
  */
 async function build (dockerfile: string, context: string, env: NodeJS.ProcessEnv): Promise<{ directory: string, command: string[] }> {
   let [stage, directory, command] = ['', '', [] as string[]]
@@ -52,7 +52,7 @@ async function build (dockerfile: string, context: string, env: NodeJS.ProcessEn
   return { directory, command }
 }
 
-t.test('docs/installing.md: what the Dockerfiles do makes a server that resumes', async (t) => {
+t.test('the Dockerfiles in docs/installing.md make a server that resumes', async (t) => {
   const [ready = '', fromSource = '', ...more] = blocks('docs/installing.md', 'dockerfile')
   t.equal(more.length, 0)
   const project = await install(t, await pack(t), ['fastify'])

@@ -8,10 +8,10 @@ import type { TicketKey } from '../../lib/keys/key.js'
 import { DEFAULT_OPTIONS } from '../../lib/config/schema.js'
 import { FileSource } from '../../lib/sources/watched-files.js'
 import { SingleUseClient } from '../helpers/client.js'
-import { blocks, ROOT, runShell, runTypeScript, runVariables, text, works, type Running } from '../helpers/docs.js'
+import { assertResumes, blocks, readRepoFile, ROOT, runShell, runTypeScript, runVariables, type Running } from '../helpers/docs.js'
 
-t.test("README: the options are the code's, with their defaults and variables", (t) => {
-  const readme = text('README.md')
+t.test('the README lists the options of the code, with their defaults and variables', (t) => {
+  const readme = readRepoFile('README.md')
   const rows = [...readme.matchAll(/^\| `(\w+)` \| `(.+?)` \| (.+?) \| .+ \|$/gm)]
   t.same(rows.map(([, option]) => option), Object.keys(DEFAULT_OPTIONS))
   const nameOf = (variable: string): string => `TICKET_KEYS${variable === '' ? '' : `_${variable}`}`
@@ -22,17 +22,31 @@ t.test("README: the options are the code's, with their defaults and variables", 
   }
   const sources = [...readme.matchAll(/^\| `\{ type: '(\w+)'.*?\}` \| (.*?) ?\| .+ \|$/gm)]
   t.same(sources.map(([, type]) => type), ['memory', 'static', 'secret', 'file', 'directory', 'shared'])
-  const shown = [...rows.map(([, , , variable]) => variable), ...sources.map(([, , variables]) => variables)].join().match(/TICKET_KEYS\w*/g)
+  const shown = [...rows.map(([, , , variable]) => variable), ...sources.map(([, , variables]) => variables)]
+    .join()
+    .match(/TICKET_KEYS\w*/g)
   t.same([...new Set(shown)].sort(), Object.keys(VARIABLES).map(nameOf).sort(), 'all variables, and no others')
   const [deleted = ''] = /^.* are deleted from `process\.env`.*$/m.exec(readme) ?? []
-  t.same(deleted.match(/TICKET_KEYS\w*/g)?.sort(), Object.entries(VARIABLES).filter(([, { secret }]) => secret === true).map(([name]) => nameOf(name)).sort())
+  t.same(
+    deleted.match(/TICKET_KEYS\w*/g)?.sort(),
+    Object.entries(VARIABLES)
+      .filter(([, { secret }]) => secret === true)
+      .map(([name]) => nameOf(name))
+      .sort()
+  )
   t.end()
 })
 
-t.test('links between the documents lead somewhere', (t) => {
-  const anchors = (file: string): string[] => [...text(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
+t.test('links between the documents have a target', (t) => {
+  const anchors = (file: string): string[] =>
+    [...readRepoFile(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w -]/g, '')
+        .replaceAll(' ', '-')
+    )
   for (const file of ['README.md', 'SECURITY.md', ...readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`)]) {
-    for (const [, path = '', anchor] of text(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+    for (const [, path = '', anchor] of readRepoFile(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
       const target = path === '' ? file : new URL(path, new URL(file, ROOT)).pathname.slice(ROOT.pathname.length)
       t.ok(existsSync(new URL(target, ROOT)), `${file}: ${target}`)
       if (anchor !== undefined) t.ok(anchors(target).includes(anchor), `${file}: ${target}#${anchor}`)
@@ -41,7 +55,7 @@ t.test('links between the documents lead somewhere', (t) => {
   t.end()
 })
 
-t.test('docs/secret-source.md: making a secret, using it, changing it in two steps', async (t) => {
+t.test('docs/secret-source.md: the commands make a secret, use it, and change it in two steps', async (t) => {
   const file = 'docs/secret-source.md'
   const root = t.testdir({ run: { secrets: {} } })
   const secrets = join(root, 'run/secrets')
@@ -56,9 +70,13 @@ t.test('docs/secret-source.md: making a secret, using it, changing it in two ste
     Object.fromEntries([...code.matchAll(/^(TICKET_KEYS_\w+)=(.+)$/gm)].map(([, name = '', path = '']) => [name, root + path]))
   const swapped = inCode.replace('old-secret', 'x-secret').replace('new-secret', 'old-secret').replace('x-secret', 'new-secret')
   const [plain, first, firstInCode, second, secondInCode] = await Promise.all([
-    runTypeScript(t, use, root), runVariables(t, variables(stepOne)), runTypeScript(t, inCode, root), runVariables(t, variables(stepTwo)), runTypeScript(t, swapped, root)
+    runTypeScript(t, use, root),
+    runVariables(t, variables(stepOne)),
+    runTypeScript(t, inCode, root),
+    runVariables(t, variables(stepTwo)),
+    runTypeScript(t, swapped, root)
   ])
-  for (const running of [plain, first, second]) await works(t, running, 'secret')
+  for (const running of [plain, first, second]) await assertResumes(t, running, 'secret')
   const ids = async ({ status }: Running): Promise<string[]> => (await status()).keys.map(({ id }) => id)
   t.same(await ids(first), await ids(firstInCode))
   t.same(await ids(second), await ids(secondInCode))
@@ -73,7 +91,7 @@ t.test('docs/secret-source.md: making a secret, using it, changing it in two ste
   t.equal(derived, `${vectors[1]?.name}${vectors[1]?.aesKey}${vectors[1]?.hmacKey}`)
 })
 
-t.test('docs/key-formats.md: the JSON in it is a file that can be read', async (t) => {
+t.test('docs/key-formats.md: the JSON example is a readable key file', async (t) => {
   const now = Date.parse('2030-01-31T12:30:00Z')
   const [json = ''] = blocks('docs/key-formats.md', 'json')
   const path = join(t.testdir(), 'keys.json')

@@ -4,7 +4,7 @@ import { metricsRegistry } from '../../lib/metrics/register.js'
 import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect } from '../helpers/client.js'
-import { blocks, one, text } from '../helpers/docs.js'
+import { blocks, onlyBlock, readRepoFile } from '../helpers/docs.js'
 import { manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 
@@ -37,15 +37,25 @@ tests:
       - { expr: 'tls:resumed:ratio_rate5m', eval_time: 30m, exp_samples: [{ labels: 'tls:resumed:ratio_rate5m{job="a"}', value: 0.75 }] }
     alert_rule_test:
       - { alertname: TicketKeysStale, eval_time: 5m, exp_alerts: [] }
-      - { alertname: TicketKeysStale, eval_time: 10m, exp_alerts: [{ exp_labels: { job: a, instance: bad }, exp_annotations: { summary: SUMMARY } }] }
-      - { alertname: TicketKeysNotLoading, eval_time: 30m, exp_alerts: [{ exp_labels: { job: a, instance: bad, source: file, result: error }, exp_annotations: { summary: SUMMARY } }] }
+      - alertname: TicketKeysStale
+        eval_time: 10m
+        exp_alerts: [{ exp_labels: { job: a, instance: bad }, exp_annotations: { summary: SUMMARY } }]
+      - alertname: TicketKeysNotLoading
+        eval_time: 30m
+        exp_alerts:
+          - exp_labels: { job: a, instance: bad, source: file, result: error }
+            exp_annotations: { summary: SUMMARY }
       - { alertname: TicketKeysNotShared, eval_time: 25m, exp_alerts: [] }
-      - { alertname: TicketKeysNotShared, eval_time: 50m, exp_alerts: [{ exp_labels: { job: b }, exp_annotations: { summary: SUMMARY } }] }
+      - alertname: TicketKeysNotShared
+        eval_time: 50m
+        exp_alerts: [{ exp_labels: { job: b }, exp_annotations: { summary: SUMMARY } }]
 `
 
-t.test('the rules for Prometheus are right, go off when they should, and ask for metrics that there are', async (t) => {
-  const rules = one(FILE, 'yaml', '## What to watch')
-  const summaries = [...rules.matchAll(/alert: (\w+)[^]*?summary: (.+)$/gm)].map(([, alert = '', summary = '']) => [alert, summary] as const)
+t.test('the Prometheus rules are valid, fire when they should, and use existing metrics', async (t) => {
+  const rules = onlyBlock(FILE, 'yaml', '## What to watch')
+  const summaries = [...rules.matchAll(/alert: (\w+)[^]*?summary: (.+)$/gm)].map(
+    ([, alert = '', summary = '']) => [alert, summary] as const
+  )
   t.equal(summaries.length, 3)
   const cases = CASES.replaceAll(/alertname: (\w+)(.*)SUMMARY/g, (_, alert: string, between: string) =>
     `alertname: ${alert}${between}${JSON.stringify(summaries.find(([name]) => name === alert)?.[1])}`)
@@ -58,14 +68,14 @@ t.test('the rules for Prometheus are right, go off when they should, and ask for
   t.same([...named].filter((name) => !known.includes(name)), [])
 })
 
-t.test('the health check tells without failing', async (t) => {
+t.test('the health check reports problems without failing itself', async (t) => {
   const { key, cert } = await serverCert()
   const running = runModule(`
     import Fastify from 'fastify'
     import ticketKeys from '../../lib/index.js'
     const app = Fastify({ https: { key: process.env.KEY, cert: process.env.CERT } })
     await app.register(ticketKeys)
-    ${one(FILE, 'ts', '## Health')}
+    ${onlyBlock(FILE, 'ts', '## Health')}
     const healthy = (await app.inject('/health')).json()
     await app.ticketKeys.close()
     process.send([healthy, (await app.inject('/health')).json()], () => { process.exit() })
@@ -76,7 +86,7 @@ t.test('the health check tells without failing', async (t) => {
   t.match(stale, { ok: true, ticketKeys: { stale: true, staleReason: /^no key may issue/ } })
 })
 
-t.test('without Fastify: SIGTERM ends the server, then the keys, and with them the process', async (t) => {
+t.test('without Fastify, SIGTERM closes the server and then the keys, and the process ends', async (t) => {
   const { key, cert } = await serverCert()
   const running = runModule(`
     import { createServer } from 'node:https'
@@ -84,7 +94,7 @@ t.test('without Fastify: SIGTERM ends the server, then the keys, and with them t
     const server = createServer({ key: process.env.KEY, cert: process.env.CERT }, (request, response) => { response.end() })
     const keys = await createTicketKeys()
     keys.attach(server)
-    ${one(FILE, 'ts', '## Starting and stopping')}
+    ${onlyBlock(FILE, 'ts', '## Starting and stopping')}
     process.once('exit', () => { console.log(keys.status().keys.length, 'keys left') })
     server.listen(0, '127.0.0.1', () => { process.send(server.address().port, () => { process.disconnect() }) })
   `, { env: { KEY: key, CERT: cert } })
@@ -97,14 +107,16 @@ t.test('without Fastify: SIGTERM ends the server, then the keys, and with them t
   t.match(running.output(), /^0 keys left$/m)
 })
 
-t.test('docs/api.md: what status() gives, and what the manager has', async (t) => {
+t.test('docs/api.md lists the fields of status() and the members of the manager', async (t) => {
   const shown = JSON.parse(blocks('docs/api.md', 'json')[0] ?? '') as TicketKeysStatus
   const { keys } = await manage(t)
   const status = keys.status()
   t.same(Object.keys(status), Object.keys(shown))
   t.same(Object.keys(status.keys[0] ?? {}), Object.keys(shown.keys[0] ?? {}))
-  const named = [...text('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
-  const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter((name) => !['constructor', 'start', 'tick', 'currentKeyAge'].includes(name))
+  const named = [...readRepoFile('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
+  const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter(
+    (name) => !['constructor', 'start', 'tick', 'currentKeyAge'].includes(name)
+  )
   t.same(own.filter((name) => !named.includes(name)), [])
-  t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !text('docs/api.md').includes(`| \`${event}\` |`)), [])
+  t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !readRepoFile('docs/api.md').includes(`| \`${event}\` |`)), [])
 })

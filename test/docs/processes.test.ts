@@ -34,7 +34,13 @@ async function write (t: Test, code: string): Promise<string> {
   const port = await listen(probe)
   await new Promise((resolve) => { probe.close(resolve) })
   const here = (file: string): string => `'${join(directory, file)}'`
-  writeFileSync(join(directory, 'server.js'), code.replaceAll("'key.pem'", here('key.pem')).replaceAll("'cert.pem'", here('cert.pem')).replace('8443', String(port)))
+  writeFileSync(
+    join(directory, 'server.js'),
+    code
+      .replaceAll("'key.pem'", here('key.pem'))
+      .replaceAll("'cert.pem'", here('cert.pem'))
+      .replace('8443', String(port))
+  )
   return join(directory, 'server.js')
 }
 
@@ -68,7 +74,7 @@ t.test('docs/processes.md: node:cluster', async (t) => {
   const workers = new Set<number>()
   await until(async () => workers.add((JSON.parse((await client.connect()).body) as { worker: number }).worker).size === 4, 60_000)
   t.equal(client.full, 1)
-  t.notMatch(output(), /shareTicketKeys|Error/, 'nothing to complain of')
+  t.notMatch(output(), /shareTicketKeys|Error/, 'no warnings')
 })
 
 t.test('docs/processes.md: worker threads', async (t) => {
@@ -81,7 +87,7 @@ t.test('docs/processes.md: worker threads', async (t) => {
   t.same(answers, ['resumed: false\n', ...Array<string>(3).fill('resumed: true\n')])
 })
 
-t.test('docs/processes.md: PM2 and systemd name variables that there are', async (t) => {
+t.test('docs/processes.md: PM2 and systemd use existing variables', async (t) => {
   const known = Object.keys(VARIABLES).map((name) => `TICKET_KEYS_${name}`)
   const named = [pm2Code, unit].map((text) => /TICKET_KEYS_\w+/.exec(text)?.[0] as string)
   t.same(named, ['TICKET_KEYS_SECRET_FILE', 'TICKET_KEYS_SECRET_FILE'])
@@ -91,12 +97,13 @@ t.test('docs/processes.md: PM2 and systemd name variables that there are', async
   t.equal(module.exports.apps?.[0]?.exec_mode, 'cluster')
 })
 
-t.test('docs/processes.md: a service that is restarted on a socket of systemd loses no session', async (t) => {
+t.test('docs/processes.md: a service restarted on a systemd socket loses no session', async (t) => {
   const file = await write(t, serviceCode)
   const secret = join(file, '..', 'secret')
   mkdirSync(secret)
   writeFileSync(join(secret, 'ticket-secret'), randomBytes(48).toString('base64'), { mode: 0o400 })
-  // Handed over as systemd does it. Here the services that come later have the socket from the beginning, for this process would accept on it.
+  // Passes the socket as systemd does. Unlike with systemd, the later services have the socket from the start: otherwise
+  // this process would have to keep it, and would accept connections.
   const socket = createServer()
   const port = await listen(socket)
   const { fd } = (socket as unknown as { _handle: { fd: number } })._handle
@@ -121,8 +128,11 @@ t.test('docs/processes.md: a service that is restarted on a socket of systemd lo
   t.same(reused, [false, true, true])
 })
 
-t.test('examples/cluster.ts: every connection resumes in whatever worker, and one page has the metrics of all', async (t) => {
-  const { child, output } = run(t, ['--import', import.meta.resolve('tsx'), join(root, 'examples/cluster.ts')], { PORT: '0', METRICS_PORT: '0' })
+t.test('examples/cluster.ts: every connection resumes in any worker, and one page has the metrics of all', async (t) => {
+  const { child, output } = run(t, ['--import', import.meta.resolve('tsx'), join(root, 'examples/cluster.ts')], {
+    PORT: '0',
+    METRICS_PORT: '0'
+  })
   const find = (pattern: RegExp): number => Number(pattern.exec(output())?.[1])
   await until(() => find(/https:\/\/127\.0\.0\.1:(\d+)/) > 0 && find(/http:\/\/127\.0\.0\.1:(\d+)/) > 0, 60_000)
   const client = new SingleUseClient({ port: find(/https:\/\/127\.0\.0\.1:(\d+)/), rejectUnauthorized: false })

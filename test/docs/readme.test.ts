@@ -7,7 +7,7 @@ import { metricsRegistry } from '../../lib/metrics/register.js'
 import { REASONS } from '../../lib/native/types.js'
 import { serverCert } from '../helpers/certs.js'
 import { SingleUseClient } from '../helpers/client.js'
-import { blocks, runShell, runTypeScript, text, works } from '../helpers/docs.js'
+import { assertResumes, blocks, readRepoFile, runShell, runTypeScript } from '../helpers/docs.js'
 import { manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 
@@ -30,12 +30,17 @@ async function resumes (t: Test, port: unknown): Promise<void> {
 }
 
 t.test('the first example: one line, and GET /metrics', async (t) => {
-  const { port, metrics } = await run(t, '', start, "process.send({ port: app.server.address().port, metrics: (await app.inject('/metrics')).statusCode })")
+  const { port, metrics } = await run(
+    t,
+    '',
+    start,
+    "process.send({ port: app.server.address().port, metrics: (await app.inject('/metrics')).statusCode })"
+  )
   t.equal(metrics, 200)
   await resumes(t, port)
 })
 
-t.test('in production: a shared secret, and metrics on a port of their own', async (t) => {
+t.test('in production: a shared secret, and metrics on their own port', async (t) => {
   const root = t.testdir({ run: { secrets: {} } })
   writeFileSync(join(root, 'run/secrets/ticket-secret'), randomBytes(48).toString('base64'), { mode: 0o600 })
   const before = "import { readFileSync } from 'node:fs'\nimport Fastify from 'fastify'\nimport ticketKeys from '../../lib/index.js'"
@@ -57,14 +62,14 @@ t.test('with node:cluster: a worker has the keys of the primary', async (t) => {
   t.same(await run(t, before, cluster, after), { found: 'cluster' })
 })
 
-t.test('without Fastify: a file, and a server of any kind', async (t) => {
+t.test('without Fastify: a file, and any kind of server', async (t) => {
   const root = t.testdir()
   mkdirSync(join(root, 'run/keys'), { recursive: true })
   await runShell('npx fastify-ticket-keys generate --out run/keys/tickets.json', root)
-  await works(t, await runTypeScript(t, without, root), 'file')
+  await assertResumes(t, await runTypeScript(t, without, root), 'file')
 })
 
-t.test('ticket by ticket: a callback that knows one key', async (t) => {
+t.test('ticket by ticket: a callback with a single key', async (t) => {
   const before = `import { randomBytes } from 'node:crypto'
     import { plainHttps } from '../helpers/server.js'
     const { server, port } = await plainHttps({ key: process.env.KEY, cert: process.env.CERT })
@@ -74,11 +79,11 @@ t.test('ticket by ticket: a callback that knows one key', async (t) => {
   await resumes(t, port)
 })
 
-t.test('the tables of metrics, reasons and errors are those of the code', async (t) => {
-  const rows = (pattern: RegExp): string[] => [...text('README.md').matchAll(pattern)].map(([, name = '']) => name)
+t.test('the tables of metrics, reasons and errors match the code', async (t) => {
+  const rows = (pattern: RegExp): string[] => [...readRepoFile('README.md').matchAll(pattern)].map(([, name = '']) => name)
   const { keys } = await manage(t)
   t.same(rows(/^\| `(tls_\w+)` \|/gm), metricsRegistry(keys, 'text').getMetricsAsArray().map(({ name }) => name))
   t.same(rows(/^\| `([a-z_]+)` \| [^|]+ \|$/gm), REASONS)
   t.same(rows(/^\| `(FST_\w+)` \|/gm).sort(), Object.values(errors).map((Made) => new Made('').code).sort())
-  t.equal(more.length, 0, 'every block is run above')
+  t.equal(more.length, 0, 'every block is run by a test above')
 })

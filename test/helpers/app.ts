@@ -10,7 +10,7 @@ import { serverCert } from './certs.js'
 import { watch, type Handshake } from './server.js'
 
 /** A logger for Fastify that keeps warnings and errors as `level: text`. */
-export function logBook (): { lines: string[], options: { level: string, stream: { write (line: string): void } } } {
+export function fastifyLogCollector (): { lines: string[], options: { level: string, stream: { write (line: string): void } } } {
   const lines: string[] = []
   const write = (line: string): void => {
     const { level, msg } = JSON.parse(line) as { level: number, msg: string }
@@ -41,9 +41,11 @@ export interface AppOptions {
 }
 
 /** Makes a Fastify server with `serverCert()`, without the plugin. GET / responds with `request.tlsSession`. */
-export async function makeApp ({ https, http2 = false }: Pick<AppOptions, 'https' | 'http2'> = {}): Promise<Omit<App, 'port' | 'handshakes'>> {
+export async function makeApp ({ https, http2 = false }: Pick<AppOptions, 'https' | 'http2'> = {}): Promise<
+  Omit<App, 'port' | 'handshakes'>
+> {
   const { key, cert } = await serverCert()
-  const { lines, options } = logBook()
+  const { lines, options } = fastifyLogCollector()
   const secure = { logger: options, https: { key, cert, ...https } }
   const app = (http2
     ? Fastify({ ...secure, http2 } as FastifyHttp2SecureOptions<never, FastifyBaseLogger>)

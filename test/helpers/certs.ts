@@ -110,7 +110,10 @@ async function issueCrl (issuer: Authority, revoked: KeyPair[], nextUpdate = new
     issuer: issuer.certificate.subject,
     thisUpdate: new Date(Date.now() - DAY),
     nextUpdate,
-    entries: revoked.map(({ cert }) => ({ serialNumber: new X509Certificate(cert).serialNumber, revocationDate: new Date(Date.now() - DAY) })),
+    entries: revoked.map(({ cert }) => ({
+      serialNumber: new X509Certificate(cert).serialNumber,
+      revocationDate: new Date(Date.now() - DAY)
+    })),
     signingAlgorithm: ALGORITHM,
     signingKey: issuer.signingKey
   })

@@ -6,7 +6,7 @@ import type { Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { tlsSession } from '../../lib/tls/tls-session.js'
-import type { LogBook } from './managed.js'
+import type { LogCollector } from './managed.js'
 
 /*
  * The code of the processes in a test's cluster. The test itself uses cluster.ts. The primary passes messages between
@@ -31,7 +31,7 @@ export type Message =
   | { test: 'done', id: number, result?: unknown, error?: string }
 
 /** Runs the primary: forks workers, replaces workers that end, and passes messages on. */
-export function drive (workers: number, commands: Commands = {}, fork: () => Worker = () => cluster.fork()): void {
+export function runPrimary (workers: number, commands: Commands = {}, fork: () => Worker = () => cluster.fork()): void {
   cluster.on('message', (_worker, message: Message | null) => { if (message?.test !== undefined) process.send?.(message) })
   cluster.on('exit', () => { fork() })
   process.on('message', (message: Message) => {
@@ -52,17 +52,17 @@ export async function serve (attach: (server: Server) => void, commands: Command
   attach(server)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  announce(server, { renewCertificate: () => { server.setSecureContext(certificate()) }, ...commands })
+  runWorkerWith(server, { renewCertificate: () => { server.setSecureContext(certificate()) }, ...commands })
 }
 
 /** Runs a worker with the test's own listening server: executes commands. */
-export function announce (server: Pick<Server, 'address'>, commands: Commands): void {
-  obey(commands)
+export function runWorkerWith (server: Pick<Server, 'address'>, commands: Commands): void {
+  executeCommands(commands)
   process.send?.({ test: 'listening', pid: process.pid, port: (server.address() as AddressInfo).port } satisfies Message)
 }
 
 /** Executes commands from the parent process. */
-export function obey (commands: Commands): void {
+export function executeCommands (commands: Commands): void {
   process.on('message', (message: Message | null) => { if (message?.test === 'command') perform(message, commands) })
 }
 
@@ -72,7 +72,7 @@ export function certificate (): { key: string, cert: string } {
 }
 
 /** All warnings, then all errors. */
-export function complaints (log: LogBook): string[] {
+export function warningsAndErrors (log: LogCollector): string[] {
   return (['warn', 'error'] as const).flatMap((level) => log.of(level).map((message) => `${level}: ${message}`))
 }
 

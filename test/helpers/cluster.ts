@@ -5,7 +5,7 @@ import type { ConnectOptions, Exchange } from './connect.js'
 import { runModule, until } from './process.js'
 import type { RunOptions, RunningModule } from './process.js'
 
-/** A cluster in separate processes. Its primary runs `drive`, and its workers run `serve`. */
+/** A cluster in separate processes. Its primary runs `runPrimary`, and its workers run `serve`. */
 export class TestCluster {
   readonly primary: RunningModule
   /** Process ids of listening workers, oldest first. A killed worker stays in the list until `kill` returns. */

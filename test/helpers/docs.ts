@@ -14,17 +14,17 @@ import { readTypeScript } from './typescript.js'
 /** The root of the repository. */
 export const ROOT = new URL('../../', import.meta.url)
 /** The text of a file in the repository. */
-export const text = (file: string): string => readFileSync(new URL(file, ROOT), 'utf8')
+export const readRepoFile = (file: string): string => readFileSync(new URL(file, ROOT), 'utf8')
 
 /** The fenced code blocks of one language in a document, or in one section of a document. */
 export function blocks (file: string, language: string, section = ''): string[] {
-  const [, from = ''] = section === '' ? ['', text(file)] : text(file).split(`\n${section}\n`)
+  const [, from = ''] = section === '' ? ['', readRepoFile(file)] : readRepoFile(file).split(`\n${section}\n`)
   const until = section === '' ? from : from.split(new RegExp(`\n#{1,${section.indexOf(' ')}} `))[0] ?? ''
   return [...until.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code ?? '')
 }
 
 /** The only fenced code block of one language in a section. */
-export function one (file: string, language: string, section: string): string {
+export function onlyBlock (file: string, language: string, section: string): string {
   const [only, ...more] = blocks(file, language, section)
   if (only === undefined || more.length > 0) throw new Error(`${more.length + 1} blocks of ${language} in ${section}`)
   return only
@@ -59,7 +59,12 @@ export async function runTypeScript (t: Test, code: string, root: string, env: R
 
 /** Runs a server that is configured only by variables. */
 export async function runVariables (t: Test, env: Record<string, string>): Promise<Running> {
-  return await runTypeScript(t, "import { createTicketKeys } from 'fastify-ticket-keys'\nconst keys = await createTicketKeys()\nkeys.attach(server)", '', env)
+  return await runTypeScript(
+    t,
+    "import { createTicketKeys } from 'fastify-ticket-keys'\nconst keys = await createTicketKeys()\nkeys.attach(server)",
+    '',
+    env
+  )
 }
 
 /**
@@ -87,12 +92,12 @@ export async function runShell (code: string, directory: string): Promise<string
 }
 
 /** Connects twice, and checks that the second connection resumes and that the current key issues the tickets. */
-export async function works (t: Test, { port, status }: Running, source: string): Promise<void> {
+export async function assertResumes (t: Test, { port, status }: Running, source: string): Promise<void> {
   const client = new SingleUseClient({ port })
   await client.connect()
   await client.connect()
   t.match(client, { full: 1, resumed: 1, failed: 0 }, `${source}: resumes`)
   const { current, source: type } = await status()
   t.equal(type, source)
-  t.equal(await issuerAt(port), current, `${source}: under its key`)
+  t.equal(await issuerAt(port), current, `${source}: the current key issued`)
 }

@@ -18,7 +18,7 @@ const kinds = [
 ]
 
 for (const { name, start, via } of kinds) {
-  t.test(`${name}: over TLS 1.3 a client that uses each ticket once resumes two connections of three`, async (t) => {
+  t.test(`${name}: over TLS 1.3, a client that uses each ticket once resumes two connections of three`, async (t) => {
     const { port, handshakes } = await start()
     const client = new SingleUseClient({ port, protocol: 'TLSv1.3' }, via)
     const answers = []
@@ -28,7 +28,7 @@ for (const { name, start, via } of kinds) {
     t.equal(handshakes.filter(({ reused }) => reused).length, 20)
   })
 
-  t.test(`${name}: over TLS 1.2 a client that reuses its ticket resumes all connections but the first`, async (t) => {
+  t.test(`${name}: over TLS 1.2, a client that reuses its ticket resumes all connections but the first`, async (t) => {
     const { port, handshakes } = await start()
     const client = new ReusingClient({ port, protocol: 'TLSv1.2' }, via)
     for (let i = 0; i < 10; i++) await client.connect()
@@ -38,7 +38,7 @@ for (const { name, start, via } of kinds) {
 }
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: client and server tell the same of a connection`, async (t) => {
+  t.test(`${protocol}: client and server report the same about a connection`, async (t) => {
     const { port, handshakes } = await plainHttps()
     const exchange = await connect({ port, protocol, servername: 'a.test' })
     t.match(exchange, { reused: false, protocol, authorized: true, alpn: false, status: 200, body: 'reused=false' })
@@ -76,7 +76,7 @@ for (const protocol of PROTOCOLS) {
     t.match(handshakes, [{ servername: 'a.test' }, { reused: true, servername: other }, { reused: true, servername: false }])
   })
 
-  t.test(`${protocol}: a ticket with one bit flipped costs a full handshake, no alert`, async (t) => {
+  t.test(`${protocol}: a ticket with one flipped bit costs a full handshake, without an alert`, async (t) => {
     const { port } = await plainHttps()
     const { session = Buffer.alloc(0) } = await connect({ port, protocol })
     const key = ticketKeyName(session)
@@ -86,7 +86,7 @@ for (const protocol of PROTOCOLS) {
       const exchange = await connect({ port, protocol, session: flipped })
       t.match(exchange, { reused: false, body: 'reused=false' })
     }
-    t.ok((await connect({ port, protocol, session })).reused, 'the ticket itself resumes')
+    t.ok((await connect({ port, protocol, session })).reused, 'the unchanged ticket resumes')
     t.throws(() => flipBit(session, 100_000), RangeError)
   })
 
@@ -119,10 +119,10 @@ for (const protocol of PROTOCOLS) {
     await hangUp('finished', { port, protocol, session, servername: 'a.test' })
     await until(() => handshakes.length === 2)
     t.ok(handshakes[1]?.reused)
-    t.notOk((await connect({ port, protocol })).reused, 'the server lives')
+    t.notOk((await connect({ port, protocol })).reused, 'the server still serves')
   })
 
-  t.test(`${protocol}: client certificates, with intermediate ones`, async (t) => {
+  t.test(`${protocol}: client certificates, with intermediate certificates`, async (t) => {
     const ca = await makeCa('client root')
     const intermediate = await ca.intermediate('client intermediate')
     const good = await intermediate.issue({ name: 'client', client: true })
@@ -143,7 +143,7 @@ t.test('a failed connection rejects with the alert', async (t) => {
   t.match(client, { full: 0, resumed: 0, failed: 1 })
 })
 
-t.test('a server certificate that cannot be verified is an error, unless asked otherwise', async (t) => {
+t.test('a server certificate that cannot be verified is an error, unless verification is off', async (t) => {
   const { port } = await plainHttp2({ allowHTTP1: true })
   for (const via of [connect, connectH2]) {
     await t.rejects(via({ port, servername: 'other.test' }), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
@@ -189,7 +189,7 @@ t.test('TLS 1.2 resumes by session id, without a ticket', async (t) => {
   t.same(handshakes.map(({ reused }) => reused), [false, true])
 })
 
-t.test('a page of metrics is read, compared, and checked', async (t) => {
+t.test('a page of metrics is parsed, compared and checked', async (t) => {
   const page = (a: number): string => [
     '# HELP a_total of things', '# TYPE a_total counter', `a_total{z="1",b="x\\"}\\\\ \\n,"} ${a}`,
     'b 1.5e3', 'c{le="+Inf"} +Inf 1700000000', 'd NaN', '# EOF', ''].join('\n')

@@ -30,7 +30,13 @@ const HOST = `
   const { options, offset, key, cert } = JSON.parse(process.env.HOST)
   const clock = new Clock()
   clock.step(offset)
-  const log = { errors: [], warnings: [], info () {}, warn (message) { this.warnings.push(message) }, error (message) { this.errors.push(message) } }
+  const log = {
+    errors: [],
+    warnings: [],
+    info () {},
+    warn (message) { this.warnings.push(message) },
+    error (message) { this.errors.push(message) }
+  }
   const keys = await startTicketKeys(resolveOptions({ environment: false, ...options }), log, clock)
   const reloadErrors = []
   keys.on('reload-error', (error) => { reloadErrors.push(error.code) })

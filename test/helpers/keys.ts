@@ -32,7 +32,7 @@ let generation = 0
  * Changes the files of a directory as Kubernetes does in a mounted Secret: creates a new directory, then switches the
  * link `..data` to it.
  */
-export function swapIn (directory: string, files: Record<string, Buffer>): void {
+export function updateMountedSecret (directory: string, files: Record<string, Buffer>): void {
   const next = `..generation_${generation++}`
   mkdirSync(join(directory, next))
   for (const [name, data] of Object.entries(files)) writeFileSync(join(directory, next, name), data, { mode: 0o600 })

@@ -4,16 +4,16 @@ import { Buffer } from 'node:buffer'
  * This number of consecutive secret bytes counts as a leak. A match is never a coincidence, and truncated output still
  * has enough bytes.
  */
-const WINDOW = 9
+const MIN_LEAK_BYTES = 9
 
 /** Secret bytes that must not appear in any text, in any encoding. */
-export class Secrets {
+export class LeakDetector {
   readonly #windows = new Map<string, string>()
 
   /** Adds secret bytes. `find` looks for their beginning, middle and end. */
   add (name: string, bytes: Uint8Array): void {
-    for (const start of [0, (bytes.length - WINDOW) >> 1, bytes.length - WINDOW]) {
-      this.#windows.set(Buffer.from(bytes.subarray(start, start + WINDOW)).toString('hex'), name)
+    for (const start of [0, (bytes.length - MIN_LEAK_BYTES) >> 1, bytes.length - MIN_LEAK_BYTES]) {
+      this.#windows.set(Buffer.from(bytes.subarray(start, start + MIN_LEAK_BYTES)).toString('hex'), name)
     }
   }
 

@@ -29,8 +29,8 @@ export type Step = Partial<Record<Protocol, Counts>> & {
   rotations?: number
 }
 
-/** How long a step may take on a busy machine, in seconds. Tickets may be older than expected by this time. */
-const SLOW = 30
+/** How long a step may take on a busy machine. Tickets may be older than expected by this time. */
+const MAX_STEP_SECONDS = 30
 const AGE = 'tls_ticket_age_seconds'
 const COUNTERS = /^tls_(ticket_(issued|renewed|resumed|rejected|key_rotations|key_reloads)_total|handshakes_total|ticket_age_seconds)/
 
@@ -86,7 +86,7 @@ export class Ledger {
     const page = parseMetrics(body)
     const counters = new Map([...page].filter(([key]) => COUNTERS.test(key) && !key.includes('_reloads_')))
     const stats = sorted(fromStats(this.#manager))
-    if (!isDeepStrictEqual(sorted(Object.fromEntries(counters)), stats)) this.#test.strictSame(counters, stats, 'the page says what stats() says')
+    if (!isDeepStrictEqual(sorted(Object.fromEntries(counters)), stats)) this.#test.strictSame(counters, stats, 'the page matches stats()')
     return page
   }
 
@@ -100,9 +100,9 @@ export class Ledger {
       by(key) >= from && by(key) <= to ? [] : [`${key} grew by ${by(key)}, not by ${from} to ${to}`]
     return [
       ...within(`${AGE}_count`, all, all),
-      ...within(`${AGE}_sum`, least - 0.01, least + SLOW * all),
+      ...within(`${AGE}_sum`, least - 0.01, least + MAX_STEP_SECONDS * all),
       ...this.#manager.stats().age.buckets.flatMap(({ le }) => within(`${AGE}_bucket{le="${le === Infinity ? '+Inf' : le}"}`,
-        add(({ resumed, age }) => age + SLOW <= le ? resumed : 0), add(({ resumed, age }) => age <= le ? resumed : 0)))
+        add(({ resumed, age }) => age + MAX_STEP_SECONDS <= le ? resumed : 0), add(({ resumed, age }) => age <= le ? resumed : 0)))
     ]
   }
 }
@@ -147,7 +147,10 @@ function series (step: Step): Record<string, number> {
       [`tls_ticket_resumed_total{protocol="${protocol}"}`, resumed],
       [`tls_ticket_issued_total{protocol="${protocol}"}`, issued],
       [`tls_ticket_renewed_total{protocol="${protocol}"}`, renewed],
-      ...Object.entries(rejected).map(([reason, count]): [string, number] => [`tls_ticket_rejected_total{protocol="${protocol}",reason="${reason}"}`, count])
+      ...Object.entries(rejected).map(([reason, count]): [string, number] => [
+        `tls_ticket_rejected_total{protocol="${protocol}",reason="${reason}"}`,
+        count
+      ])
     ]
   })
   grown.push(['tls_ticket_key_rotations_total', step.rotations ?? 0])

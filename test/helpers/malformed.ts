@@ -14,13 +14,22 @@ export function malformed (format: KeyFormat): Buffer {
   const [first, second] = [randomKey(ACCEPTS, half), randomKey(undefined, half)]
   const good = serializeKeys([first, second], format)
   switch (randomInt(6)) {
-    case 0: return cut(good, format)
-    case 1: return serializeKeys([first, { ...second, [randomInt(2) === 0 ? 'aesKey' : 'hmacKey']: Buffer.alloc(half, randomInt(256)) }], format)
-    case 2: return serializeKeys([first, { ...second, name: first.name }], format)
-    case 3: return serializeKeys([first, { ...second, hmacKey: first.aesKey }], format)
-    case 4: return Buffer.concat([good, Buffer.alloc(randomInt(1, 40))])
+    case 0:
+      return cut(good, format)
+    case 1:
+      return serializeKeys(
+        [first, { ...second, [randomInt(2) === 0 ? 'aesKey' : 'hmacKey']: Buffer.alloc(half, randomInt(256)) }],
+        format
+      )
+    case 2:
+      return serializeKeys([first, { ...second, name: first.name }], format)
+    case 3:
+      return serializeKeys([first, { ...second, hmacKey: first.aesKey }], format)
+    case 4:
+      return Buffer.concat([good, Buffer.alloc(randomInt(1, 40))])
     // Not a multiple of the key length.
-    default: return randomBytes(Math.min(KEY_BYTES[format], 1000) * randomInt(4) + randomInt(1, 40))
+    default:
+      return randomBytes(Math.min(KEY_BYTES[format], 1000) * randomInt(4) + randomInt(1, 40))
   }
 }
 

@@ -8,7 +8,7 @@ import { resolveOptions, type TicketKeysOptions } from '../../lib/config/options
 import { plainHttps, type PlainServer } from './server.js'
 
 /** A logger that keeps its messages. */
-export class LogBook implements Log {
+export class LogCollector implements Log {
   readonly lines: Array<{ level: keyof Log, message: string }> = []
 
   info (message: string): void { this.lines.push({ level: 'info', message }) }
@@ -25,12 +25,12 @@ export class LogBook implements Log {
 export interface Managed {
   keys: TicketKeys
   clock: Clock
-  log: LogBook
+  log: LogCollector
 }
 
 /** Makes a manager that reads no variables. The manager closes with the test. */
 export async function manage (t: Test, options: TicketKeysOptions = {}, clock = new Clock()): Promise<Managed> {
-  const log = new LogBook()
+  const log = new LogCollector()
   const keys = await startTicketKeys(resolveOptions({ environment: false, ...options }), log, clock)
   t.teardown(async () => { await keys.close() })
   return { keys, clock, log }

@@ -18,7 +18,7 @@ export interface Seen {
 export type Outcome = Seen | 'refused'
 
 /** A connection and its outcome. */
-export interface Visit {
+export interface VisitResult {
   outcome: Outcome
   /** As in {@link Exchange}. Empty if the client was refused. */
   tickets: Buffer[]
@@ -48,7 +48,7 @@ function look (socket: TLSSocket): Seen {
 /**
  * Makes one connection to a {@link mutualServer}. Does not verify the server's certificate, so any server name works.
  */
-export async function visit (options: ConnectOptions): Promise<Visit> {
+export async function visit (options: ConnectOptions): Promise<VisitResult> {
   let exchange: Exchange
   try {
     exchange = await connect({ rejectUnauthorized: false, ...options })

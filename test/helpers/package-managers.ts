@@ -51,7 +51,10 @@ export function bareProject (t: Test, dependencies: Record<string, string>, node
   const bin = temporary(t)
   symlinkSync(node, join(bin, 'node'))
   symlinkSync(realpathSync('/bin/sh'), join(bin, 'sh'))
-  writeFileSync(join(directory, 'package.json'), JSON.stringify({ name: 'project', version: '1.0.0', private: true, type: 'module', dependencies }))
+  writeFileSync(
+    join(directory, 'package.json'),
+    JSON.stringify({ name: 'project', version: '1.0.0', private: true, type: 'module', dependencies })
+  )
   return { directory, env: { PATH: bin, HOME: bin, CC: 'false', CXX: 'false', npm_config_cache: join(bin, 'cache') } }
 }
 

@@ -67,7 +67,8 @@ export async function install (t: Test, { tarball }: Packed, others: string[] = 
   writeFileSync(join(directory, 'package.json'), '{ "private": true, "type": "module" }')
   const registry = await localRegistry()
   t.teardown(closeAll)
-  await npm(['install', '--ignore-scripts', '--no-audit', '--no-fund', '--registry', registry, '--cache', join(bin, 'cache'), tarball, ...others], { cwd: directory, env })
+  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--registry', registry, '--cache', join(bin, 'cache')]
+  await npm(['install', ...flags, tarball, ...others], { cwd: directory, env })
   return { directory, installed: join(directory, 'node_modules/fastify-ticket-keys'), env }
 }
 

@@ -57,8 +57,9 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => { output += text })
   }
-  const exit = once(child, 'close').then(([code, signal]) => {
+  const exit = once(child, 'close').then((codes) => {
     rmSync(directory, { recursive: true, force: true })
+    const [code, signal] = codes as [number | null, NodeJS.Signals | null]
     return { code, signal }
   })
   const messages = on(child, 'message', { close: ['close'] })
@@ -68,7 +69,7 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
     output: () => output,
     send: (message) => { child.send(message) },
     next: async () => {
-      const { done, value } = await messages.next()
+      const { done, value } = await messages.next() as IteratorResult<[unknown], undefined>
       if (done === true) throw new Error(`the module exited without a message:\n${output}`)
       return value[0]
     },
@@ -83,7 +84,7 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
 export async function until (condition: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
   const end = performance.now() + ms
   while (!await condition()) {
-    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${condition}`)
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${condition.toString()}`)
     await sleep(5)
   }
 }

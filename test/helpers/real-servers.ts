@@ -48,8 +48,22 @@ export async function haproxy (t: Test, binds: string[], keys: Record<string, Bu
   const lines = binds.map((parameters, index) =>
     `  bind 127.0.0.1:${ports[index]} ssl crt ${directory}/both.pem ${parameters.replaceAll('DIRECTORY', directory)}`)
   const configuration = join(directory, 'haproxy.cfg')
-  writeFileSync(configuration, ['global', '  maxconn 50', 'defaults', '  mode http', '  timeout client 5s', '  timeout connect 5s', '  timeout server 5s',
-    'frontend test', ...lines, '  http-request return status 200', ''].join('\n'))
+  writeFileSync(
+    configuration,
+    [
+      'global',
+      '  maxconn 50',
+      'defaults',
+      '  mode http',
+      '  timeout client 5s',
+      '  timeout connect 5s',
+      '  timeout server 5s',
+      'frontend test',
+      ...lines,
+      '  http-request return status 200',
+      ''
+    ].join('\n')
+  )
   // Run a master and a worker, because the master can start a new worker on a reload.
   const child = await start(t, 'haproxy', ['-W', '-f', configuration], ports.at(-1) ?? 0)
   return { ports, directory, reload: () => { child.kill('SIGUSR2') } }

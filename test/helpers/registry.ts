@@ -44,7 +44,9 @@ export async function localRegistry (...more: string[]): Promise<string> {
     response.end(JSON.stringify(document ?? {}))
   }
   const server = createServer((request, response) => {
-    answer(decodeURIComponent(request.url ?? '/'), `http://${request.headers.host}`, response).catch((error: Error) => { response.destroy(error) })
+    answer(decodeURIComponent(request.url ?? '/'), `http://${request.headers.host}`, response).catch((error: Error) => {
+      response.destroy(error)
+    })
   })
   return `http://127.0.0.1:${await listen(server)}`
 }
@@ -88,7 +90,10 @@ async function pack (folder: string): Promise<Buffer> {
   try {
     symlinkSync(folder, join(staging, 'package'))
     // A tarball has the package's files under package/. -h follows the symbolic link of that name.
-    const { stdout } = await run('tar', ['-czhf', '-', '--exclude=package/node_modules', '-C', staging, 'package'], { encoding: 'buffer', maxBuffer: 2 ** 28 })
+    const { stdout } = await run('tar', ['-czhf', '-', '--exclude=package/node_modules', '-C', staging, 'package'], {
+      encoding: 'buffer',
+      maxBuffer: 2 ** 28
+    })
     return stdout
   } finally {
     rmSync(staging, { recursive: true })

@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { createTicketKeys } from '../../lib/create.js'
 import type { TicketKeysOptions } from '../../lib/config/options.js'
-import { certificate, obey } from './cluster-program.js'
+import { certificate, executeCommands } from './cluster-program.js'
 import type { Commands } from './cluster-program.js'
 import { threadCode } from './typescript.js'
 
@@ -27,20 +27,20 @@ type Reply = { id: number, result?: unknown, error?: string }
 
 /** The module that every thread runs must call this function. */
 export async function run (url: string): Promise<void> {
-  if (isMainThread) drive(url)
+  if (isMainThread) runMainThread(url)
   else await serveThread()
 }
 
-function drive (url: string): void {
+function runMainThread (url: string): void {
   const threads: Array<{ ask: (name: string) => Promise<unknown>, end: () => Promise<unknown> }> = []
-  obey({
+  executeCommands({
     start: async (options) => {
       const worker = startWorker(url, options)
       const thread = threads.push(askable(worker)) - 1
       const [started] = await once(worker, 'message') as [Omit<Serving, 'thread'>]
       return { ...started, thread } satisfies Serving
     },
-    startHere: async (options) => {
+    startInMainThread: async (options) => {
       const { commands, ...started } = await serve(options as TicketKeysOptions)
       const thread = threads.push({ ask: async (name) => await commands[name]?.(undefined), end: async () => {} }) - 1
       return { ...started, thread } satisfies Serving
@@ -107,7 +107,7 @@ async function serve (options: TicketKeysOptions): Promise<Omit<Serving, 'thread
       rotate: () => keys.rotate(),
       close: () => keys.close(),
       /** Ends the thread when it has nothing left to do: open connections still get a response. */
-      leave: async () => {
+      finish: async () => {
         server.close()
         await once(server, 'close')
         await keys.close()

@@ -32,8 +32,8 @@ export class TestThreads {
   }
 
   /** Starts a server and a manager in the main thread. */
-  async startHere (options: ThreadOptions): Promise<Serving> {
-    return await this.process.command('primary', 'startHere', options) as Serving
+  async startInMainThread (options: ThreadOptions): Promise<Serving> {
+    return await this.process.command('primary', 'startInMainThread', options) as Serving
   }
 
   async status ({ thread }: Serving): Promise<TicketKeysStatus> {
@@ -54,8 +54,8 @@ export class TestThreads {
   }
 
   /** Lets a thread finish by itself, or terminates it at once. */
-  async end ({ thread }: Serving, how: 'leave' | 'terminate'): Promise<void> {
-    if (how === 'leave') await this.ask(thread, 'leave')
+  async end ({ thread }: Serving, how: 'finish' | 'terminate'): Promise<void> {
+    if (how === 'finish') await this.ask(thread, 'finish')
     else await this.process.command('primary', 'terminate', thread)
   }
 

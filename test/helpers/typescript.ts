@@ -7,7 +7,9 @@
 const TSX = import.meta.resolve('tsx')
 
 /** The loader module that the test runner imports with --import. */
-const RUNNERS = process.execArgv.map((argument) => /^--import=(.*\/@tapjs\/typescript\/.*)$/.exec(argument)?.[1]).find((url) => url !== undefined)
+const RUNNERS = process.execArgv
+  .map((argument) => /^--import=(.*\/@tapjs\/typescript\/.*)$/.exec(argument)?.[1])
+  .find((url) => url !== undefined)
 
 /** With '0', the test runner does not record coverage in the process. */
 export const COVERAGE_VARIABLE = '_TAPJS_PROCESSINFO_COVERAGE_'

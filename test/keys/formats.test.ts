@@ -6,7 +6,16 @@ import t from 'tap'
 import { FormatError, WeakKeyError } from '../../lib/util/errors.js'
 import { decodeBase64, encodeBase64 } from '../../lib/keys/base64.js'
 import { checkKeys } from '../../lib/keys/validate.js'
-import { guessFormats, isTimed, issuingIndex, joinKeySets, KEY_FORMATS, parseKeys, serializeKeys, type KeyFormat } from '../../lib/keys/formats/index.js'
+import {
+  guessFormats,
+  isTimed,
+  issuingIndex,
+  joinKeySets,
+  KEY_FORMATS,
+  parseKeys,
+  serializeKeys,
+  type KeyFormat
+} from '../../lib/keys/formats/index.js'
 import { ACCEPTS, ISSUES, MAX_KEYS, WILL_ISSUE, type KeyTimes, type TicketKey } from '../../lib/keys/key.js'
 
 const HALF: Record<KeyFormat, readonly (16 | 32)[]> = {
@@ -15,7 +24,10 @@ const HALF: Record<KeyFormat, readonly (16 | 32)[]> = {
 const BINARY = ['nginx48', 'nginx80', 'node48', 'lighttpd'] as const
 const NOW = Date.parse('2030-01-31T12:00:00.000Z')
 
-function makeKey (keyLength: 16 | 32 = 32, times: KeyTimes = { notBefore: -Infinity, issueUntil: NOW + 3_600_000, acceptUntil: NOW + 7_200_000 }): TicketKey {
+function makeKey (
+  keyLength: 16 | 32 = 32,
+  times: KeyTimes = { notBefore: -Infinity, issueUntil: NOW + 3_600_000, acceptUntil: NOW + 7_200_000 }
+): TicketKey {
   return { name: randomBytes(16), aesKey: randomBytes(keyLength), hmacKey: randomBytes(keyLength), ...times }
 }
 
@@ -33,11 +45,13 @@ function seededKeys (seed: number, count: number, keyLength: number): TicketKey[
 }
 
 const anyFormat = fc.constantFrom(...KEY_FORMATS)
-const anyFile = fc.tuple(anyFormat, fc.integer(), fc.integer({ min: 1, max: 9 }), fc.nat({ max: 1 })).map(([format, seed, count, which]) => {
-  const keyLength = HALF[format][which % HALF[format].length] as number
-  const keys = seededKeys(seed, count, keyLength)
-  return { format, keys, data: serializeKeys(keys, format) }
-})
+const anyFile = fc
+  .tuple(anyFormat, fc.integer(), fc.integer({ min: 1, max: 9 }), fc.nat({ max: 1 }))
+  .map(([format, seed, count, which]) => {
+    const keyLength = HALF[format][which % HALF[format].length] as number
+    const keys = seededKeys(seed, count, keyLength)
+    return { format, keys, data: serializeKeys(keys, format) }
+  })
 
 const material = ({ name, aesKey, hmacKey }: TicketKey) => ({ name, aesKey, hmacKey })
 const times = ({ notBefore, issueUntil, acceptUntil }: KeyTimes) => ({ notBefore, issueUntil, acceptUntil })
@@ -59,7 +73,7 @@ function parseOrError (data: Buffer, format: KeyFormat | undefined): Error | und
   }
 }
 
-t.test('every format gives back what was written', async (t) => {
+t.test('every format parses what it wrote', async (t) => {
   fc.assert(fc.property(anyFile, ({ format, keys, data }) => {
     const set = parseKeys(data, format, 'keys.bin')
     t.same(set.keys.map(material), keys.map(material))
@@ -69,19 +83,19 @@ t.test('every format gives back what was written', async (t) => {
   }), { numRuns: 150 })
 })
 
-t.test('a list without times implies them by its order', async (t) => {
+t.test('in a list without times, the order implies the times', async (t) => {
   const list = (format: KeyFormat, count: number) =>
     parseKeys(serializeKeys(seededKeys(1, count, HALF[format][0] as number), format), format, 'keys').keys.map(times)
   for (const format of ['nginx48', 'nginx80', 'node48'] as const) {
     t.same(list(format, 3), [ISSUES, ACCEPTS, ACCEPTS], format)
     t.equal(issuingIndex(format, 3), 0)
   }
-  t.same(list('haproxy', 4), [ACCEPTS, ACCEPTS, ISSUES, WILL_ISSUE], 'the last but one issues')
+  t.same(list('haproxy', 4), [ACCEPTS, ACCEPTS, ISSUES, WILL_ISSUE], 'the last key but one issues')
   t.same(list('haproxy', 2), [ISSUES, WILL_ISSUE])
   t.same(list('haproxy', 1), [ISSUES])
 })
 
-t.test('such a list written as json says the same', async (t) => {
+t.test('the same list written as JSON has the same times', async (t) => {
   const { keys } = parseKeys(serializeKeys(seededKeys(1, 3, 32), 'haproxy'), 'haproxy', 'keys')
   const [old, issuing, next] = parseKeys(serializeKeys(keys, 'json'), 'json', 'keys').keys
   t.match(old, { notBefore: -Infinity, issueUntil: 0, acceptUntil: Infinity })
@@ -91,16 +105,27 @@ t.test('such a list written as json says the same', async (t) => {
 
 t.test('lighttpd keeps the beginning and the end of a key', async (t) => {
   const one = (given: KeyTimes) => parseKeys(serializeKeys([makeKey(32, given)], 'lighttpd'), 'lighttpd', 'stek').keys.map(times)[0]
-  t.same(one({ notBefore: 1500, issueUntil: 2500, acceptUntil: 7999 }), { notBefore: 2000, issueUntil: 7000, acceptUntil: 7000 }, 'whole seconds, never longer')
-  t.same(one(ISSUES), { notBefore: 1000, issueUntil: Infinity, acceptUntil: Infinity }, 'newer than a key without beginning')
+  t.same(
+    one({ notBefore: 1500, issueUntil: 2500, acceptUntil: 7999 }),
+    { notBefore: 2000, issueUntil: 7000, acceptUntil: 7000 },
+    'whole seconds, never longer'
+  )
+  t.same(one(ISSUES), { notBefore: 1000, issueUntil: Infinity, acceptUntil: Infinity }, 'newer than a key without a beginning')
   t.same(one(ACCEPTS), { notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Infinity })
   t.same(one(WILL_ISSUE), { notBefore: Infinity, issueUntil: Infinity, acceptUntil: Infinity })
-  t.same(one({ notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Date.parse('2100-01-01T00:00:00Z') })?.acceptUntil, Infinity, 'past 2038')
+  t.same(
+    one({ notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Date.parse('2100-01-01T00:00:00Z') })?.acceptUntil,
+    Infinity,
+    'after 2038'
+  )
 })
 
 t.test('random bytes give an error or a valid set', async (t) => {
   const bytes = fc.uint8Array({ maxLength: 500 }).map((array) => Buffer.from(array))
-  const sized = fc.constantFrom(48, 80, 92, 96, 160, 184, 240).chain((size) => fc.uint8Array({ minLength: size, maxLength: size })).map((array) => Buffer.from(array))
+  const sized = fc
+    .constantFrom(48, 80, 92, 96, 160, 184, 240)
+    .chain((size) => fc.uint8Array({ minLength: size, maxLength: size }))
+    .map((array) => Buffer.from(array))
   const jsonLike = fc.json().map((text) => Buffer.from(text))
   const linesLike = fc.array(fc.base64String({ maxLength: 120 })).map((lines) => Buffer.from(lines.join('\n')))
   fc.assert(fc.property(fc.oneof(bytes, sized, jsonLike, linesLike), fc.option(anyFormat, { nil: undefined }), (data, format) => {
@@ -109,7 +134,7 @@ t.test('random bytes give an error or a valid set', async (t) => {
   t.pass('no other error')
 })
 
-t.test("HAProxy's lines may end as Windows ends them, and the last one as it likes", async (t) => {
+t.test("HAProxy's lines may end with CR LF, and the last line without a line end", async (t) => {
   const keys = seededKeys(3, 4, 32)
   const lines = serializeKeys(keys, 'haproxy').toString('latin1').trimEnd().split('\n')
   for (const text of [`${lines.join('\r\n')}\r\n`, lines.join('\r\n'), lines.join('\n'), `${lines.join('\n')}\r`]) {
@@ -118,12 +143,12 @@ t.test("HAProxy's lines may end as Windows ends them, and the last one as it lik
   t.match(parseOrError(Buffer.from(lines.join('\n\r')), 'haproxy')?.message, /line 2: 109 characters/)
 })
 
-t.test('a file cut short is an error, unless the cut falls between keys', async (t) => {
+t.test('a truncated file is an error, unless the cut is between keys', async (t) => {
   fc.assert(fc.property(anyFile, fc.nat(), ({ format, keys, data }, random) => {
     const size = random % data.length
     const error = parseOrError(Buffer.from(data.subarray(0, size)), format)
     if (format === 'json') {
-      t.equal(error === undefined, size === data.length - 1, 'only the last newline may go')
+      t.equal(error === undefined, size === data.length - 1, 'only the last newline may be missing')
     } else if (error === undefined && !(format === 'haproxy' && size === 64)) {
       // But for HAProxy's first line, which is a whole key of the shorter kind where that would end.
       const { keys: fewer } = parseKeys(Buffer.from(data.subarray(0, size)), format, 'keys')
@@ -132,7 +157,7 @@ t.test('a file cut short is an error, unless the cut falls between keys', async 
   }), { numRuns: 300 })
 })
 
-t.test('a flipped bit never gives a keyLength-read file', async (t) => {
+t.test('a file with a flipped bit never parses to a different number of keys or key length', async (t) => {
   fc.assert(fc.property(anyFile, fc.nat(), fc.nat({ max: 7 }), ({ format, keys, data }, random, bit) => {
     const flipped = Buffer.from(data)
     const at = random % data.length
@@ -141,7 +166,7 @@ t.test('a flipped bit never gives a keyLength-read file', async (t) => {
   }), { numRuns: 500 })
 })
 
-t.test('malformed files are refused with file, format and place', async (t) => {
+t.test('the error about a malformed file names the file, the format and the position', async (t) => {
   const good = seededKeys(7, 3, 32)
   const text = serializeKeys(good, 'json').toString('latin1')
   const change = (from: string | RegExp, to: string) => Buffer.from(text.replace(from, to), 'latin1')
@@ -205,10 +230,13 @@ t.test('malformed files are refused with file, format and place', async (t) => {
     t.match(error?.message, message)
     t.match(error?.message, `keys.bin (${format}), `)
   }
-  t.throws(() => parseKeys(Buffer.from('{"version":1,"keys":[]}'), 'json', 'k'), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: /holds no key/ })
+  t.throws(() => parseKeys(Buffer.from('{"version":1,"keys":[]}'), 'json', 'k'), {
+    code: 'FST_TICKET_KEYS_WEAK_KEY',
+    message: /holds no key/
+  })
 })
 
-t.test('no error holds bytes of a key', async (t) => {
+t.test('no error contains bytes of a key', async (t) => {
   fc.assert(fc.property(anyFile, fc.nat(), anyFormat, ({ keys, data }, random, format) => {
     const broken = Buffer.from(data)
     broken[random % data.length] = 0x22
@@ -221,10 +249,11 @@ t.test('no error holds bytes of a key', async (t) => {
   }), { numRuns: 100 })
 })
 
-t.test('without a format, json is recognized and the rest is an error that says what it could be', async (t) => {
+t.test('without a format, JSON is recognized; other data is an error that names the possible formats', async (t) => {
   const json = serializeKeys([makeKey()], 'json')
   t.equal(parseKeys(Buffer.concat([Buffer.from(' \n'), json]), undefined, 'k').keys.length, 1)
-  const says = (data: Buffer, message: RegExp) => t.throws(() => parseKeys(data, undefined, 'tickets.key'), { code: 'FST_TICKET_KEYS_FORMAT', message })
+  const says = (data: Buffer, message: RegExp) =>
+    t.throws(() => parseKeys(data, undefined, 'tickets.key'), { code: 'FST_TICKET_KEYS_FORMAT', message })
   says(randomBytes(48).fill(0xff, 0, 1), /tickets.key \(48 bytes\): .* could be nginx48 or node48$/)
   says(randomBytes(80).fill(0xff, 0, 1), /could be nginx80$/)
   says(randomBytes(92).fill(0xff, 0, 1), /could be lighttpd$/)
@@ -234,13 +263,18 @@ t.test('without a format, json is recognized and the rest is an error that says 
   says(Buffer.alloc(0), /no size/)
   t.same(guessFormats(0), [])
   t.same(guessFormats(48 * 257), [])
-  for (const format of BINARY) t.ok(guessFormats(serializeKeys(seededKeys(3, 5, HALF[format][0] as number), format).length).includes(format))
+  for (const format of BINARY) {
+    t.ok(guessFormats(serializeKeys(seededKeys(3, 5, HALF[format][0] as number), format).length).includes(format))
+  }
 })
 
-t.test('weak keys are refused, with their place', async (t) => {
+t.test('weak keys are refused with their position', async (t) => {
   const weak = (edit: Partial<TicketKey>, message: RegExp, keyLength: 16 | 32 = 32) => {
     const keys = [makeKey(keyLength), { ...makeKey(keyLength), ...edit }, makeKey(keyLength)]
-    t.throws(() => checkKeys(keys, 'keys.json'), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: new RegExp(`keys.json, key 2: .*${message.source}`) })
+    t.throws(() => checkKeys(keys, 'keys.json'), {
+      code: 'FST_TICKET_KEYS_WEAK_KEY',
+      message: new RegExp(`keys.json, key 2: .*${message.source}`)
+    })
   }
   const text = Buffer.from('correct horse battery staple 123')
   weak({ name: Buffer.alloc(16) }, /name is all zero/)
@@ -261,15 +295,21 @@ t.test('weak keys are refused, with their place', async (t) => {
   t.throws(() => checkKeys([], 'k'), /holds no key/)
   t.throws(() => checkKeys(seededKeys(1, 257, 32), 'k'), /holds 257 keys/)
   t.doesNotThrow(() => checkKeys(seededKeys(1, 256, 32), 'k'))
-  t.doesNotThrow(() => checkKeys([{ ...makeKey(16), aesKey: text.subarray(0, 16) }], 'k'), 'sixteen letters can be chance')
+  t.doesNotThrow(() => checkKeys([{ ...makeKey(16), aesKey: text.subarray(0, 16) }], 'k'), 'sixteen letters can be random')
 
-  t.throws(() => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'nginx80'), 'nginx80', 'f'), /f \(nginx80\), byte 80: has the same name as the key at byte 0/)
+  t.throws(
+    () => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'nginx80'), 'nginx80', 'f'),
+    /f \(nginx80\), byte 80: has the same name as the key at byte 0/
+  )
   t.throws(() => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'haproxy'), 'haproxy', 'f'), /line 2: has/)
-  t.throws(() => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'json'), 'json', 'f'), /line 12, column 5: has the same name as the key at line 4/)
+  t.throws(
+    () => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'json'), 'json', 'f'),
+    /line 12, column 5: has the same name as the key at line 4/
+  )
   t.throws(() => parseKeys(serializeKeys([a, { ...b, name: a.name }], 'lighttpd'), 'lighttpd', 'f'), /byte 92: has/)
 })
 
-t.test('material lands in the memory it was given, and is erased on an error', async (t) => {
+t.test('key bytes are parsed into the given memory, and erased after an error', async (t) => {
   const keys = seededKeys(5, 3, 32)
   for (const format of KEY_FORMATS.filter((format) => HALF[format].includes(32))) {
     const memory: Buffer[] = []
@@ -281,20 +321,25 @@ t.test('material lands in the memory it was given, and is erased on an error', a
     const set = parseKeys(serializeKeys(keys, format), format, 'k', alloc)
     for (const key of set.keys) t.ok(memory.includes(key.aesKey) && memory.includes(key.hmacKey), format)
     memory.length = 0
-    t.throws(() => parseKeys(serializeKeys([...keys, keys[0] as TicketKey], format), format, 'k', alloc), { code: 'FST_TICKET_KEYS_WEAK_KEY' })
+    t.throws(() => parseKeys(serializeKeys([...keys, keys[0] as TicketKey], format), format, 'k', alloc), {
+      code: 'FST_TICKET_KEYS_WEAK_KEY'
+    })
     t.ok(memory.length > 0 && memory.every((buffer) => buffer.every((byte) => byte === 0)), format)
   }
 })
 
-t.test('keys that a format can not hold are not written', async (t) => {
-  t.throws(() => serializeKeys([makeKey(32)], 'nginx48'), { code: 'FST_TICKET_KEYS_FORMAT', message: /nginx48, key 1: .* 16 bytes each, not 32 and 32/ })
+t.test('keys that a format cannot hold are not written', async (t) => {
+  t.throws(() => serializeKeys([makeKey(32)], 'nginx48'), {
+    code: 'FST_TICKET_KEYS_FORMAT',
+    message: /nginx48, key 1: .* 16 bytes each, not 32 and 32/
+  })
   t.throws(() => serializeKeys([makeKey(16)], 'lighttpd'), /must have 32 bytes/)
   t.throws(() => serializeKeys([makeKey(16), makeKey(32)], 'haproxy'), /key 2: .* must have 16 bytes/)
   t.throws(() => serializeKeys([{ ...makeKey(16), aesKey: randomBytes(8) }], 'json'), /must have 16 or 32 bytes/)
-  t.equal(parseKeys(serializeKeys([makeKey(16), makeKey(32)], 'json'), 'json', 'k').keys.length, 2, 'json may mix')
+  t.equal(parseKeys(serializeKeys([makeKey(16), makeKey(32)], 'json'), 'json', 'k').keys.length, 2, 'JSON may mix key lengths')
 })
 
-t.test('files of a directory make one list', async (t) => {
+t.test('the files of a directory make one list', async (t) => {
   const sets = (format: KeyFormat) => [1, 2, 3].map((seed) => parseKeys(serializeKeys(seededKeys(seed, 1, 32), format), format, 'k'))
   t.same(joinKeySets(sets('nginx80'), 'nginx80', 'dir').keys.map(times), [ISSUES, ACCEPTS, ACCEPTS])
   t.same(joinKeySets(sets('haproxy'), 'haproxy', 'dir').keys.map(times), [ACCEPTS, ISSUES, WILL_ISSUE])
@@ -306,7 +351,7 @@ t.test('files of a directory make one list', async (t) => {
   t.throws(() => joinKeySets([one, one], 'nginx80', 'dir'), /dir \(nginx80\), key 2: has the same name/)
 })
 
-t.test('base64 agrees with Node.js, and takes the canonical form only', async (t) => {
+t.test('base64 agrees with Node.js, and accepts only the canonical form', async (t) => {
   fc.assert(fc.property(fc.uint8Array({ minLength: 1, maxLength: 100 }), (bytes) => {
     const encoded = Buffer.from(bytes).toString('base64')
     t.equal(encodeBase64(bytes).toString('latin1'), encoded)
@@ -322,18 +367,33 @@ t.test('base64 agrees with Node.js, and takes the canonical form only', async (t
   t.equal(encodeBase64(Buffer.alloc(0)).length, 0)
 })
 
-t.test('the documentation is right', async (t) => {
+t.test('docs/key-formats.md matches the code', async (t) => {
   const docs = readFileSync(new URL('../../docs/key-formats.md', import.meta.url), 'utf8')
-  const rows = [...docs.matchAll(/^\| `(\w+)` \|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|/gm)].map((match) => match.slice(1).map((cell) => cell.trim()))
+  const rows = [...docs.matchAll(/^\| `(\w+)` \|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|/gm)].map((match) =>
+    match.slice(1).map((cell) => cell.trim())
+  )
   t.same(rows.map(([format]) => format), KEY_FORMATS, 'every format, in order')
   for (const [format, layouts = '', size = '', issuing = '', timed = ''] of rows as [KeyFormat, ...string[]][]) {
     t.equal(timed !== 'none', isTimed(format), `${format}: times`)
-    if (!isTimed(format)) t.equal(issuing, { 0: 'the first', 1: 'the last but one' }[issuingIndex(format, 3)], `${format}: which key issues`)
+    if (!isTimed(format)) {
+      t.equal(
+        issuing,
+        { 0: 'the first', 1: 'the last but one' }[issuingIndex(format, 3)],
+        `${format}: which key issues`
+      )
+    }
     if (format === 'json') continue
     for (const [index, layout] of layouts.replace('a line of base64: ', '').split(' or ').entries()) {
       const parts = layout.split(', ').map((part) => part.split(' ') as [string, string])
       const [key] = seededKeys(9, 1, Number(parts.at(-1)?.[1])) as [TicketKey]
-      const value: Record<string, Buffer> = { name: key.name, AES: key.aesKey, HMAC: key.hmacKey, version: Buffer.alloc(4), activation: Buffer.alloc(4), expiry: Buffer.from('ffffff7f', 'hex') }
+      const value: Record<string, Buffer> = {
+        name: key.name,
+        AES: key.aesKey,
+        HMAC: key.hmacKey,
+        version: Buffer.alloc(4),
+        activation: Buffer.alloc(4),
+        expiry: Buffer.from('ffffff7f', 'hex')
+      }
       const bytes = Buffer.concat(parts.map(([name]) => value[name] ?? Buffer.alloc(0)))
       t.same(parts.map(([name]) => value[name]?.length), parts.map(([, length]) => Number(length)), `${format}: lengths`)
       t.equal(`${bytes.length}`, size.split(' or ')[index], `${format}: bytes of a key`)
@@ -343,5 +403,5 @@ t.test('the documentation is right', async (t) => {
   }
   const example = /```json\n([^]*?)```/.exec(docs)?.[1] ?? ''
   const { keys } = parseKeys(Buffer.from(example), undefined, 'docs')
-  t.equal(serializeKeys(keys, 'json').toString(), example, 'the example is what serializeKeys writes')
+  t.equal(serializeKeys(keys, 'json').toString(), example, 'the example equals the output of serializeKeys')
 })

@@ -12,7 +12,7 @@ function times (notBefore: number, issueUntil: number, acceptUntil: number): Key
   return { notBefore, issueUntil, acceptUntil }
 }
 
-t.test('the current key is the newest that has begun and not passed issueUntil', async (t) => {
+t.test('the current key is the newest key that has begun and has not passed issueUntil', async (t) => {
   const [first, second, third] = [times(0, 10, 30), times(10, 20, 40), times(20, 30, 50)] as const
   const keys = [second, third, first]
   t.equal(currentKey(keys, -1), undefined)
@@ -20,13 +20,13 @@ t.test('the current key is the newest that has begun and not passed issueUntil',
     t.equal(currentKey(keys, now), key, `at ${now}`)
   }
   t.equal(currentKey(keys, 30), undefined)
-  t.equal(currentKey([times(0, 100, 100), second], 12), second, 'of two that may issue, the newer')
+  t.equal(currentKey([times(0, 100, 100), second], 12), second, 'the newer of two keys that may issue')
   t.equal(currentKey([times(0, 100, 100), second], 50)?.notBefore, 0)
   t.equal(currentKey([times(0, 100, 20)], 20), undefined, 'a key that no longer accepts')
   t.equal(currentKey([], 0), undefined)
 })
 
-t.test('in a list without times the key that issues is current, for ever', async (t) => {
+t.test('in a list without times, the issuing key is always current', async (t) => {
   const keys = [{ ...ACCEPTS }, { ...ISSUES }, { ...WILL_ISSUE }]
   for (const now of [0, NOW, 2 * NOW]) {
     t.equal(currentKey(keys, now), keys[1])
@@ -36,7 +36,7 @@ t.test('in a list without times the key that issues is current, for ever', async
   t.equal(nextRotation(keys, NOW), undefined)
 })
 
-t.test('a key is next, current, previous and then gone', async (t) => {
+t.test('a key is next, current, previous, and then gone', async (t) => {
   const [key, newer] = [times(10, 20, 30), times(20, 30, 40)]
   const states = [9, 10, 19, 20, 29, 30].map((now) => stateOf(key, currentKey([key, newer], now), now))
   t.same(states, ['next', 'current', 'current', 'previous', 'previous', undefined])
@@ -47,7 +47,7 @@ t.test('the next rotation is the next beginning of a key that may issue', async 
   t.same([-5, 0, 9, 10, 19, 20].map((now) => nextRotation(keys, now)), [0, 10, 10, 20, 20, undefined])
 })
 
-t.test('rotations are counted by the timetable, whenever it is looked at', async (t) => {
+t.test('rotations are counted by the timetable, regardless of when it is read', async (t) => {
   const keys = Array.from({ length: 20 }, (_, index) => times(index * 10, index * 10 + 10, index * 10 + 30))
   t.equal(rotationsBetween(keys, 0, 0), 0)
   t.equal(rotationsBetween(keys, 0, 9), 0)
@@ -55,7 +55,7 @@ t.test('rotations are counted by the timetable, whenever it is looked at', async
   t.equal(rotationsBetween(keys, 10, 20), 1)
   t.equal(rotationsBetween(keys, 5, 95), 9)
   t.equal(rotationsBetween([times(0, 100, 100), times(10, 20, 20)], 0, 15), 1)
-  t.equal(rotationsBetween([times(0, 100, 100), times(10, 10, 20)], 0, 15), 0, 'a key that only accepts rotates nothing')
+  t.equal(rotationsBetween([times(0, 100, 100), times(10, 10, 20)], 0, 15), 0, 'a key that only accepts causes no rotation')
   t.doesNotThrow(() => fc.assert(fc.property(fc.array(fc.integer({ min: 0, max: 199 }), { minLength: 2 }), (moments) => {
     moments.sort((a, b) => a - b)
     const [from, to] = [moments[0] as number, moments.at(-1) as number]
@@ -112,11 +112,11 @@ for (const { interval, lifetime } of timetables) {
     t.same(issuers.slice(1).map(({ notBefore }, index) => notBefore - (issuers[index] as SourceKey).issueUntil),
       Array<number>(issuers.length - 1).fill(0), 'no gap, no overlap')
     t.equal(issuers[1]?.notBefore, NOW + interval, 'the first key issues for one interval')
-    t.ok(most <= keysHeld(interval, lifetime), `${most} keys, ${keysHeld(interval, lifetime)} foreseen`)
+    t.ok(most <= keysHeld(interval, lifetime), `${most} keys, ${keysHeld(interval, lifetime)} expected`)
   })
 }
 
-t.test('the memory source gives each key its bytes once, 32 and 32, and only the first time', async (t) => {
+t.test('the memory source returns the bytes of each key only once, 32 bytes for each half', async (t) => {
   const source = new MemorySource(1000, 5000)
   const seen = new Set<string>()
   const lengths = new Set<string>()
@@ -131,23 +131,32 @@ t.test('the memory source gives each key its bytes once, 32 and 32, and only the
   t.ok(seen.size >= 20 + 30)
 })
 
-t.test('whatever the clock does, the memory source has a current key and keys ahead', async (t) => {
+t.test('after any change of the clock, the memory source has a current key and keys ahead', async (t) => {
   const step = fc.oneof(fc.integer({ min: -HOUR, max: HOUR }), fc.integer({ min: -NOW, max: NOW }), fc.integer({ min: -3000, max: 3000 }))
-  t.doesNotThrow(() => fc.assert(fc.property(fc.constantFrom(...timetables), fc.array(fc.tuple(step, fc.boolean()), { maxLength: 60 }), ({ interval, lifetime }, steps) => {
-    const source = new MemorySource(interval, lifetime)
-    let now = NOW
-    load(source, now, interval)
-    for (const [by, rotate] of steps) {
-      now += by
-      load(source, now, interval)
-      if (!rotate) continue
-      source.rotate(now)
-      load(source, now, interval)
-    }
-  }), { numRuns: 200 }))
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...timetables),
+        fc.array(fc.tuple(step, fc.boolean()), { maxLength: 60 }),
+        ({ interval, lifetime }, steps) => {
+          const source = new MemorySource(interval, lifetime)
+          let now = NOW
+          load(source, now, interval)
+          for (const [by, rotate] of steps) {
+            now += by
+            load(source, now, interval)
+            if (!rotate) continue
+            source.rotate(now)
+            load(source, now, interval)
+          }
+        }
+      ),
+      { numRuns: 200 }
+    )
+  )
 })
 
-t.test('rotating the memory source by hand brings every next key forward by as much', async (t) => {
+t.test('a manual rotation of the memory source moves every next key forward by the same time', async (t) => {
   const source = new MemorySource(HOUR, 2 * HOUR)
   const before = load(source, NOW, HOUR).keys
   const now = NOW + HOUR / 4
@@ -158,7 +167,7 @@ t.test('rotating the memory source by hand brings every next key forward by as m
     [[-Infinity, 0, 2], [0, 1, 3], [1, 2, 4], [2, 3, 5], [3, 4, 6]])
 })
 
-t.test('the memory source may be rotated when the clock has passed all its keys, or before it has any', async (t) => {
+t.test('the memory source can rotate after the clock has passed all its keys, and before it has any', async (t) => {
   const source = new MemorySource(HOUR, 2 * HOUR)
   source.rotate(NOW)
   const before = load(source, NOW, HOUR).keys
@@ -167,7 +176,7 @@ t.test('the memory source may be rotated when the clock has passed all its keys,
   t.notOk(keys.some(({ name }) => before.some((key) => key.name.equals(name))), 'a new timetable')
 })
 
-t.test('rotating the memory source by hand, over and over, never holds more than 256 keys', async (t) => {
+t.test('repeated manual rotation of the memory source never holds more than 256 keys', async (t) => {
   const source = new MemorySource(HOUR, 2 * HOUR)
   let last = currentKey(load(source, NOW, HOUR).keys, NOW)
   for (let now = NOW; now < NOW + 600; now++) {

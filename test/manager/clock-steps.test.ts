@@ -35,7 +35,7 @@ async function handshakesWithout (t: Test, { port }: PlainServer, protocol: Prot
   for (;;) {
     const first = await connect({ port, protocol })
     if (first.tickets.length > 0) {
-      t.ok((await connect({ port, protocol, session: first.session as Buffer })).reused, 'its ticket resumes')
+      t.ok((await connect({ port, protocol, session: first.session })).reused, 'its ticket resumes')
       return without
     }
     without++
@@ -50,12 +50,12 @@ async function atStart (t: Test, rotationInterval: number, clock = new Clock()):
 for (const protocol of PROTOCOLS) {
   for (const { rotationInterval, without } of intervals) {
     for (const { name, by, old } of steps) {
-      t.test(`${protocol}: the clock steps ${name}, keys change every ${rotationInterval / SECOND} s`, async (t) => {
+      t.test(`${protocol}: the clock steps ${name}, with a new key every ${rotationInterval / SECOND} s`, async (t) => {
         const server = await atStart(t, rotationInterval)
         const before = await connect({ port: server.port, protocol })
         server.clock.step(by)
         t.equal(await handshakesWithout(t, server, protocol), without[by], 'handshakes without a ticket')
-        const again = await connect({ port: server.port, protocol, session: before.session as Buffer })
+        const again = await connect({ port: server.port, protocol, session: before.session })
         // After a step back by more than the larger of 5 minutes and rotationInterval, the session is from too far in the future.
         const resumes = old && -by <= Math.max(300 * SECOND, rotationInterval)
         t.equal(again.reused, resumes, 'a ticket from before the step')
@@ -65,20 +65,20 @@ for (const protocol of PROTOCOLS) {
       })
     }
 
-    t.test(`${protocol}: a start in 1970 and a jump to today, keys change every ${rotationInterval / SECOND} s`, async (t) => {
+    t.test(`${protocol}: the clock starts in 1970 and jumps to today, with a new key every ${rotationInterval / SECOND} s`, async (t) => {
       const clock = clockAt(10 * SECOND - Date.now())
       const server = await atStart(t, rotationInterval, clock)
       t.equal(await handshakesWithout(t, server, protocol), 0, 'in 1970')
       const before = await connect({ port: server.port, protocol })
       clock.step(Date.now() - clock.now())
       t.equal(await handshakesWithout(t, server, protocol), 1, 'today')
-      t.equal((await connect({ port: server.port, protocol, session: before.session as Buffer })).reused, false)
-      t.ok((server.keys.status().nextRotation ?? 0) > Date.now(), 'the timetable is of today')
+      t.equal((await connect({ port: server.port, protocol, session: before.session })).reused, false)
+      t.ok((server.keys.status().nextRotation ?? 0) > Date.now(), 'the timetable begins today')
       t.ok((server.keys.status().nextRotation ?? 0) <= Date.now() + rotationInterval)
     })
   }
 
-  t.test(`${protocol}: the clock steps ahead and back, over and over: never more than one handshake without a ticket`, async (t) => {
+  t.test(`${protocol}: when the clock steps forward and back repeatedly, at most one handshake per step has no ticket`, async (t) => {
     const server = await atStart(t, HOUR)
     for (const by of [HOUR, -HOUR, 2 * HOUR, -3 * HOUR, WEEK, -WEEK, -HOUR, 30 * WEEK, -30 * WEEK]) {
       server.clock.step(by)

@@ -33,7 +33,7 @@ async function start (t: Test, http2: boolean): Promise<App> {
 
 for (const { http2, via } of [{ http2: false, via: connect }, { http2: true, via: connectH2 }]) {
   for (const protocol of PROTOCOLS) {
-    t.test(`${protocol}, HTTP/${http2 ? 2 : 1}: Fastify on localhost has two servers, which resume each other's tickets and are both counted`, async (t) => {
+    t.test(`${protocol}, HTTP/${http2 ? 2 : 1}: Fastify's two localhost servers resume each other's tickets, and count`, async (t) => {
       const { app, port, handshakes, log } = await start(t, http2)
       const { ticketKeys } = app
       t.equal(ticketKeys.status().servers, 2)
@@ -41,7 +41,7 @@ for (const { http2, via } of [{ http2: false, via: connect }, { http2: true, via
         const before = ticketKeys.stats()
         const first = await via({ port, protocol, host: from, servername: 'localhost' })
         t.match(JSON.parse(first.body), { tlsSession: { resumed: false, protocol } })
-        const second = await via({ port, protocol, host: to, servername: 'localhost', session: first.session as Buffer })
+        const second = await via({ port, protocol, host: to, servername: 'localhost', session: first.session })
         t.ok(second.reused, `from ${from} at ${to}`)
         t.match(JSON.parse(second.body), { tlsSession: { resumed: true, protocol, keyId: ticketKeys.status().current } })
         const after = ticketKeys.stats()
@@ -49,13 +49,13 @@ for (const { http2, via } of [{ http2: false, via: connect }, { http2: true, via
         t.equal(after.resumed[protocol] - before.resumed[protocol], 1)
         t.same(after.handshakes[protocol], { full: before.handshakes[protocol].full + 1, resumed: before.handshakes[protocol].resumed + 1 })
       }
-      t.equal(handshakes.length, 2, 'the first server saw two of the six')
+      t.equal(handshakes.length, 2, 'the first server saw two of the six connections')
       t.same(log(), [])
     })
   }
 }
 
-t.test('registered in a scope, the plugin has both servers too', async (t) => {
+t.test('registered in a scope, the plugin manages both servers too', async (t) => {
   localhostIsBoth(t)
   const { app, log } = await makeApp()
   t.teardown(() => app.close())
@@ -71,19 +71,19 @@ t.test('registered in a scope, the plugin has both servers too', async (t) => {
   t.same([first.address, second.address].sort(), ['127.0.0.1', '::1'])
   const options = { servername: 'localhost', request: '/metrics' }
   const { session } = await connect({ ...options, port: first.port, host: first.address })
-  t.ok((await connect({ ...options, port: second.port, host: second.address, session: session as Buffer })).reused)
+  t.ok((await connect({ ...options, port: second.port, host: second.address, session })).reused)
   t.match(ticketKeys?.status(), { servers: 2 })
   t.same(log(), [])
 })
 
-t.test('closing the app lets go of both servers', async (t) => {
+t.test('closing the app detaches both servers', async (t) => {
   const { app } = await start(t, false)
   const { ticketKeys } = app
   await app.close()
   t.match(ticketKeys.status(), { servers: 0, keys: [] })
 })
 
-t.test('where Fastify does not show its second server, a warning says what to do', async (t) => {
+t.test('if Fastify hides its second server, a warning says what to do', async (t) => {
   localhostIsBoth(t)
   const { log } = await startApp(t, {}, {
     host: 'localhost',

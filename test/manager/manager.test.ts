@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { Clock } from '../../lib/util/clock.js'
 import { createTicketKeys } from '../../lib/index.js'
@@ -30,7 +31,11 @@ function clientOf (options: ConnectOptions & { protocol: Protocol }): SingleUseC
 }
 
 /** Tickets of two connections, one after the other, at a server that gives none. */
-async function withoutTickets (port: number, protocol: Protocol, session?: Buffer): Promise<Array<Pick<Exchange, 'reused' | 'status'> & { tickets: number }>> {
+async function withoutTickets (
+  port: number,
+  protocol: Protocol,
+  session?: Buffer
+): Promise<Array<Pick<Exchange, 'reused' | 'status'> & { tickets: number }>> {
   const found = []
   for (const options of [{}, { session }]) {
     const { reused, status, tickets } = await connect({ port, protocol, ...options })
@@ -42,10 +47,10 @@ async function withoutTickets (port: number, protocol: Protocol, session?: Buffe
 const NOTHING = { reused: false, status: 200, tickets: 0 }
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: rotate() makes the next key the issuing one, and loses no session`, async (t) => {
+  t.test(`${protocol}: rotate() makes the next key the current key, and loses no session`, async (t) => {
     const { keys, ledger, port } = await start(t)
     const client = clientOf({ port, protocol })
-    await ledger.step('the first', full(protocol), () => client.connect())
+    await ledger.step('the first ticket', full(protocol), () => client.connect())
     for (let i = 0; i < 5; i++) {
       const { current, keys: before } = keys.status()
       const next = before.filter(({ state }) => state === 'next').sort((a, b) => (a.notBefore ?? 0) - (b.notBefore ?? 0))[0]
@@ -56,12 +61,12 @@ for (const protocol of PROTOCOLS) {
       t.equal(keys.status().current, next?.id)
       t.equal(await issuerAt(port, protocol), next?.id)
       t.equal(keys.status().keys.find(({ id }) => id === current)?.state, 'previous')
-      await ledger.step('an older ticket', resumed(protocol, { renewed: true }), () => client.connect())
+      await ledger.step('a ticket of the previous key', resumed(protocol, { renewed: true }), () => client.connect())
     }
-    t.equal(keys.status().keys.filter(({ state }) => state === 'next').length, 3, 'as many next keys as before')
+    t.equal(keys.status().keys.filter(({ state }) => state === 'next').length, 3, 'the number of next keys stays the same')
   })
 
-  t.test(`${protocol}: hundreds of rotations by hand, some of them at once, while clients connect`, async (t) => {
+  t.test(`${protocol}: hundreds of manual rotations, some of them concurrent, lose no session of connecting clients`, async (t) => {
     const { keys, port } = await serve(t)
     const client = clientOf({ port, protocol })
     // So few at once that the client's newest ticket never is as many keys old as the ring holds.
@@ -71,22 +76,24 @@ for (const protocol of PROTOCOLS) {
     t.ok(keys.status().keys.length <= 256)
   })
 
-  t.test(`${protocol}: after revokeSessions() no older session resumes, not even through tickets renewed in between`, async (t) => {
+  t.test(`${protocol}: after revokeSessions() no older session resumes, not even with tickets renewed before the call`, async (t) => {
     const { keys, ledger, port } = await start(t)
     const first = await ledger.step('issue', full(protocol), () => connect({ port, protocol }))
     await keys.rotate()
-    const renewed = await ledger.step('renew', resumed(protocol, { renewed: true }), () => connect({ port, protocol, session: first.session as Buffer }))
+    const renewed = await ledger.step('renew', resumed(protocol, { renewed: true }), () =>
+      connect({ port, protocol, session: first.session })
+    )
     await sleep(2)
-    keys.revokeSessions()
+    await keys.revokeSessions()
     await sleep(2)
     for (const session of [first.session, renewed.session]) {
-      await ledger.step('an older session', full(protocol, 'session_revoked'), () => connect({ port, protocol, session: session as Buffer }))
+      await ledger.step('an older session', full(protocol, 'session_revoked'), () => connect({ port, protocol, session }))
     }
     const after = await ledger.step('a new session', full(protocol), () => connect({ port, protocol }))
-    await ledger.step('resumes', resumed(protocol), () => connect({ port, protocol, session: after.session as Buffer }))
+    await ledger.step('resumes', resumed(protocol), () => connect({ port, protocol, session: after.session }))
   })
 
-  t.test(`${protocol}: after close() handshakes are full and give no tickets, those under way too`, async (t) => {
+  t.test(`${protocol}: after close() handshakes are full and issue no tickets, including handshakes in progress`, async (t) => {
     let inHandshake = async (): Promise<void> => {}
     const { keys, port, server } = await serve(t, {}, () => plainHttps({
       SNICallback: (_name, done) => { inHandshake().then(() => done(null), done) }
@@ -99,32 +106,32 @@ for (const protocol of PROTOCOLS) {
     t.same(await withoutTickets(port, protocol, session), [NOTHING, NOTHING])
     const { key, cert } = await serverCert()
     server.setSecureContext({ key, cert })
-    t.ok((await connect({ port, protocol })).tickets.length > 0, "after setSecureContext the server is Node.js's own again")
+    t.ok((await connect({ port, protocol })).tickets.length > 0, "after setSecureContext, the server has Node.js's own keys again")
   })
 
-  t.test(`${protocol}: with no key that may issue there are no tickets, until there is one`, async (t) => {
+  t.test(`${protocol}: without a key that may issue, there are no tickets until such a key begins`, async (t) => {
     const now = Date.now()
     const key = randomKey({ notBefore: now - HOUR, issueUntil: now + HOUR, acceptUntil: now + 3 * HOUR })
     const { keys, clock, ledger, log, port } = await start(t, { source: { type: 'static', keys: [key] }, ticketLifetime: '2h' })
     const stale: unknown[] = []
     keys.on('stale', (event) => stale.push(event))
-    const { session } = await ledger.step('its time', full(protocol), () => connect({ port, protocol }))
+    const { session } = await ledger.step('the key begins', full(protocol), () => connect({ port, protocol }))
     t.match(keys.status(), { stale: false, staleReason: null, current: idOf(key) })
     clock.step(HOUR)
     await ledger.step('a full handshake', { [protocol]: { full: 1 } }, () => connect({ port, protocol }))
-    await ledger.step('its tickets resume', { [protocol]: { resumed: 1, age: HOUR / 1000 } }, () => connect({ port, protocol, session: session as Buffer }))
+    await ledger.step('its tickets resume', { [protocol]: { resumed: 1, age: HOUR / 1000 } }, () => connect({ port, protocol, session }))
     t.match(keys.status(), { stale: true, staleReason: /no key may issue/, current: null, nextRotation: null })
     t.equal(keys.currentKeyAge(), null)
     t.match(stale, [{ reason: /no key may issue/ }])
     t.match(log.of('error'), [/stale: no key may issue/])
     clock.step(-HOUR)
     t.match(keys.status(), { stale: false, staleReason: null, current: idOf(key) })
-    await ledger.step('its time again', full(protocol), () => connect({ port, protocol }))
+    await ledger.step('the key begins again', full(protocol), () => connect({ port, protocol }))
     t.equal(stale.length, 1)
   })
 }
 
-t.test('a manager that is closed says so, and closing it again does nothing', async (t) => {
+t.test('a closed manager reports that it is closed, and a second close() does nothing', async (t) => {
   const { keys } = await manage(t)
   await Promise.all([keys.close(), keys.close()])
   await keys.close()
@@ -136,7 +143,7 @@ t.test('a manager that is closed says so, and closing it again does nothing', as
   t.equal(keys.stats().rotations, 0)
 })
 
-t.test('a second manager takes the tickets of a server, and says so', async (t) => {
+t.test("a second manager takes over a server's tickets, and logs that it does", async (t) => {
   const first = await serve(t)
   const second = await manage(t)
   second.keys.attach(first.server)
@@ -155,19 +162,19 @@ t.test('a second manager takes the tickets of a server, and says so', async (t) 
   t.same(third.log.of('warn'), [])
 })
 
-t.test('when the manager that has taken a server over is closed, the one before goes on counting, and says what a connection is', async (t) => {
+t.test('after the newer manager closes, the older one still counts handshakes and records sessions', async (t) => {
   const { keys, port, server } = await serve(t)
   const { keys: newer } = await manage(t)
   newer.attach(server)
   await newer.close()
   const seen: unknown[] = []
-  server.on('secureConnection', (socket) => { seen.push(tlsSession(socket)) })
+  server.on('secureConnection', (socket: TLSSocket) => { seen.push(tlsSession(socket)) })
   await connect({ port })
   t.match(seen, [{ resumed: false, keyId: null, authenticatedAt: Number }])
   t.same(keys.stats().handshakes['TLSv1.3'], { full: 1, resumed: 0 })
 })
 
-t.test('a source that does not make its own keys is not rotated by hand', async (t) => {
+t.test('rotate() is an error if the source does not make its own keys', async (t) => {
   const { keys, port } = await serve(t, { source: { type: 'static', keys: [randomBytes(80), randomBytes(80)] } })
   const issuer = await issuerAt(port)
   await t.rejects(keys.rotate(), { code: 'FST_TICKET_KEYS_ROTATE', message: /'static'/ })
@@ -176,7 +183,7 @@ t.test('a source that does not make its own keys is not rotated by hand', async 
   t.match(keys.stats(), { rotations: 0, reloads: { success: 0, unchanged: 1, error: 0 } })
 })
 
-t.test('status() shows the timetable, and no more of a key than its id and its times', async (t) => {
+t.test('status() shows the timetable, and of each key only its id and times', async (t) => {
   const before = Date.now()
   const { keys, port } = await serve(t, { rotationInterval: '1h' })
   const status = keys.status()
@@ -198,7 +205,7 @@ t.test('status() shows the timetable, and no more of a key than its id and its t
   t.ok(age >= 0 && age <= Date.now() - before)
 })
 
-t.test('a rotation that nobody looks at is noticed by itself', async (t) => {
+t.test('a rotation is noticed without any call', async (t) => {
   const { keys } = await manage(t, { rotationInterval: 1000, ticketLifetime: 1000, maxSessionAge: '1h' })
   const { current, nextRotation } = keys.status()
   const [[event], at] = await new Promise<[[{ current: string | null, previous: string | null }], number]>((resolve) => {
@@ -211,7 +218,7 @@ t.test('a rotation that nobody looks at is noticed by itself', async (t) => {
   await until(() => !keys.status().keys.some(({ id }) => id === current), 20_000)
 })
 
-t.test('a listener that throws is the application\'s to hear of, and stops no timer', async (t) => {
+t.test('a throwing listener is reported to the application, and stops no timer', async (t) => {
   const running = runModule(`
     import { createTicketKeys } from '../../lib/create.js'
     process.on('uncaughtException', ({ message }) => { process.send(message) })
@@ -223,7 +230,7 @@ t.test('a listener that throws is the application\'s to hear of, and stops no ti
   for (let rotation = 0; rotation < 3; rotation++) t.equal(await running.next(), 'listener')
 })
 
-t.test('a manager without a log speaks through Node.js warnings', async (t) => {
+t.test('a manager without a log uses Node.js warnings', async (t) => {
   const warnings: Error[] = []
   const listener = (warning: Error): void => { warnings.push(warning) }
   process.on('warning', listener)
@@ -232,10 +239,10 @@ t.test('a manager without a log speaks through Node.js warnings', async (t) => {
   t.teardown(() => keys.close())
   keys.attach((await plainHttps({ ticketKeys: randomBytes(48) })).server)
   await until(() => warnings.some(({ name, message }) => name === 'TicketKeysWarning' && message.includes('ticketKeys')))
-  t.pass('told')
+  t.pass('the warning was emitted')
 })
 
-t.test('when the newer of two managers closes, or the older attaches again, the older issues the tickets', async (t) => {
+t.test('when the newer of two managers closes, or the older attaches again, the older manager issues the tickets', async (t) => {
   const first = await serve(t)
   const { port, server } = first
   const issuer = async (): Promise<string> =>
@@ -246,7 +253,7 @@ t.test('when the newer of two managers closes, or the older attaches again, the 
   t.equal(await issuer(), 'other')
   t.equal((await connect({ port, session: before.session })).reused, false)
   first.keys.attach(server)
-  t.equal(await issuer(), 'first', 'after a further call of attach')
+  t.equal(await issuer(), 'first', 'after another call of attach')
   second.keys.attach(server)
   t.equal(await issuer(), 'other')
   await second.keys.close()

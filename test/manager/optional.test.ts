@@ -49,13 +49,24 @@ const SERVER = (options: string, prepare = ''): string => `
 
 for (const [name, options, env, source] of [
   ['in code', '{ optional: true, environment: false }', {}, 'memory'],
-  ['by environment, with a secret', '{}', { TICKET_KEYS_OPTIONAL: 'true', TICKET_KEYS_SECRET: 'Zm9ydHktZWlnaHQgcmFuZG9tIGJ5dGVzLCBvciBzby4uLi4u' }, 'secret'],
-  ['with a static source', "{ optional: true, environment: false, source: { type: 'static', keys: [Buffer.alloc(80)] } }", {}, 'static']
+  [
+    'by environment, with a secret',
+    '{}',
+    { TICKET_KEYS_OPTIONAL: 'true', TICKET_KEYS_SECRET: 'Zm9ydHktZWlnaHQgcmFuZG9tIGJ5dGVzLCBvciBzby4uLi4u' },
+    'secret'
+  ],
+  [
+    'with a static source',
+    "{ optional: true, environment: false, source: { type: 'static', keys: [Buffer.alloc(80)] } }",
+    {},
+    'static'
+  ]
 ] as const) {
-  t.test(`optional, ${name}: where the addon does not load, Node.js keeps the tickets and the server runs`, async (t) => {
+  t.test(`optional, ${name}: if the addon does not load, Node.js keeps the tickets and the server runs`, async (t) => {
     const module = runModule(SERVER(options), { execArgv: ['--no-addons'], env })
     t.teardown(module.stop)
-    const { port, warnings, codes, status, stats, secretIsLeft, metrics, withoutHandshake, keysOfSource } = await module.next() as Report
+    const { port, warnings, codes, status, stats, secretIsLeft, metrics, withoutHandshake, keysOfSource } =
+      (await module.next()) as Report
     t.equal(warnings.length, 1)
     t.match(warnings[0], /not managed.*--allow-addons.*--no-addons/)
     t.match(status, { source, managed: false, stale: false, keys: [], current: null, servers: 0 })
@@ -82,7 +93,7 @@ for (const [name, options, env, source] of [
   })
 }
 
-t.test('optional: on a runtime without OpenSSL 3 the reason is that runtime', async (t) => {
+t.test('optional: on a runtime without OpenSSL 3, the runtime is the reason', async (t) => {
   const module = runModule(SERVER('{ optional: true, environment: false }',
     "Object.defineProperty(process, 'versions', { value: { ...process.versions, bun: '1.3.0' } })"))
   t.teardown(module.stop)
@@ -91,7 +102,7 @@ t.test('optional: on a runtime without OpenSSL 3 the reason is that runtime', as
   t.match(warnings[0], /Bun does not have OpenSSL 3/)
 })
 
-t.test('optional makes no difference where the addon loads', async (t) => {
+t.test('optional makes no difference if the addon loads', async (t) => {
   const module = runModule(SERVER('{ optional: true, environment: false }'))
   t.teardown(module.stop)
   const { metrics, status, warnings } = await module.next() as Report
@@ -100,7 +111,7 @@ t.test('optional makes no difference where the addon loads', async (t) => {
   t.match(metrics, /^tls_ticket_keys_managed 1$/m)
 })
 
-t.test('without optional the server does not start, and the error says which flags help', async (t) => {
+t.test('without optional, the server does not start, and the error names the flags that help', async (t) => {
   const module = runModule(`
     const { default: ticketKeys, createTicketKeys, tlsSession } = await import('../../lib/index.js')
     const { default: Fastify } = await import('fastify')

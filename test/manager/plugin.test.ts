@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import ticketKeys, { createTicketKeys, fastifyTicketKeys, TicketKeys, tlsSession } from '../../lib/index.js'
-import { logBook, makeApp, startApp } from '../helpers/app.js'
+import { fastifyLogCollector, makeApp, startApp } from '../helpers/app.js'
 import { connect, connectH2, PROTOCOLS, ticketKeyName, type Exchange } from '../helpers/client.js'
 import { manage } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
@@ -23,7 +23,12 @@ function sessionIn ({ body }: Exchange): TlsSession {
 const kinds = [
   { name: 'HTTP/1.1', options: {}, via: connect, client: {} },
   { name: 'HTTP/2', options: { http2: true }, via: connectH2, client: {} },
-  { name: 'HTTP/1.1 at a server for both', options: { http2: true, https: { allowHTTP1: true } }, via: connect, client: { alpn: ['http/1.1'] } }
+  {
+    name: 'HTTP/1.1 at a server for both',
+    options: { http2: true, https: { allowHTTP1: true } },
+    via: connect,
+    client: { alpn: ['http/1.1'] }
+  }
 ]
 
 for (const protocol of PROTOCOLS) {
@@ -40,23 +45,29 @@ for (const protocol of PROTOCOLS) {
       const { current } = app.ticketKeys.status()
       await app.ticketKeys.rotate()
       const between = Date.now()
-      const second = await via({ port, protocol, ...client, session: first.session as Buffer })
+      const second = await via({ port, protocol, ...client, session: first.session })
       const resumed = sessionIn(second)
-      t.strictSame(resumed, { ...opened, resumed: true, keyId: current, issuedAt: resumed.issuedAt, authenticatedAt: resumed.authenticatedAt })
+      t.strictSame(resumed, {
+        ...opened,
+        resumed: true,
+        keyId: current,
+        issuedAt: resumed.issuedAt,
+        authenticatedAt: resumed.authenticatedAt
+      })
       // The ticket is made a moment before or after the handshake is said to be done.
       t.ok(Math.abs(resumed.authenticatedAt as number - authenticatedAt) < 1000)
       t.ok(Math.abs(resumed.issuedAt as number - authenticatedAt) < 1000)
 
-      const third = await via({ port, protocol, ...client, session: second.session as Buffer })
+      const third = await via({ port, protocol, ...client, session: second.session })
       const again = sessionIn(third)
       t.equal(again.keyId, ticketKeyName(second.session as Buffer).toString('hex', 0, 4))
-      t.equal(again.keyId, app.ticketKeys.status().current, 'the ticket that was presented is the renewed one')
-      t.equal(again.authenticatedAt, resumed.authenticatedAt, 'the chain goes back to one full handshake')
+      t.equal(again.keyId, app.ticketKeys.status().current, 'the presented ticket is the renewed ticket')
+      t.equal(again.authenticatedAt, resumed.authenticatedAt, 'all resumptions go back to one full handshake')
       t.ok(again.issuedAt as number >= between && again.issuedAt as number <= Date.now())
     })
   }
 
-  t.test(`${protocol}: tlsSession(socket) without Fastify; a stranger's socket has none`, async (t) => {
+  t.test(`${protocol}: tlsSession(socket) works without Fastify, and returns null for an unmanaged socket`, async (t) => {
     const { keys } = await manage(t)
     const { server, port } = await plainHttps()
     const seen: Array<TlsSession | null> = []
@@ -64,14 +75,14 @@ for (const protocol of PROTOCOLS) {
     await connect({ port, protocol })
     keys.attach(server)
     const { session } = await connect({ port, protocol })
-    await connect({ port, protocol, session: session as Buffer })
+    await connect({ port, protocol, session })
     t.match(seen, [null, { resumed: false, protocol, keyId: null }, { resumed: true, protocol, keyId: keys.status().current }])
     t.equal(tlsSession(null), null)
     t.equal(tlsSession(undefined), null)
   })
 }
 
-t.test('an HTTP/2 connection that has ended has no session any more, and asking for it is no error', async (t) => {
+t.test('the session of an ended HTTP/2 connection is null, without an error', async (t) => {
   const { keys } = await manage(t)
   const { server, port } = await plainHttp2()
   keys.attach(server)
@@ -87,7 +98,7 @@ t.test('an HTTP/2 connection that has ended has no session any more, and asking 
   t.equal(tlsSession(sockets[0]), null)
 })
 
-t.test('what it decorates is there in every scope, and its routes and hooks too', async (t) => {
+t.test('decorators, routes and hooks of the plugin exist in every scope', async (t) => {
   const { app } = await startApp(t, {}, {
     before: (app) => {
       app.register(async (child) => {
@@ -101,7 +112,7 @@ t.test('what it decorates is there in every scope, and its routes and hooks too'
   t.equal((await app.inject('/metrics')).statusCode, 200)
 })
 
-t.test('registered twice it is an error, which leaves the first registration alone', async (t) => {
+t.test('a second registration is an error, and the first one continues', async (t) => {
   const { app } = await makeApp()
   t.teardown(() => app.close())
   const options = { environment: false as const, metrics: false }
@@ -112,12 +123,12 @@ t.test('registered twice it is an error, which leaves the first registration alo
   t.equal(app.ticketKeys, first)
   t.equal(server.setSecureContext, setSecureContext)
   t.match(first.status(), { servers: 1, stale: false })
-  await t.rejects(async () => await app.ready(), { code: 'FST_TICKET_KEYS_OPTIONS' }, 'Fastify does not start after an error of a plugin')
+  await t.rejects(async () => await app.ready(), { code: 'FST_TICKET_KEYS_OPTIONS' }, 'Fastify does not start after an error in a plugin')
   await app.close()
   t.match(first.status(), { servers: 0, stale: true })
 })
 
-t.test('onClose closes the manager, whether the server has listened or not', async (t) => {
+t.test('onClose closes the manager, whether or not the server has listened', async (t) => {
   for (const listening of [true, false]) {
     const { app } = await makeApp()
     await app.register(ticketKeys, { environment: false })
@@ -130,19 +141,22 @@ t.test('onClose closes the manager, whether the server has listened or not', asy
   }
 })
 
-t.test('without TLS it is an error at register, and the source is let go of', async (t) => {
+t.test('register without TLS is an error, and closes the source', async (t) => {
   for (const http2 of [false, true]) {
     const app = (http2 ? Fastify({ http2: true }) : Fastify()) as FastifyInstance
     t.teardown(() => app.close())
     let closed = 0
     const source = { type: 'own', load: () => { throw new Error('not to be asked') }, close: () => { closed++ } }
-    await t.rejects(async () => await app.register(ticketKeys, { environment: false, source }), { code: 'FST_TICKET_KEYS_NOT_TLS', message: /requireTls: false/ })
+    await t.rejects(async () => await app.register(ticketKeys, { environment: false, source }), {
+      code: 'FST_TICKET_KEYS_NOT_TLS',
+      message: /requireTls: false/
+    })
     t.equal(closed, 1)
   }
 })
 
-t.test('with requireTls: false a server without TLS goes on without managed keys, and says so', async (t) => {
-  const { lines, options } = logBook()
+t.test('with requireTls: false, a server without TLS runs without managed keys, and logs that', async (t) => {
+  const { lines, options } = fastifyLogCollector()
   const app = Fastify({ logger: options })
   t.teardown(() => app.close())
   app.get('/', async ({ tlsSession }) => ({ tlsSession }))
@@ -154,18 +168,21 @@ t.test('with requireTls: false a server without TLS goes on without managed keys
   t.same(lines, ['warn: this Fastify server has no TLS: no session ticket keys are managed'])
 })
 
-t.test('what register refuses leaves the server as it was', async (t) => {
+t.test('a failed register leaves the server unchanged', async (t) => {
   const { app } = await makeApp()
   t.teardown(() => app.close())
   const { server } = app
   const [methods, listeners] = [Object.getOwnPropertyNames(server), server.listenerCount('secureConnection')]
   app.get('/internal', async () => 'mine')
-  await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: '/internal' }), { code: 'FST_ERR_DUPLICATED_ROUTE', message: /\/internal/ })
+  await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: '/internal' }), {
+    code: 'FST_ERR_DUPLICATED_ROUTE',
+    message: /\/internal/
+  })
   t.same(Object.getOwnPropertyNames(server), methods)
   t.equal(server.listenerCount('secureConnection'), listeners)
 })
 
-t.test('a source that fails at the start rejects register, with what it threw', async (t) => {
+t.test('register rejects with the error of a source that fails at the start', async (t) => {
   const { app } = await makeApp()
   t.teardown(() => app.close())
   const problem = new Error('the store is down')
@@ -177,7 +194,7 @@ t.test('a source that fails at the start rejects register, with what it threw', 
   t.equal(app.hasDecorator('ticketKeys'), false)
 })
 
-t.test("Fastify's own options of register are not taken for the plugin's, others are refused", async (t) => {
+t.test("Fastify's own options of register are accepted, and unknown options are refused", async (t) => {
   const { app } = await makeApp()
   t.teardown(() => app.close())
   await app.register(async (scope) => {
@@ -189,10 +206,13 @@ t.test("Fastify's own options of register are not taken for the plugin's, others
   const other = await makeApp()
   t.teardown(() => other.app.close())
   const options = { environment: false as const, rotation: '1h' }
-  await t.rejects(async () => await other.app.register(ticketKeys, options), { code: 'FST_TICKET_KEYS_OPTIONS', message: /rotation is not an option/ })
+  await t.rejects(async () => await other.app.register(ticketKeys, options), {
+    code: 'FST_TICKET_KEYS_OPTIONS',
+    message: /rotation is not an option/
+  })
 })
 
-t.test('import and require give the plugin function, and every named export', async (t) => {
+t.test('import and require give the plugin function and every named export', async (t) => {
   t.equal(fastifyTicketKeys, ticketKeys)
   t.equal(typeof createTicketKeys, 'function')
   const names = ['createTicketKeys', 'setTicketKeyCallback', 'tlsSession', 'TicketKeys', 'TicketStatus', 'fastifyTicketKeys', 'default']
@@ -208,11 +228,14 @@ t.test('import and require give the plugin function, and every named export', as
       }))
     })
   `
-  const { stdout } = await promisify(execFile)(process.execPath, ['-e', code], { cwd: ROOT, env: { ...process.env, NODE_OPTIONS: undefined } })
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', code], {
+    cwd: ROOT,
+    env: { ...process.env, NODE_OPTIONS: undefined }
+  })
   t.strictSame(JSON.parse(stdout), { required: 'function', imported: 'function', same: true, properties: names })
 })
 
-t.test('warnings of the environment go to the log of the app', async (t) => {
+t.test("warnings about the environment go to the app's log", async (t) => {
   const { log } = await startApp(t, { environment: { data: { TICKET_KEYS_ROTATION: '1h' } } })
   t.match(log(), [/^warn: TICKET_KEYS_ROTATION is not a variable/])
 })

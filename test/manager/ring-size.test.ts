@@ -40,22 +40,34 @@ t.test('each of 256 keys issues in its turn, and each of their tickets is found'
     clock.step(INTERVAL)
   }
   t.same(sessions.map(ticketKeyName), ring.map(({ name }) => name))
-  t.equal(keys.status().current, null, 'the last has issued')
+  t.equal(keys.status().current, null, 'the last key has issued')
   for (const session of sessions) {
     if (!(await connect({ port, protocol: 'TLSv1.2', session })).reused) t.fail('not resumed')
   }
-  t.match(keys.stats(), { issued: { 'TLSv1.2': MOST }, resumed: { 'TLSv1.2': MOST }, handshakes: { 'TLSv1.2': { full: MOST, resumed: MOST } } })
+  t.match(keys.stats(), {
+    issued: { 'TLSv1.2': MOST },
+    resumed: { 'TLSv1.2': MOST },
+    handshakes: { 'TLSv1.2': { full: MOST, resumed: MOST } }
+  })
 })
 
 t.test('257 keys are refused', async (t) => {
   await t.rejects(manage(t, fixed(makeKeys(MOST + 1))), /256/)
 })
 
-t.test('tickets of the last 256 keys to expire are told from those of unknown keys', async (t) => {
+t.test('tickets of the last 256 expired keys differ from tickets of unknown keys', async (t) => {
   const clock = new Clock()
   const end = (): number => clock.now() + INTERVAL
   /** Any number of keys that are all over with the interval; the last issues. */
-  const load = (count: number): SourceKeys => ({ keys: makeKeys(count, () => ({ name: randomBytes(16), notBefore: 0, issueUntil: end(), acceptUntil: end() })) as SourceKey[], timed: true })
+  const load = (count: number): SourceKeys => ({
+    keys: makeKeys(count, () => ({
+      name: randomBytes(16),
+      notBefore: 0,
+      issueUntil: end(),
+      acceptUntil: end()
+    })) as SourceKey[],
+    timed: true
+  })
   let count = 1
   const { keys, port } = await serve(t, { source: { type: 'test', load: () => load(count) }, maxSessionAge: '7d' }, plainHttps, clock)
   const issue = async (): Promise<Buffer> => (await connect({ port, protocol: 'TLSv1.2' })).session as Buffer
@@ -70,16 +82,22 @@ t.test('tickets of the last 256 keys to expire are told from those of unknown ke
   count = 1
   await over()
   for (const session of sessions) await connect({ port, protocol: 'TLSv1.2', session })
-  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 2, unknown_key: 0 }, '256 have expired')
+  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 2, unknown_key: 0 }, '256 keys have expired')
   await over()
   for (const session of sessions) await connect({ port, protocol: 'TLSv1.2', session })
-  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 3, unknown_key: 1 }, 'one more has: the first is forgotten')
+  t.match(keys.stats().rejected['TLSv1.2'], { expired_key: 3, unknown_key: 1 }, 'one more key has expired: the first one is forgotten')
 })
 
-t.test('a ticket costs the same to look up in a ring of 1 key and of 256', async (t) => {
+t.test('a ticket lookup costs the same in a ring of 1 key and of 256 keys', async (t) => {
   const keys = makeKeys(MOST)
   const last = keys.at(-1) as StaticKeyParts
-  const rings = await Promise.all([[last], keys].map(async (ring) => ({ ...await serve(t, fixed(ring)), size: ring.length, micros: [] as number[] })))
+  const rings = await Promise.all(
+    [[last], keys].map(async (ring) => ({
+      ...(await serve(t, fixed(ring))),
+      size: ring.length,
+      micros: [] as number[]
+    }))
+  )
   const { session } = await connect({ port: rings[0]?.port as number, protocol: 'TLSv1.2' })
   for (let block = 0; block <= BLOCKS; block++) {
     for (const { port, micros } of rings) {
@@ -95,7 +113,9 @@ t.test('a ticket costs the same to look up in a ring of 1 key and of 256', async
   }
   const [one, most] = rings.map(({ micros }) => Math.min(...micros)) as [number, number]
   for (const { size, micros, keys } of rings) {
-    t.comment(`${size} keys: ${Math.round(Math.min(...micros))} µs of CPU for a resumed connection, client and server (${micros.map(Math.round).join(', ')})`)
+    const best = Math.round(Math.min(...micros))
+    const all = micros.map(Math.round).join(', ')
+    t.comment(`${size} keys: ${best} µs of CPU for a resumed connection, client and server (${all})`)
     t.equal(keys.stats().resumed['TLSv1.2'], BLOCK * (BLOCKS + 1))
   }
   // The cost of decrypting with every key would be many times that of one key. Less than that is noise of a busy machine.

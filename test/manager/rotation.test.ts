@@ -30,7 +30,7 @@ function exactRotations (t: Test, keys: TicketKeys, first: number): number {
   return counted
 }
 
-t.test('a rotation every second under load costs no session and fails no handshake', { timeout: 90_000 }, async (t) => {
+t.test('a rotation every second under load loses no session and fails no handshake', { timeout: 90_000 }, async (t) => {
   const began = Date.now()
   const { keys, port, handshakes } = await serve(t, { rotationInterval: 1000, ticketLifetime: '200s' })
   const events: Array<{ current: string | null, previous: string | null }> = []
@@ -73,11 +73,11 @@ t.test('a rotation every second under load costs no session and fails no handsha
     const used = issued[protocol].filter((id, index, all) => id !== all[index - 1])
     t.same(used, order.filter((id) => used.includes(id as string)), `${protocol}: keys issue one after the other`)
   }
-  t.equal(issued['TLSv1.2'].length, new Set(issued['TLSv1.2']).size, 'over TLS 1.2 one renewal a rotation')
+  t.equal(issued['TLSv1.2'].length, new Set(issued['TLSv1.2']).size, 'over TLS 1.2, one renewal per rotation')
 })
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: after the event loop was blocked over a rotation the next ticket is made by the next key`, async (t) => {
+  t.test(`${protocol}: after the event loop was blocked during a rotation, the next key makes the next ticket`, async (t) => {
     // JavaScript that runs in the middle of a full handshake, before its ticket is made.
     let inHandshake = (): void => {}
     const { keys, port } = await serve(t, { rotationInterval: 1000, ticketLifetime: '200s' }, () => plainHttps({
@@ -103,7 +103,7 @@ for (const protocol of PROTOCOLS) {
     const right = timetable.filter(({ notBefore, issueUntil }) => (notBefore ?? 0) <= after && blockedTo < (issueUntil ?? 0))
     t.ok(blockedTo - blockedFrom >= 2000)
     t.not(keyIdOf(exchange), usual?.id)
-    t.ok(right.some(({ id }) => id === keyIdOf(exchange)), 'the key whose time it is')
+    t.ok(right.some(({ id }) => id === keyIdOf(exchange)), 'the key for this time')
 
     inHandshake = () => {}
     for (let i = 0; i < 3; i++) {
@@ -116,16 +116,20 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('keys whose names begin alike, as those that are text, are told from each other', async (t) => {
+t.test('keys whose names begin with the same bytes, such as text, are told apart', async (t) => {
   const clock = new Clock()
   const now = clock.now()
-  const list = [0, 1, 2].map((number) => ({ ...randomKey(), name: Buffer.from(`ticket-key-0000${number}`), notBefore: number === 0 ? 0 : now + number * 60_000 }))
+  const list = [0, 1, 2].map((number) => ({
+    ...randomKey(),
+    name: Buffer.from(`ticket-key-0000${number}`),
+    notBefore: number === 0 ? 0 : now + number * 60_000
+  }))
   const { keys } = await manage(t, { source: { type: 'static', keys: list } }, clock)
   const events: unknown[] = []
   keys.on('rotation', (event) => events.push(event))
   for (const rotations of [1, 2]) {
     clock.step(60_000)
-    t.equal(keys.stats().rotations, rotations, 'before the manager has looked at the clock')
+    t.equal(keys.stats().rotations, rotations, 'before the manager has read the clock')
     keys.tick()
     t.equal(keys.stats().rotations, rotations)
     t.ok(keys.currentKeyAge() as number < 30_000)

@@ -6,7 +6,7 @@ import { until, type RunOptions } from '../helpers/process.js'
 import { startThreads } from '../helpers/threads.js'
 import type { TestThreads } from '../helpers/threads.js'
 import type { Serving } from '../helpers/thread-program.js'
-import { Visitor } from '../helpers/visitor.js'
+import { RetryingClient } from '../helpers/retrying-client.js'
 
 async function start (t: Test, options: RunOptions = {}): Promise<TestThreads> {
   const threads = await startThreads(options)
@@ -16,9 +16,9 @@ async function start (t: Test, options: RunOptions = {}): Promise<TestThreads> {
 
 const shared = ({ handle }: Serving): { source: { type: 'shared', handle: number } } => ({ source: { type: 'shared', handle } })
 
-t.test('sessions move between the servers of four threads, which have one ring and one set of counters', async (t) => {
+t.test('sessions resume across the servers of four threads, which share one ring and one set of counters', async (t) => {
   const threads = await start(t)
-  const owner = await threads.startHere({})
+  const owner = await threads.startInMainThread({})
   const all = [owner, ...await Promise.all([1, 2, 3].map(async () => await threads.start(shared(owner))))]
   const clients = [
     new SingleUseClient({ port: owner.port, protocol: 'TLSv1.3' }),
@@ -41,16 +41,16 @@ t.test('sessions move between the servers of four threads, which have one ring a
   }
   await threads.rotate(owner)
   const rotated = await Promise.all(all.map(async (serving) => await threads.status(serving)))
-  t.same(new Set(rotated.map((status) => status.current)), new Set([keys[1]?.id]), 'the owner rotates for all')
+  t.same(new Set(rotated.map((status) => status.current)), new Set([keys[1]?.id]), 'a rotation by the owner reaches all threads')
   t.same(await Promise.all(all.map(async (serving) => (await threads.stats(serving)).rotations)), [1, 1, 1, 1])
   await t.rejects(threads.rotate(all[1] as Serving), /'shared' does not make its own keys/)
 })
 
-t.test('threads end and start under load and rotations: every connection resumes, nothing crashes or leaks', async (t) => {
+t.test('while threads end and start under load and rotations, every connection resumes, and nothing crashes or leaks', async (t) => {
   const threads = await start(t, { coverage: false })
-  const owner = await threads.startHere({ rotationInterval: '1s', ticketLifetime: '1m' })
+  const owner = await threads.startInMainThread({ rotationInterval: '1s', ticketLifetime: '1m' })
   const serving = [owner, ...await Promise.all([1, 2, 3].map(async () => await threads.start(shared(owner))))]
-  const clients = Array.from({ length: 3 }, () => new Visitor({ port: owner.port, protocol: 'TLSv1.3' }))
+  const clients = Array.from({ length: 3 }, () => new RetryingClient({ port: owner.port, protocol: 'TLSv1.3' }))
   const stop = new AbortController()
   const load = Promise.all(clients.map(async (client) => {
     for (let i = 0; !stop.signal.aborted; i++) {
@@ -61,7 +61,7 @@ t.test('threads end and start under load and rotations: every connection resumes
   try {
     for (let i = 0; i < 14; i++) {
       const [gone] = serving.splice(1, 1) as [Serving]
-      await threads.end(gone, i % 2 === 0 ? 'leave' : 'terminate')
+      await threads.end(gone, i % 2 === 0 ? 'finish' : 'terminate')
       serving.push(await threads.start(shared(owner)))
       memory.push(await threads.memory() / 1e6)
     }
@@ -80,10 +80,10 @@ t.test('threads end and start under load and rotations: every connection resumes
   t.ok(Math.min(...memory.slice(-4)) - Math.min(...memory.slice(2, 6)) < 25, 'memory')
 })
 
-t.test('the thread that owns the ring may be any: when it closes, no thread has keys; when it ends, they go on', async (t) => {
+t.test('any thread may own the ring: if its manager closes, no thread has keys; if the thread ends, the others keep them', async (t) => {
   const threads = await start(t)
   const owner = await threads.start({})
-  const here = await threads.startHere(shared(owner))
+  const here = await threads.startInMainThread(shared(owner))
   const other = await threads.start(shared(owner))
   const newest = async (options: ConnectOptions): Promise<Buffer | undefined> => (await connect(options)).tickets.at(-1)
 
@@ -91,16 +91,16 @@ t.test('the thread that owns the ring may be any: when it closes, no thread has 
   t.ok((await connect({ port: here.port, session })).reused)
   await threads.close(other)
   const full = await connect({ port: other.port, session })
-  t.same([full.reused, full.tickets], [false, []], 'a thread that has closed its manager issues nothing')
-  t.ok((await connect({ port: here.port, session })).reused, 'the others go on')
+  t.same([full.reused, full.tickets], [false, []], 'a thread that has closed its manager issues no tickets')
+  t.ok((await connect({ port: here.port, session })).reused, 'the other threads continue')
 
   await threads.end(owner, 'terminate')
-  t.ok((await connect({ port: here.port, session })).reused, 'without their owner, too')
+  t.ok((await connect({ port: here.port, session })).reused, 'without the owner too')
   const late = await threads.start(shared(owner))
   t.ok((await connect({ port: late.port, session })).reused)
 
   const next = await threads.start({})
-  const following = await threads.startHere(shared(next))
+  const following = await threads.startInMainThread(shared(next))
   const theirs = await newest({ port: next.port, protocol: 'TLSv1.3' })
   t.ok((await connect({ port: following.port, session: theirs })).reused)
   await threads.close(next)
@@ -108,6 +108,6 @@ t.test('the thread that owns the ring may be any: when it closes, no thread has 
   t.same([without.reused, without.tickets], [false, []])
   const { stale, keys } = await threads.status(following)
   t.same([stale, keys], [true, []])
-  await t.rejects(threads.startHere(shared(next)), /FST_TICKET_KEYS_SOURCE|has no keys: it is closed/)
-  await t.rejects(threads.startHere({ source: { type: 'shared', handle: 4711 } }), /no manager in this process has the handle 4711/)
+  await t.rejects(threads.startInMainThread(shared(next)), /FST_TICKET_KEYS_SOURCE|has no keys: it is closed/)
+  await t.rejects(threads.startInMainThread({ source: { type: 'shared', handle: 4711 } }), /no manager in this process has the handle 4711/)
 })

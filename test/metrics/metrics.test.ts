@@ -12,7 +12,7 @@ import { Clock } from '../../lib/util/clock.js'
 import { makeApp, startApp } from '../helpers/app.js'
 import { connect, PROTOCOLS } from '../helpers/client.js'
 import { randomKey } from '../helpers/keys.js'
-import { LogBook, manage } from '../helpers/managed.js'
+import { LogCollector, manage } from '../helpers/managed.js'
 import { parseMetrics, value } from '../helpers/metrics.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
 
@@ -22,7 +22,11 @@ const OPENMETRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
 t.teardown(closeAll)
 
 /** An app that was not asked to listen, with the plugin. */
-async function makeWith (t: Test, options: TicketKeysOptions, before?: (app: Awaited<ReturnType<typeof makeApp>>['app']) => void): ReturnType<typeof makeApp> {
+async function makeWith (
+  t: Test,
+  options: TicketKeysOptions,
+  before?: (app: Awaited<ReturnType<typeof makeApp>>['app']) => void
+): ReturnType<typeof makeApp> {
   const made = await makeApp()
   t.teardown(() => made.app.close())
   before?.(made.app)
@@ -55,7 +59,7 @@ function seriesOfDesign (source: string): string[] {
   ]
 }
 
-t.test('every series of the design is there from the first scrape, counters at 0, and no other', async (t) => {
+t.test('the first scrape has every series of the design, with counters at 0, and no other series', async (t) => {
   const before = Date.now() / 1000
   const { app } = await makeWith(t, {})
   const { body, headers, statusCode } = await app.inject('/metrics')
@@ -76,14 +80,14 @@ t.test('every series of the design is there from the first scrape, counters at 0
   t.ok(reload >= before && reload <= Date.now() / 1000)
 })
 
-t.test('what has no value has no series: a list of keys does not say when it changes', async (t) => {
+t.test('a metric without a value has no series: a list of keys has no time of change', async (t) => {
   const { app } = await makeWith(t, { source: { type: 'static', keys: [randomBytes(80), randomBytes(80)] } })
   const page = parseMetrics((await app.inject('/metrics')).body)
   t.same(seriesOfDesign('static').filter((series) => !page.has(series)), ['tls_ticket_next_rotation_timestamp_seconds'])
   t.same(['next', 'current', 'previous'].map((state) => value(page, 'tls_ticket_keys', { state })), [0, 1, 1])
 })
 
-t.test('keys that are stale are a metric, whether they go on issuing or not', async (t) => {
+t.test('stale keys set a metric, whether or not they still issue', async (t) => {
   const { keys, clock } = await manage(t, { source: { type: 'static', keys: [randomBytes(80)] }, rotationInterval: '1h' })
   const register = new Registry()
   registerMetrics(keys, register)
@@ -98,8 +102,8 @@ t.test('keys that are stale are a metric, whether they go on issuing or not', as
   t.same(await seen(), [1, 0])
 })
 
-t.test('without Fastify the metrics go into a registry that is given, and only there', async (t) => {
-  const log = new LogBook()
+t.test('without Fastify, the metrics go only into the given registry', async (t) => {
+  const log = new LogCollector()
   const register = new Registry()
   const keys = await createTicketKeys({ environment: false, log, metrics: { register } })
   t.teardown(() => keys.close())
@@ -108,13 +112,16 @@ t.test('without Fastify the metrics go into a registry that is given, and only t
   await connect({ port })
   t.equal(value(parseMetrics(await register.metrics()), 'tls_handshakes_total', { protocol: 'TLSv1.3', resumed: 'false' }), 1)
   t.same(log.of('warn'), [])
-  await t.rejects(createTicketKeys({ environment: false, log, metrics: { register } }), /tls_ticket_issued_total has already been registered/)
+  await t.rejects(
+    createTicketKeys({ environment: false, log, metrics: { register } }),
+    /tls_ticket_issued_total has already been registered/
+  )
   const other = await createTicketKeys({ environment: false, log, metrics: '/metrics' })
   await other.close()
   t.same(log.of('warn'), ["metrics has no effect here but for metrics.register: routes are the Fastify plugin's"])
 })
 
-t.test('promtool check metrics accepts the page, before and after there was something to count', async (t) => {
+t.test('promtool check metrics accepts the page, before and after the first events', async (t) => {
   const { app, port } = await startApp(t)
   for (const rotated of [false, true]) {
     const { body } = await connect({ port, request: '/metrics' })
@@ -122,15 +129,26 @@ t.test('promtool check metrics accepts the page, before and after there was some
     if (error !== undefined) throw new Error('promtool could not be run: it is in the Debian package prometheus', { cause: error })
     t.strictSame({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' }, rotated ? 'after' : 'before')
     const { session } = await connect({ port })
-    await connect({ port, session: session as Buffer })
+    await connect({ port, session })
     await app.ticketKeys.rotate()
   }
 })
 
 t.test('the content type is negotiated', async (t) => {
   const { app } = await makeWith(t, {})
-  const prometheus2 = 'application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2'
-  const prometheus3 = 'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1'
+  const prometheus2 = [
+    'application/openmetrics-text;version=1.0.0;q=0.5',
+    'application/openmetrics-text;version=0.0.1;q=0.4',
+    'text/plain;version=0.0.4;q=0.3',
+    '*/*;q=0.2'
+  ].join()
+  const prometheus3 = [
+    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5',
+    'application/openmetrics-text;version=0.0.1;q=0.4',
+    'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3',
+    'text/plain;version=0.0.4;q=0.2',
+    '*/*;q=0.1'
+  ].join()
   const wanted: Array<[string | undefined, string]> = [
     [undefined, TEXT],
     ['*/*', TEXT],
@@ -157,7 +175,7 @@ t.test('the content type is negotiated', async (t) => {
 t.test('OpenMetrics has the same numbers', async (t) => {
   const { app, port } = await startApp(t)
   const { session } = await connect({ port })
-  await connect({ port, session: session as Buffer })
+  await connect({ port, session })
   const pages = []
   for (const accept of ['text/plain', 'application/openmetrics-text']) {
     const page = parseMetrics((await app.inject({ url: '/metrics', headers: { accept } })).body)
@@ -168,13 +186,13 @@ t.test('OpenMetrics has the same numbers', async (t) => {
   t.match(pages[0], { 'tls_ticket_resumed_total{protocol="TLSv1.3"}': 1, tls_ticket_age_seconds_count: 1 })
 })
 
-t.test('JSON below the same path: stats and status', async (t) => {
+t.test('the JSON route below the same path returns stats and status', async (t) => {
   const { app, port } = await startApp(t)
   const { session } = await connect({ port })
-  await connect({ port, session: session as Buffer })
+  await connect({ port, session })
   const { body, headers } = await app.inject('/metrics/ticket-keys')
   t.equal(headers['content-type'], 'application/json; charset=utf-8')
-  const shown = JSON.parse(body)
+  const shown = JSON.parse(body) as unknown
   const { lastError, ...status } = app.ticketKeys.status()
   t.equal(lastError, null)
   t.strictSame(shown, JSON.parse(JSON.stringify({ stats: app.ticketKeys.stats(), status })))
@@ -188,7 +206,7 @@ async function codes (app: { inject: (url: string) => Promise<{ statusCode: numb
   return found
 }
 
-t.test('metrics: where the routes are', async (t) => {
+t.test('metrics: false adds no routes, and a path or an object moves them', async (t) => {
   const off = await makeWith(t, { metrics: false })
   t.same(await codes(off.app, '/metrics', '/metrics/ticket-keys'), [404, 404])
   for (const metrics of ['/internal/tls', '/internal/tls/', { path: '/internal/tls' }]) {
@@ -198,17 +216,17 @@ t.test('metrics: where the routes are', async (t) => {
   }
 })
 
-t.test('metrics.instance: the routes are at another Fastify, such as one on an internal port', async (t) => {
+t.test('metrics.instance adds the routes to another Fastify instance, such as one on an internal port', async (t) => {
   const instance = Fastify()
   t.teardown(() => instance.close())
   const { app } = await makeWith(t, { metrics: { instance } })
   t.same(await codes(app, '/metrics', '/metrics/ticket-keys'), [404, 404])
   t.same(await codes(instance, '/metrics', '/metrics/ticket-keys'), [200, 200])
   await app.close()
-  t.same(await codes(instance, '/metrics', '/metrics/ticket-keys'), [200, 200], 'a scrape after the end is no crash')
+  t.same(await codes(instance, '/metrics', '/metrics/ticket-keys'), [200, 200], 'a scrape after close() does not crash')
 })
 
-t.test('metrics.register: the series go to the registry of the caller, and a route there is shared', async (t) => {
+t.test("metrics.register adds the series to the caller's registry, with one shared route", async (t) => {
   const register = new Registry()
   const own = new Counter({ name: 'my_total', help: 'mine', registers: [register] })
   own.inc(7)
@@ -219,16 +237,16 @@ t.test('metrics.register: the series go to the registry of the caller, and a rou
   t.equal(value(page, 'my_total'), 7)
   t.equal(value(page, 'tls_ticket_key_rotations_total'), 0)
   t.same(seriesOfDesign('memory').filter((series) => !page.has(series)), [])
-  t.same(await codes(app, '/metrics/ticket-keys'), [404], 'which the application may guard')
-  t.same(log(), [], 'nothing to warn of')
+  t.same(await codes(app, '/metrics/ticket-keys'), [404], 'the application may guard that route')
+  t.same(log(), [], 'no warnings')
 })
 
-t.test('with metrics.register there are no routes, unless a path is given: they show the metrics of the package only', async (t) => {
+t.test("metrics.register adds no routes unless a path is given; such routes show only the package's metrics", async (t) => {
   const register = new Registry()
   const own = new Counter({ name: 'my_total', help: 'mine', registers: [register] })
   own.inc(7)
   const { app } = await makeWith(t, { metrics: { register } })
-  t.same(await codes(app, '/metrics', '/metrics/ticket-keys'), [404, 404], 'the application may guard what is in its registry')
+  t.same(await codes(app, '/metrics', '/metrics/ticket-keys'), [404, 404], 'the application may guard its own registry')
 
   const other = new Registry()
   other.registerMetric(own)
@@ -240,7 +258,7 @@ t.test('with metrics.register there are no routes, unless a path is given: they 
   t.same(await codes(withPath, '/all/ticket-keys'), [200])
 })
 
-t.test('no route shows the text of an error, which may have a path or the address of a store', async (t) => {
+t.test('no route shows the text of an error, which may contain a path or the address of a store', async (t) => {
   let broken = false
   const load = (): SourceKeys => {
     if (broken) throw new Error('redis://:password@store.internal is down')
@@ -249,7 +267,7 @@ t.test('no route shows the text of an error, which may have a path or the addres
   const { app } = await makeWith(t, { source: { type: 'store', load } })
   broken = true
   await t.rejects(app.ticketKeys.reload(), { message: /password/ })
-  t.match(app.ticketKeys.status(), { lastError: /password/, lastErrorCode: /^FST_TICKET_KEYS_SOURCE$/ }, 'the program sees it')
+  t.match(app.ticketKeys.status(), { lastError: /password/, lastErrorCode: /^FST_TICKET_KEYS_SOURCE$/ }, 'the program sees the text')
   for (const url of ['/metrics', '/metrics/ticket-keys']) t.notMatch((await app.inject(url)).body, /password|lastError"/)
   t.match((await app.inject('/metrics/ticket-keys')).json(), { status: { lastErrorCode: 'FST_TICKET_KEYS_SOURCE' } })
   broken = false
@@ -257,16 +275,18 @@ t.test('no route shows the text of an error, which may have a path or the addres
   t.match(app.ticketKeys.status(), { lastError: null, lastErrorCode: null })
 })
 
-t.test('a registry that has these metrics already is an error at register, and the server is left as it was', async (t) => {
+t.test('a registry that already has these metrics is an error at register, and the server is unchanged', async (t) => {
   const register = new Registry()
   await makeWith(t, { metrics: { register } })
   const { app } = await makeApp()
   t.teardown(() => app.close())
-  await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: { register } }), { message: /tls_ticket_issued_total/ })
+  await t.rejects(async () => await app.register(ticketKeys, { environment: false, metrics: { register } }), {
+    message: /tls_ticket_issued_total/
+  })
   t.equal(Object.hasOwn(app.server, 'addContext'), false)
 })
 
-t.test('metrics.routeOptions hold for both routes', async (t) => {
+t.test('metrics.routeOptions apply to both routes', async (t) => {
   const asked: string[] = []
   const { app } = await makeWith(t, {
     metrics: {
@@ -283,7 +303,7 @@ t.test('metrics.routeOptions hold for both routes', async (t) => {
   t.equal((await app.inject({ url: '/metrics', headers: { authorization: 'Bearer x' } })).statusCode, 200)
 })
 
-t.test('where GET /metrics exists, the default steps aside and says how to share a registry', async (t) => {
+t.test('if GET /metrics exists, the default adds no route and says how to share a registry', async (t) => {
   const { app, log } = await makeWith(t, {}, (app) => { app.get('/metrics', async () => 'mine') })
   t.equal((await app.inject('/metrics')).body, 'mine')
   t.equal((await app.inject('/metrics/ticket-keys')).statusCode, 404, 'the application may guard its route')
@@ -291,13 +311,18 @@ t.test('where GET /metrics exists, the default steps aside and says how to share
   t.equal(log().length, 1)
 })
 
-t.test('where a path that was asked for by name exists, it is an error', async (t) => {
+t.test('an explicit path that already exists is an error', async (t) => {
   for (const metrics of ['/metrics', { path: '/metrics' }]) {
-    await t.rejects(makeWith(t, { metrics }, (app) => { app.get('/metrics', async () => 'mine') }), { code: 'FST_ERR_DUPLICATED_ROUTE', message: /\/metrics/ })
+    await t.rejects(
+      makeWith(t, { metrics }, (app) => {
+        app.get('/metrics', async () => 'mine')
+      }),
+      { code: 'FST_ERR_DUPLICATED_ROUTE', message: /\/metrics/ }
+    )
   }
 })
 
-t.test('in a scope with a prefix, a route of the same name outside is not in the way, one inside is', async (t) => {
+t.test('in a scope with a prefix, only a route inside the scope conflicts', async (t) => {
   const { app, log } = await makeApp()
   t.teardown(() => app.close())
   app.get('/metrics', async () => 'outside')
@@ -318,7 +343,7 @@ t.test('in a scope with a prefix, a route of the same name outside is not in the
   t.match(second.log(), [/exists already/])
 })
 
-t.test('status(), stats() and a scrape have no side effects: a source that is due is not asked, and nothing is emitted', async (t) => {
+t.test('status(), stats() and a scrape have no side effects: a due source is not asked, and no event is emitted', async (t) => {
   const clock = new Clock()
   const hour = 3_600_000
   let loads = 0
@@ -334,17 +359,17 @@ t.test('status(), stats() and a scrape have no side effects: a source that is du
   const timers = t.capture(globalThis, 'setTimeout', setTimeout)
   clock.step(2 * hour)
   t.match(keys.status(), { current: keys.status().keys[1]?.id, stale: false })
-  t.equal(keys.stats().rotations, 1, 'what the clock has done is shown')
+  t.equal(keys.stats().rotations, 1, 'the effect of the clock is shown')
   for (const registry of registries) {
     t.equal(value(parseMetrics(await registry.metrics()), 'tls_ticket_key_rotations_total'), 1)
     await registry.getMetricsAsJSON()
   }
   t.same({ loads, events, logged: log.of('info').length, timers: timers().length }, { loads: 1, events: [], logged: 0, timers: 0 })
   keys.tick()
-  t.same({ loads, events }, { loads: 2, events: ['rotation', 'reload', 'rotation'] }, 'the timer does all of it')
+  t.same({ loads, events }, { loads: 2, events: ['rotation', 'reload', 'rotation'] }, 'the timer does the work')
 })
 
-t.test('a scrape takes one snapshot, so that its metrics are of one moment', async (t) => {
+t.test('a scrape takes one snapshot, so its metrics are of one moment', async (t) => {
   const { keys } = await manage(t)
   const registry = metricsRegistry(keys, 'text')
   const [stats, status] = [t.capture(keys, 'stats', keys.stats), t.capture(keys, 'status', keys.status)]

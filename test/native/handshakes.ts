@@ -1,6 +1,6 @@
 /**
- * Real handshakes through every path of the addon, for scripts/sanitize.sh and scripts/valgrind.sh to run under their tools. One argument: how many
- * rounds. Prints what was done; exits with 1 if anything went otherwise than it should.
+ * Real handshakes through every path of the addon. scripts/sanitize.sh and scripts/valgrind.sh run this file under their
+ * tools. Its argument is the number of rounds. Prints the results, and exits with 1 if any result is wrong.
  */
 import { randomBytes, randomInt } from 'node:crypto'
 import type { Server } from 'node:https'
@@ -75,7 +75,7 @@ async function mutual (): Promise<void> {
     change(server, i)
     await connect({ ...client, session })
   }
-  keys.revokeSessions()
+  await keys.revokeSessions()
 }
 
 function change (server: Server, i: number): void {

@@ -22,23 +22,23 @@ function executable (linker: string): string {
   return path
 }
 
-t.test('the C library is told by the dynamic linker that Node.js names', async (t) => {
+t.test('the dynamic linker of the Node.js executable identifies the C library', async (t) => {
   t.equal(isMusl(executable('/lib/ld-musl-x86_64.so.1'), 'linux'), true)
   t.equal(isMusl(executable('/lib/ld-musl-aarch64.so.1'), 'linux'), true)
   t.equal(isMusl(executable('/lib64/ld-linux-x86-64.so.2'), 'linux'), false)
   t.equal(isMusl(executable('/nix/store/abc-glibc-2.40/lib/ld-linux-aarch64.so.1'), 'linux'), false)
 })
 
-t.test('no other system than Linux has musl', async (t) => {
+t.test('only Linux has musl', async (t) => {
   t.equal(isMusl(executable('/lib/ld-musl-x86_64.so.1'), 'darwin'), false)
 })
 
-t.test('an executable that names none, or can not be read, is not decisive: the report is', async (t) => {
+t.test('if the executable names no linker, or cannot be read, the process report decides', async (t) => {
   t.equal(isMusl(executable('/lib/something-else')), runtime.musl)
   t.equal(isMusl(join(directory, 'missing')), runtime.musl)
 })
 
-t.test('asking the report leaves its settings as they were, and asks no DNS', async (t) => {
+t.test('reading the report changes none of its settings, and does no DNS lookup', async (t) => {
   const report = process.report as typeof process.report & { excludeNetwork: boolean }
   const original = report.getReport
   t.teardown(() => { report.getReport = original })
@@ -52,21 +52,27 @@ t.test('asking the report leaves its settings as they were, and asks no DNS', as
   t.equal(report.excludeNetwork, false)
 })
 
-t.test('the own build is looked for first, then the prebuilt binary of platform, processor and C library', async (t) => {
+t.test('the local build is tried first, then the prebuilt binary for platform, processor and C library', async (t) => {
   t.strictSame(addonPaths({ ...runtime, platform: 'linux', arch: 'arm64', musl: true }), [
     join(ROOT, 'build/Release/fastify_ticket_keys.node'), join(ROOT, 'prebuilds/linux-arm64-musl/fastify_ticket_keys.node')
   ])
-  t.equal(addonPaths({ ...runtime, platform: 'linux', arch: 'x64', musl: false })[1], join(ROOT, 'prebuilds/linux-x64/fastify_ticket_keys.node'))
-  t.equal(addonPaths({ ...runtime, platform: 'darwin', arch: 'arm64', musl: false })[1], join(ROOT, 'prebuilds/darwin-arm64/fastify_ticket_keys.node'))
+  t.equal(
+    addonPaths({ ...runtime, platform: 'linux', arch: 'x64', musl: false })[1],
+    join(ROOT, 'prebuilds/linux-x64/fastify_ticket_keys.node')
+  )
+  t.equal(
+    addonPaths({ ...runtime, platform: 'darwin', arch: 'arm64', musl: false })[1],
+    join(ROOT, 'prebuilds/darwin-arm64/fastify_ticket_keys.node')
+  )
 })
 
-t.test('what scripts/prebuild.sh made lies where the loader looks, and loads', async (t) => {
+t.test('scripts/prebuild.sh puts a loadable binary where the loader looks', async (t) => {
   const [, prebuilt] = addonPaths(runtime) as [string, string]
   t.ok(existsSync(prebuilt), 'run npm run build')
   t.type(loadAddon(runtime, [prebuilt]).Manager, 'function')
 })
 
-t.test('a binary for something else is an error that says which, why, and what to do', async (t) => {
+t.test('a binary for another system is an error with the file, the reason and the remedy', async (t) => {
   const path = join(directory, 'fastify_ticket_keys.node')
   writeFileSync(path, 'not a binary')
   t.throws(() => loadAddon(runtime, [path]), {

@@ -18,12 +18,12 @@ import { SecretSource } from '../../lib/sources/secret.js'
 import { StaticSource } from '../../lib/sources/static.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect, flipBit, PROTOCOLS } from '../helpers/client.js'
-import { Secrets } from '../helpers/leaks.js'
+import { LeakDetector } from '../helpers/leaks.js'
 import { runModule } from '../helpers/process.js'
 
 const HALF = 32
 
-/** Everything of an object that Node.js can show. A line that comes again, or only in another depth, is left out: that is nearly all of a request. */
+/** Everything that Node.js can show of an object, without repeated lines. Most lines of a request are repeated. */
 function whole (value: unknown): string {
   const text = inspect(value, { showHidden: true, depth: Infinity, maxStringLength: Infinity })
   return [...new Set(text.split('\n').map((line) => line.trim()))].join('\n')
@@ -34,30 +34,36 @@ function heldKeys (handle: number): Array<{ id: string, aesKey: Buffer, hmacKey:
   const out = Buffer.alloc(256 * 2 * HALF)
   return new (addon().Manager)(handle).exportKeys(out).map(({ name, keyLength }, index) => {
     const at = index * 2 * HALF
-    return { id: name.toString('hex', 0, 4), aesKey: out.subarray(at, at + keyLength), hmacKey: out.subarray(at + HALF, at + HALF + keyLength) }
+    return {
+      id: name.toString('hex', 0, 4),
+      aesKey: out.subarray(at, at + keyLength),
+      hmacKey: out.subarray(at + HALF, at + HALF + keyLength)
+    }
   })
 }
 
-function learn (secrets: Secrets, handle: number): void {
+function learn (secrets: LeakDetector, handle: number): void {
   for (const { id, aesKey, hmacKey } of heldKeys(handle)) {
     secrets.add(`AES key of ${id}`, aesKey)
     secrets.add(`HMAC key of ${id}`, hmacKey)
   }
 }
 
-/** How a source is put to work. */
+/** How to run a source. */
 interface Work {
   options: TicketKeysOptions
-  /** where what is learnt of the keys goes */
-  secrets: Secrets
-  /** whether the request, and with it the whole application, is shown as well: that takes a second */
+  /** gets the keys that the manager holds */
+  secrets: LeakDetector
+  /** whether to inspect the request too, and with it the whole application, which takes a second */
   deep?: boolean
-  /** what happens between the handshakes and the end; by default an attempt to rotate */
+  /** runs between the handshakes and the end; default: `rotate()` */
   change?: (manager: TicketKeys) => Promise<unknown>
 }
 
-/** All that a server under managed keys says while it works, by where it says it. */
-async function everythingSaid (t: Test, { options, secrets, deep = true, change = (manager) => manager.rotate() }: Work): Promise<Map<string, string>> {
+/** All output of a server with managed keys, by its origin. */
+async function everythingSaid (
+  t: Test, { options, secrets, deep = true, change = (manager) => manager.rotate() }: Work
+): Promise<Map<string, string>> {
   const said = new Map<string, string>()
   const logged: string[] = []
   const { key, cert } = await serverCert()
@@ -66,7 +72,11 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
   await app.register(ticketKeys, { environment: false, ...options })
   const manager = app.ticketKeys
   const events: unknown[] = []
-  for (const name of ['rotation', 'reload', 'reload-error', 'stale'] as const) manager.on(name, (...args: unknown[]) => { events.push([name, ...args]) })
+  for (const name of ['rotation', 'reload', 'reload-error', 'stale'] as const) {
+    manager.on(name, (...args: unknown[]) => {
+      events.push([name, ...args])
+    })
+  }
   app.get('/', async (request) => {
     if (deep) said.set('request', whole(request))
     said.set('session', whole(request.tlsSession))
@@ -87,7 +97,11 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
   await connect({ port, timeout: 60_000 })
   said.set('what a change gives', whole(await change(manager).catch((error: unknown) => error)))
   learn(secrets, manager.handle)
-  for (const [where, accept] of [['/metrics', 'text/plain'], ['/metrics', 'application/openmetrics-text'], ['/metrics/ticket-keys', '*/*']] as const) {
+  for (const [where, accept] of [
+    ['/metrics', 'text/plain'],
+    ['/metrics', 'application/openmetrics-text'],
+    ['/metrics/ticket-keys', '*/*']
+  ] as const) {
     const { statusCode, body } = await app.inject({ url: where, headers: { accept } })
     t.equal(statusCode, 200)
     said.set(`${where} as ${accept}`, body)
@@ -95,8 +109,11 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
   for (const [name, value] of Object.entries({ status: manager.status(), stats: manager.stats(), events, manager, plugin: ticketKeys })) {
     said.set(name, whole(value))
   }
-  for (const [name, value] of Object.entries({ status: manager.status(), stats: manager.stats(), manager, events })) said.set(`${name} as JSON`, JSON.stringify(value))
-  said.set('manager as text', String(manager))
+  for (const [name, value] of Object.entries({ status: manager.status(), stats: manager.stats(), manager, events })) {
+    said.set(`${name} as JSON`, JSON.stringify(value))
+  }
+  const unknown: unknown = manager
+  said.set('manager as text', String(unknown))
   await app.close()
   said.set('a closed manager', whole(manager))
   said.set('its errors', whole([await manager.rotate().catch(String), await manager.reload().catch(String)]))
@@ -105,15 +122,15 @@ async function everythingSaid (t: Test, { options, secrets, deep = true, change 
   return said
 }
 
-/** Checks that no secret is in anything that was said, and that there was something to find. */
-function nothingLeaks (t: Test, secrets: Secrets, said: Map<string, string>): void {
+/** Checks that the output contains no secret, and that neither is empty. */
+function nothingLeaks (t: Test, secrets: LeakDetector, said: Map<string, string>): void {
   t.ok(secrets.size > 0 && [...said.values()].every((text) => text.length > 0))
   for (const [where, text] of said) t.strictSame(secrets.find(text), [], `${where}, ${text.length} characters`)
 }
 
-t.test('the search finds bytes in every form they could leak in', async (t) => {
+t.test('the leak detector finds bytes in every encoding', async (t) => {
   const bytes = randomBytes(HALF)
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   secrets.add('key', bytes)
   const forms: Record<string, string> = {
     raw: `log: ${bytes.toString('latin1')}`,
@@ -139,7 +156,7 @@ t.test('the search finds bytes in every form they could leak in', async (t) => {
 })
 
 t.test('memory source', async (t) => {
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   nothingLeaks(t, secrets, await everythingSaid(t, { options: {}, secrets }))
 
   const source = new MemorySource(3_600_000, 7_200_000)
@@ -151,7 +168,7 @@ t.test('memory source', async (t) => {
 })
 
 t.test('static source', async (t) => {
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   const keys = [randomBytes(80), randomBytes(48), { name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32) }]
   const source = new StaticSource(keys)
   nothingLeaks(t, secrets, await everythingSaid(t, { options: { source: { type: 'static', keys } }, secrets }))
@@ -160,21 +177,29 @@ t.test('static source', async (t) => {
 })
 
 for (const form of ['string', 'Buffer'] as const) {
-  t.test(`secret source, the secret a ${form}`, async (t) => {
-    const secrets = new Secrets()
+  t.test(`secret source, the secret as a ${form}`, async (t) => {
+    const secrets = new LeakDetector()
     const bytes = Buffer.from(randomBytes(HALF).toString('base64'))
     const previous = randomBytes(32)
     secrets.add('secret', bytes)
     secrets.add('previous secret', previous)
     const secret = form === 'string' ? bytes.toString() : bytes
-    nothingLeaks(t, secrets, await everythingSaid(t, { options: { source: { type: 'secret', secret, previousSecrets: [previous] } }, secrets, deep: form === 'string' }))
+    nothingLeaks(
+      t,
+      secrets,
+      await everythingSaid(t, {
+        options: { source: { type: 'secret', secret, previousSecrets: [previous] } },
+        secrets,
+        deep: form === 'string'
+      })
+    )
     const source = new SecretSource([bytes, previous], { rotationInterval: 3_600_000, ticketLifetime: 7_200_000, tls12Tickets: true })
     nothingLeaks(t, secrets, new Map([['source', whole(source)]]))
   })
 }
 
 /** A key file and what of it is secret, in the format of that name. */
-function keyFile (format: 'nginx80' | 'haproxy' | 'json', secrets: Secrets): Buffer {
+function keyFile (format: 'nginx80' | 'haproxy' | 'json', secrets: LeakDetector): Buffer {
   const keys = [0, 1, 2].map(() => randomBytes(80))
   for (const key of keys) secrets.add('file', key.subarray(16))
   switch (format) {
@@ -195,15 +220,22 @@ function keyFile (format: 'nginx80' | 'haproxy' | 'json', secrets: Secrets): Buf
 }
 
 async function brokenFiles (t: Test, format: Parameters<typeof keyFile>[0], path: string): Promise<void> {
-  const secrets = new Secrets()
+  const secrets = new LeakDetector()
   writeFileSync(path, keyFile(format, secrets))
   const good = keyFile(format, secrets)
   const change = async (manager: TicketKeys): Promise<unknown> => {
     const errors: unknown[] = []
     // Cut in the middle of a key; a wrong character in one; each key twice.
-    for (const bad of [good.subarray(0, good.length - 30), Buffer.concat([good.subarray(0, 60), Buffer.from('"?"'), good.subarray(60)]), Buffer.concat([good, good])]) {
+    for (const bad of [
+      good.subarray(0, good.length - 30),
+      Buffer.concat([good.subarray(0, 60), Buffer.from('"?"'), good.subarray(60)]),
+      Buffer.concat([good, good])
+    ]) {
       writeFileSync(path, bad)
-      const [event] = await Promise.all([once(manager, 'reload-error'), manager.reload().catch((error: unknown) => errors.push(error))])
+      const [event] = await Promise.all([
+        once(manager, 'reload-error'),
+        manager.reload().catch((error: unknown) => errors.push(error))
+      ])
       errors.push(event)
     }
     t.equal(errors.length, 6)
@@ -221,13 +253,13 @@ async function brokenFiles (t: Test, format: Parameters<typeof keyFile>[0], path
   nothingLeaks(t, secrets, said)
 }
 
-t.test('file source: good files, then broken ones', async (t) => {
+t.test('file source: good files, then malformed files', async (t) => {
   const directory = t.testdir()
   await Promise.all((['nginx80', 'haproxy', 'json'] as const).map((format) => brokenFiles(t, format, join(directory, format))))
 })
 
-t.test('errors about options name what is wrong with keys and secrets, never what they are', async (t) => {
-  const secrets = new Secrets()
+t.test('errors about options say what is wrong with keys and secrets, and never contain them', async (t) => {
+  const secrets = new LeakDetector()
   const text = Buffer.from(randomBytes(60).toString('base64'))
   const [random, short] = [randomBytes(80), Buffer.from(randomBytes(12).toString('hex'))]
   for (const [name, bytes] of Object.entries({ text, random: random.subarray(16), short })) secrets.add(name, bytes)
@@ -235,13 +267,22 @@ t.test('errors about options name what is wrong with keys and secrets, never wha
     { source: { type: 'static', keys: [text] } },
     { source: { type: 'static', keys: [random, random] } },
     { source: { type: 'static', keys: [random.subarray(1)] } },
-    { source: { type: 'static', keys: [{ name: random.subarray(16, 32), aesKey: random.subarray(16, 48), hmacKey: random.subarray(16, 48) }] } },
+    {
+      source: {
+        type: 'static',
+        keys: [{ name: random.subarray(16, 32), aesKey: random.subarray(16, 48), hmacKey: random.subarray(16, 48) }]
+      }
+    },
     { source: { type: 'secret', secret: short } },
     { source: { type: 'secret', secret: short.toString() } },
     { source: { type: random.toString('base64') } as never },
-    { [random.toString('base64', 16)]: 1 } as never,
-    ...[['TICKET_KEYS', random.toString('base64', 1)], ['TICKET_KEYS', `${random.toString('base64')}!`], ['TICKET_KEYS', text.toString()], ['TICKET_KEYS_SECRET', short.toString()]]
-      .map(([name, value]): TicketKeysOptions => ({ environment: { data: { [name as string]: value } } }))
+    { [random.toString('base64', 16)]: 1 },
+    ...[
+      ['TICKET_KEYS', random.toString('base64', 1)],
+      ['TICKET_KEYS', `${random.toString('base64')}!`],
+      ['TICKET_KEYS', text.toString()],
+      ['TICKET_KEYS_SECRET', short.toString()]
+    ].map(([name, value]): TicketKeysOptions => ({ environment: { data: { [name as string]: value } } }))
   ]
   for (const [index, options] of wrong.entries()) {
     const error: unknown = await createTicketKeys({ environment: false, ...options }).catch((error: unknown) => error)
@@ -266,20 +307,27 @@ function nativeManager (): NativeManager {
 }
 
 function sourceKey (): Required<SourceKey> {
-  return { name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32), notBefore: -Infinity, issueUntil: Infinity, acceptUntil: Infinity }
+  return {
+    name: randomBytes(16),
+    aesKey: randomBytes(32),
+    hmacKey: randomBytes(32),
+    notBefore: -Infinity,
+    issueUntil: Infinity,
+    acceptUntil: Infinity
+  }
 }
 
 function isZero (...buffers: Buffer[]): boolean {
   return buffers.every((buffer) => buffer.every((byte) => byte === 0))
 }
 
-t.test('buffers given to the ring are zeroed at once, whether it takes them or not', async (t) => {
+t.test('buffers given to the ring are zeroed at once, whether or not the ring accepts them', async (t) => {
   const native = nativeManager()
   const key = sourceKey()
   const copy = Buffer.concat([key.aesKey, key.hmacKey])
   native.setRing([key], [])
   t.ok(isZero(key.aesKey, key.hmacKey))
-  t.notOk(isZero(key.name), 'the name is no secret')
+  t.notOk(isZero(key.name), 'the name is not secret')
   const [held] = heldKeys(native.handle)
   t.same(Buffer.concat([held?.aesKey as Buffer, held?.hmacKey as Buffer]), copy)
 
@@ -292,14 +340,20 @@ t.test('buffers given to the ring are zeroed at once, whether it takes them or n
   t.strictSame(heldKeys(native.handle), [])
 })
 
-t.test("buffers of a source are zeroed: keys that are taken, keys that have expired, keys that are refused; the caller's are not", async (t) => {
+t.test("a source's buffers are zeroed when its keys are accepted, expired or refused; the caller's buffers are not", async (t) => {
   const given: SourceKey[] = []
   const load = (keys: SourceKey[]): KeySource => ({ type: 'test', load () { given.push(...keys); return { keys, timed: true } } })
   const good = sourceKey()
   const over = { ...sourceKey(), issueUntil: 0, acceptUntil: 1 }
   const manager = await createTicketKeys({ environment: false, source: load([good, over]) })
   t.teardown(async () => { await manager.close() })
-  await t.rejects(createTicketKeys({ environment: false, source: load([sourceKey(), { ...sourceKey(), aesKey: Buffer.alloc(32, 7) }]) }), { code: 'FST_TICKET_KEYS_WEAK_KEY' })
+  await t.rejects(
+    createTicketKeys({
+      environment: false,
+      source: load([sourceKey(), { ...sourceKey(), aesKey: Buffer.alloc(32, 7) }])
+    }),
+    { code: 'FST_TICKET_KEYS_WEAK_KEY' }
+  )
   t.equal(given.length, 4)
   for (const { aesKey, hmacKey } of given) t.ok(isZero(aesKey as Buffer, hmacKey as Buffer))
   t.equal(heldKeys(manager.handle).length, 1)
@@ -313,7 +367,9 @@ t.test("buffers of a source are zeroed: keys that are taken, keys that have expi
 
   const unused = new StaticSource([mine])
   unused.close()
-  for (const { aesKey, hmacKey } of unused.load()?.keys ?? []) t.ok(isZero(aesKey as Buffer, hmacKey as Buffer), 'a source that is closed before it was asked')
+  for (const { aesKey, hmacKey } of unused.load()?.keys ?? []) {
+    t.ok(isZero(aesKey as Buffer, hmacKey as Buffer), 'a source that is closed before its first load')
+  }
   t.same(mine, copy)
 })
 
@@ -322,21 +378,22 @@ const HOLDER = `
   import { shareTicketKeys } from '../../lib/cluster.js'
   import { createTicketKeys } from '../../lib/create.js'
   import { connect } from '../helpers/client.js'
-  import { LogBook } from '../helpers/managed.js'
+  import { LogCollector } from '../helpers/managed.js'
   import { closeAll, plainHttps } from '../helpers/server.js'
 
-  const log = new LogBook()
+  const log = new LogCollector()
   const keys = await createTicketKeys({ environment: false, log })
   const shared = shareTicketKeys({ environment: false, log })
   const { server, port } = await plainHttps()
   keys.attach(server)
   const { session } = await connect({ port })
   const { reused } = await connect({ port, session })
-  process.send({ locked: [keys.status().memoryLocked, shared.status().memoryLocked], warnings: log.lines.flatMap(({ level, message }) => level === 'warn' ? message : []), reused })
+  const warnings = log.lines.flatMap(({ level, message }) => level === 'warn' ? message : [])
+  process.send({ locked: [keys.status().memoryLocked, shared.status().memoryLocked], warnings, reused })
   await Promise.all([keys.close(), shared.close(), closeAll()])
 `
 
-t.test('where the system locks no memory, keys are held all the same, and everybody is told', async (t) => {
+t.test('if the system locks no memory, keys still work, and a warning is logged', async (t) => {
   // The limit does not bind root, but for a capability that can be given up.
   const asUser = process.getuid?.() === 0 ? ['setpriv', '--bounding-set', '-ipc_lock', '--inh-caps', '-ipc_lock'] : []
   const { exit, next } = runModule(HOLDER, { execPath: 'prlimit', execArgv: ['--memlock=0:0', ...asUser, process.execPath] })

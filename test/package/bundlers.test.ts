@@ -33,7 +33,10 @@ function commandOf (bundler: Bundler): string[] {
 }
 
 // Without its look at require(): webpack turns that into an import.
-const server = readFileSync(join(ROOT, 'scripts/try-package.mjs'), 'utf8').split('\n').filter((line) => !line.includes('createRequire')).join('\n')
+const server = readFileSync(join(ROOT, 'scripts/try-package.mjs'), 'utf8')
+  .split('\n')
+  .filter((line) => !line.includes('createRequire'))
+  .join('\n')
 writeFileSync(join(directory, 'server.mjs'), server)
 for (const text of configurations) {
   const [, name = ''] = /^\/\/ (\S+)/.exec(text) ?? []
@@ -41,7 +44,7 @@ for (const text of configurations) {
 }
 
 for (const bundler of Object.keys(tools) as Bundler[]) {
-  t.test(`${bundler}: what docs/installing.md shows bundles a server that serves and resumes`, async (t) => {
+  t.test(`${bundler}: the configuration in docs/installing.md makes a bundle that serves and resumes`, async (t) => {
     const output = join(directory, `out/${bundler}`)
     const args = commandOf(bundler)
     await runProgram(project, tools[bundler], ...args)
@@ -52,14 +55,19 @@ for (const bundler of Object.keys(tools) as Bundler[]) {
   })
 }
 
-t.test('a bundle that has the package in it imports without an error, and its error names the bundler', async (t) => {
+t.test('a bundle that contains the package imports without an error, and its error names the bundler', async (t) => {
   writeFileSync(join(directory, 'inside.mjs'), `
 import { createTicketKeys } from 'fastify-ticket-keys'
 createTicketKeys({ environment: false }).catch(({ code, message }) => console.log(code, message))`)
   const options = ['inside.mjs', '--bundle', '--platform=node', '--log-level=error']
   for (const format of ['cjs', 'esm']) {
     const outfile = format === 'cjs' ? 'out/inside.cjs' : 'out/inside-esm.mjs'
-    const banner = format === 'esm' ? ["--banner:js=import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url)"] : []
+    const banner =
+      format === 'esm'
+        ? [
+            "--banner:js=import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url)"
+          ]
+        : []
     await runProgram(project, tools.esbuild, ...options, ...banner, `--format=${format}`, `--outfile=${outfile}`)
     const said = await runProgram(project, outfile)
     t.match(said, /^FST_TICKET_KEYS_NOT_BUILT .*bundler.*docs\/installing\.md/, format)

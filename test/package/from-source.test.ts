@@ -20,7 +20,7 @@ try {
   console.log(JSON.stringify({ code, message }))
 }`
 
-t.test('without a binary that fits, the error says where one was looked for, and its command builds one', async (t) => {
+t.test('without a matching binary, the error lists the searched files, and its command builds a binary', async (t) => {
   const { code, message } = JSON.parse(await runIn(project, 'ask.mjs', ASK)) as { code: string, message: string }
   t.equal(code, 'FST_TICKET_KEYS_NOT_BUILT')
   t.ok(message.includes(join(project.installed, 'native/build/Release/fastify_ticket_keys.node')), message)

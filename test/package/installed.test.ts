@@ -46,7 +46,7 @@ async function servesAndResumes (t: Test, name: string, text: string): Promise<v
   }
 }
 
-t.test('no compiler can be reached, and nothing was built', async (t) => {
+t.test('no compiler is reachable, and nothing was built', async (t) => {
   t.strictSame(readdirSync(project.env['PATH'] as string).filter((name) => name !== 'cache'), ['node'])
   t.notOk(existsSync(join(project.installed, 'build')))
   t.notOk(existsSync(join(project.directory, 'node_modules/node-gyp')))
@@ -60,7 +60,7 @@ t.test('with require it serves and resumes', async (t) => {
   await servesAndResumes(t, 'serve.cjs', `const Fastify = require('fastify')\nconst ticketKeys = require('fastify-ticket-keys')\n${SERVE}`)
 })
 
-t.test('import and require give the same functions, and all entries', async (t) => {
+t.test('import and require give the same functions, from all entry points', async (t) => {
   const said = await runIn(project, 'entries.mjs', `
 import { createRequire } from 'node:module'
 import * as imported from 'fastify-ticket-keys'
@@ -98,7 +98,7 @@ t.test('the command line runs by its name', async (t) => {
   t.match(inspected, /current/)
 })
 
-t.test('without Fastify in the project it is still there for other servers', async (t) => {
+t.test('the package works for other servers without Fastify in the project', async (t) => {
   const bare = await install(t, await pack(t))
   t.notOk(existsSync(join(bare.directory, 'node_modules/fastify')))
   const said = await runIn(bare, 'bare.mjs', `

@@ -10,7 +10,7 @@ import { FileSource } from '../../lib/sources/watched-files.js'
 import { readKeyFile } from '../../lib/sources/read-key-files.js'
 import { connect, SingleUseClient } from '../helpers/client.js'
 import { idOf, issuerAt, randomKey, renameKeys, writeKeys } from '../helpers/keys.js'
-import { LogBook, manage, serve } from '../helpers/managed.js'
+import { LogCollector, manage, serve } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
 import { closeAll } from '../helpers/server.js'
 
@@ -22,10 +22,10 @@ const HOUR = 3_600_000
 /** A manager that does not start, and why. */
 async function startError (source: NonNullable<TicketKeysOptions['source']>, options: TicketKeysOptions = {}): Promise<unknown> {
   const resolved = resolveOptions({ environment: false, ...options, source })
-  return await startTicketKeys(resolved, new LogBook()).then(() => 'it started', (error: unknown) => error)
+  return await startTicketKeys(resolved, new LogCollector()).then(() => 'it started', (error: unknown) => error)
 }
 
-t.test('a bad file: the last good keys stay at work, the error is said once, counted, and the file tried again', async (t) => {
+t.test('a bad file keeps the last good keys, is logged once, counted, and tried again', async (t) => {
   const path = join(t.testdir(), 'tickets.json')
   const good = randomKey()
   writeKeys(path, [good], 'json')
@@ -40,7 +40,8 @@ t.test('a bad file: the last good keys stay at work, the error is said once, cou
   writeFileSync(path, text.replace('"aesKey"', '"aeskey"'))
   // At each poll: were it tried after 1, 2, 4 … s, this would take half a minute.
   await until(() => keys.stats().reloads.error >= 6, 15_000)
-  const message = `ticket keys: ${path} (json), line 6, column 7: unknown property; known are name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil`
+  const known = 'name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil'
+  const message = `ticket keys: ${path} (json), line 6, column 7: unknown property; known are ${known}`
   t.same(log.of('error'), [`${message}; the last good keys stay (FST_TICKET_KEYS_FORMAT)`])
   t.equal(keys.status().lastError, message)
   t.match(errors[0], { code: 'FST_TICKET_KEYS_FORMAT', message })
@@ -62,7 +63,7 @@ t.test('a bad file: the last good keys stay at work, the error is said once, cou
   t.notMatch(JSON.stringify(log.lines), good.aesKey.toString('base64').slice(0, 12), 'no key in the log')
 })
 
-t.test('a file that is gone and comes back as it was: that it is back is said, counted and told, once', async (t) => {
+t.test('a file that disappears and returns unchanged is logged, counted and reported once', async (t) => {
   const path = join(t.testdir(), 'tickets.json')
   const good = [randomKey()]
   writeKeys(path, good, 'json')
@@ -80,7 +81,7 @@ t.test('a file that is gone and comes back as it was: that it is back is said, c
   t.same(log.of('info'), ["source 'file': the keys can be loaded again"])
 })
 
-t.test('a directory is taken whole or not at all', async (t) => {
+t.test('a directory is loaded completely or not at all', async (t) => {
   const directory = t.testdir()
   const [a, b, c] = [randomKey(), randomKey(), randomKey()]
   writeKeys(join(directory, 'a'), [a])
@@ -88,7 +89,10 @@ t.test('a directory is taken whole or not at all', async (t) => {
   writeKeys(join(directory, 'A'), [b])
   writeKeys(join(directory, 'b'), [c])
   truncateSync(join(directory, 'b'), 79)
-  await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_FORMAT', message: `${join(directory, 'b')} (nginx80), byte 0: the file ends after 79` })
+  await t.rejects(keys.reload(), {
+    code: 'FST_TICKET_KEYS_FORMAT',
+    message: `${join(directory, 'b')} (nginx80), byte 0: the file ends after 79`
+  })
   t.same(keys.status().keys.map(({ id }) => id), [idOf(a)])
   writeKeys(join(directory, 'b'), [a])
   await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_WEAK_KEY', message: 'key 3: has the same name as the key at key 2' })
@@ -100,7 +104,7 @@ t.test('a directory is taken whole or not at all', async (t) => {
   t.equal(log.of('error').length, 2)
 })
 
-t.test('what is not a key file is refused by name, and nothing hangs', async (t) => {
+t.test('a path that is no key file is refused by name, and nothing hangs', async (t) => {
   const directory = t.testdir({ empty: {}, many: {} })
   const at = (name: string): string => join(directory, name)
   execFileSync('mkfifo', [at('fifo')])
@@ -124,11 +128,15 @@ t.test('what is not a key file is refused by name, and nothing hangs', async (t)
   for (const [type, name, code, problem] of cases) {
     t.match(await startError({ type, path: at(name) }), { code: `FST_TICKET_KEYS_${code}`, message: `ticket keys: ${at(name)} ${problem}` })
   }
-  t.match(await startError({ type: 'directory', path: directory }), { message: `${at('empty')} is not a file` }, 'a directory in it')
-  t.match(await startError({ type: 'file', path: 'no/such' }), { message: `${join(process.cwd(), 'no/such')} can't` }, 'a path is shown from the root')
+  t.match(await startError({ type: 'directory', path: directory }), { message: `${at('empty')} is not a file` }, 'a directory inside it')
+  t.match(
+    await startError({ type: 'file', path: 'no/such' }),
+    { message: `${join(process.cwd(), 'no/such')} can't` },
+    'the path in the error is absolute'
+  )
 })
 
-t.test('a file that grows while it is read is not taken for what it was', async (t) => {
+t.test('a file that grows during the read is not accepted with its old content', async (t) => {
   const path = join(t.testdir(), 'key')
   writeKeys(path, [randomKey()])
   const growing = (bytes: number): Buffer => {
@@ -140,7 +148,7 @@ t.test('a file that grows while it is read is not taken for what it was', async 
   t.equal(data.length, 81)
 })
 
-t.test('a file that never stops changing is an error after a while, and the last good keys stay', async (t) => {
+t.test('a file that never stops changing becomes an error, and the last good keys stay', async (t) => {
   const path = join(t.testdir(), 'key')
   writeKeys(path, [randomKey()])
   let restless = false
@@ -159,10 +167,10 @@ t.test('a file that never stops changing is an error after a while, and the last
   restless = false
   // The watch may have been faster.
   await keys.reload()
-  t.not(keys.status().current, current, 'at rest it is taken')
+  t.not(keys.status().current, current, 'once it stops changing, it is loaded')
 })
 
-t.test('permissions: what everybody can write is refused, what everybody can read is a warning, once, or an error', async (t) => {
+t.test('a file that everybody can write is refused; one that everybody can read is one warning, or an error', async (t) => {
   const directory = t.testdir({ keys: {} })
   const path = join(directory, 'keys/key')
   writeKeys(path, [randomKey()])
@@ -172,7 +180,10 @@ t.test('permissions: what everybody can write is refused, what everybody can rea
     chmodSync(path, 0o602)
     t.match(await startError(source), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} can be written by everybody: chmod o-w` })
     chmodSync(path, 0o644)
-    t.match(await startError(source, { strictPermissions: true }), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} can be read by everybody: chmod o-r` })
+    t.match(await startError(source, { strictPermissions: true }), {
+      code: 'FST_TICKET_KEYS_SOURCE',
+      message: `${path} can be read by everybody: chmod o-r`
+    })
     const { keys, log } = await manage(t, { source })
     const warning = `${path} can be read by everybody: chmod o-r`
     t.same(log.of('warn'), [warning])
@@ -197,7 +208,7 @@ t.test('permissions: what everybody can write is refused, what everybody can rea
   t.equal(log.of('error').length, 1)
 })
 
-t.test('a list without times that has not changed for two rotation intervals is stale, and goes on issuing', async (t) => {
+t.test('a list without times that has not changed for two rotation intervals is stale, and still issues', async (t) => {
   const path = join(t.testdir(), 'key')
   const key = randomKey()
   writeKeys(path, [key])
@@ -206,7 +217,7 @@ t.test('a list without times that has not changed for two rotation intervals is 
   keys.on('stale', (event) => { events.push(event) })
   clock.step(2 * HOUR - 60_000)
   t.match(keys.status(), { stale: false, staleReason: null })
-  t.equal(await keys.reload(), 'unchanged', 'looking is not changing')
+  t.equal(await keys.reload(), 'unchanged', 'reading the file is not a change')
   clock.step(60_001)
   keys.tick()
   const reason = 'the list of keys has not changed for twice rotationInterval; its key goes on issuing'
@@ -225,7 +236,7 @@ t.test('a list without times that has not changed for two rotation intervals is 
   t.equal(events.length, 2, 'once each time')
 })
 
-t.test('a timetable whose keys have all passed issueUntil is stale: no tickets, until a new one comes', async (t) => {
+t.test('a timetable whose keys have all passed issueUntil is stale: no tickets until new keys arrive', async (t) => {
   const path = join(t.testdir(), 'keys.json')
   const now = Date.now()
   const key = randomKey({ notBefore: now - HOUR, issueUntil: now + HOUR, acceptUntil: now + 3 * HOUR })
@@ -238,7 +249,7 @@ t.test('a timetable whose keys have all passed issueUntil is stale: no tickets, 
   const reason = 'no key may issue tickets now: full handshakes only, no new tickets'
   t.match(keys.status(), { stale: true, staleReason: reason, current: null })
   t.equal(await issuerAt(port), undefined)
-  t.match(await connect({ port, session }), { reused: true, tickets: { length: 0 } }, 'what was issued still resumes')
+  t.match(await connect({ port, session }), { reused: true, tickets: { length: 0 } }, 'earlier tickets still resume')
   t.same(events, [{ reason }])
   t.same(log.of('error'), [`ticket keys are stale: ${reason}`])
   const next = randomKey({ notBefore: now, issueUntil: now + 9 * HOUR, acceptUntil: now + 9 * HOUR })

@@ -11,7 +11,7 @@ import { SecretSource } from '../../lib/sources/secret.js'
 import { StaticSource } from '../../lib/sources/static.js'
 import { conformance } from './conformance.js'
 import { serveDocument } from '../helpers/document.js'
-import { randomKey, renameKeys, swapIn, writeKeys } from '../helpers/keys.js'
+import { randomKey, renameKeys, updateMountedSecret, writeKeys } from '../helpers/keys.js'
 import { closeAll } from '../helpers/server.js'
 
 t.teardown(closeAll)
@@ -25,7 +25,9 @@ function timedKey (): TicketKey {
 
 conformance('memory', async () => ({ source: new MemorySource(HOUR, 2 * HOUR) }))
 
-conformance('static', async () => ({ source: new StaticSource([randomBytes(80), randomBytes(48), randomKey(), { ...randomKey(undefined, 16) }]) }))
+conformance('static', async () => ({
+  source: new StaticSource([randomBytes(80), randomBytes(48), randomKey(), { ...randomKey(undefined, 16) }])
+}))
 
 conformance('secret', async () => ({
   source: new SecretSource([randomBytes(32), randomBytes(32)], { rotationInterval: HOUR, ticketLifetime: 2 * HOUR, tls12Tickets: true })
@@ -49,7 +51,7 @@ conformance('file', async (t) => {
 conformance('directory', async (t) => {
   const directory = t.testdir()
   const keys = [timedKey()]
-  const swap = (): void => { swapIn(directory, { keys: serializeKeys(keys, 'json') }) }
+  const swap = (): void => { updateMountedSecret(directory, { keys: serializeKeys(keys, 'json') }) }
   swap()
   return {
     source: new DirectorySource(directory, undefined, true),
@@ -57,7 +59,7 @@ conformance('directory', async (t) => {
       keys.push(timedKey())
       swap()
     },
-    damage: () => { swapIn(directory, { keys: serializeKeys(keys, 'json').subarray(1) }) },
+    damage: () => { updateMountedSecret(directory, { keys: serializeKeys(keys, 'json').subarray(1) }) },
     repair: swap
   }
 })

@@ -25,18 +25,18 @@ export interface Subject {
 const PATIENCE = 30_000
 
 /**
- * What every key source has to do, as tests: run it over a source of your own, with a `make` that gives a new source over a store of its own each
- * time.
+ * Tests of the requirements on every key source. To test your own source, call this function with a `make` that returns
+ * a new source with its own store on each call.
  */
 export function conformance (name: string, make: (t: Test) => Promise<Subject>): void {
   t.test(`${name}: is a key source`, async (t) => {
     const { source } = await make(t)
-    t.match(source.type, /^[a-z][a-z0-9-]*$/, 'a word for labels')
+    t.match(source.type, /^[a-z][a-z0-9-]*$/, 'a word usable as a label')
     t.ok(source.pollInterval === undefined || source.pollInterval > 0)
     for (const method of ['watch', 'rotate', 'close'] as const) t.ok(['function', 'undefined'].includes(typeof source[method]), method)
   })
 
-  t.test(`${name}: gives keys that are whole, different, and one that issues now`, async (t) => {
+  t.test(`${name}: returns complete, distinct keys, one of which issues now`, async (t) => {
     const { source } = await make(t)
     const now = Date.now()
     const loaded = await source.load(now)
@@ -45,7 +45,7 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
     await source.close?.()
   })
 
-  t.test(`${name}: gives its key bytes away`, async (t) => {
+  t.test(`${name}: hands over its key bytes`, async (t) => {
     const { source } = await make(t)
     const now = Date.now()
     const first = (await source.load(now))?.keys ?? []
@@ -55,13 +55,16 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
     // No change is an answer as well.
     t.same(second === null ? names : second.keys.map(({ name }) => name.toString('hex')), names, 'the same names')
     for (const { aesKey, hmacKey } of second?.keys ?? []) {
-      t.ok([aesKey, hmacKey].every((half) => half === undefined || half.some((byte) => byte !== 0)), 'bytes, or none: not those that were zeroed')
+      t.ok(
+        [aesKey, hmacKey].every((half) => half === undefined || half.some((byte) => byte !== 0)),
+        'new bytes or none, not the zeroed bytes'
+      )
     }
     await source.close?.()
   })
 
   for (const protocol of PROTOCOLS) {
-    t.test(`${name}: ${protocol} sessions resume under its keys, until they are gone with the manager`, async (t) => {
+    t.test(`${name}: ${protocol} sessions resume under its keys until the manager closes`, async (t) => {
       const { source } = await make(t)
       const { keys, port } = await serve(t, { source })
       const { session } = await connect({ port, protocol })
@@ -73,7 +76,7 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
     })
   }
 
-  t.test(`${name}: time goes by, in large steps and backwards, and a key issues`, async (t) => {
+  t.test(`${name}: as the clock moves in large steps and backwards, a key issues`, async (t) => {
     const { source } = await make(t)
     const clock = new Clock()
     const { keys, port } = await serve(t, { source }, plainHttps, clock)
@@ -85,7 +88,7 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
     }
   })
 
-  t.test(`${name}: rotates by hand, or says that it does not`, async (t) => {
+  t.test(`${name}: rotates on request, or reports that it does not`, async (t) => {
     const { source } = await make(t)
     const { keys, port } = await serve(t, { source })
     const client = new SingleUseClient({ port })
@@ -115,7 +118,7 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
     t.match(keys.stats().reloads, { success: change === undefined ? 0 : 3, error: 0 })
   })
 
-  t.test(`${name}: a store that fails, or holds rubbish, costs nothing but the next change`, async (t) => {
+  t.test(`${name}: a store that fails or holds invalid data costs only the next change`, async (t) => {
     const { source, change, damage, repair } = await make(t)
     const { keys, log, port } = await serve(t, { source })
     if (change === undefined || damage === undefined || repair === undefined) return
@@ -136,7 +139,7 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
     t.ok(log.of('error').length >= 1)
   })
 
-  t.test(`${name}: after close it is silent`, async (t) => {
+  t.test(`${name}: emits nothing after close`, async (t) => {
     const { source, change } = await make(t)
     await source.load(Date.now())
     let calls = 0
@@ -158,7 +161,7 @@ function checkKeys (t: Test, { keys, timed, refreshAt = Infinity, warnings = [] 
     t.ok(notBefore <= issueUntil && issueUntil <= acceptUntil, 'times in order')
   }
   const parts = keys.flatMap(({ name, aesKey, hmacKey }) => [name, aesKey, hmacKey]).map((part) => part?.toString('hex'))
-  t.equal(new Set(parts).size, parts.length, 'nothing twice')
+  t.equal(new Set(parts).size, parts.length, 'no duplicates')
   t.not(currentKey(keys, now), undefined, 'a key that issues')
   t.type(timed, 'boolean')
   t.ok(refreshAt > now)

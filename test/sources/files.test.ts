@@ -1,4 +1,16 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync, unlinkSync, utimesSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -7,7 +19,7 @@ import { ACCEPTS, type TicketKey } from '../../lib/keys/key.js'
 import type { TicketKeysOptions } from '../../lib/config/options.js'
 import { DirectorySource, FileSource } from '../../lib/sources/watched-files.js'
 import { connect, SingleUseClient } from '../helpers/client.js'
-import { idOf, issuerAt, randomKey, renameKeys, swapIn, writeKeys } from '../helpers/keys.js'
+import { idOf, issuerAt, randomKey, renameKeys, updateMountedSecret, writeKeys } from '../helpers/keys.js'
 import { serve, type Managed } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
 import { closeAll, type PlainServer } from '../helpers/server.js'
@@ -38,11 +50,14 @@ async function issues (t: Test, { keys, port }: Managed & PlainServer, key: Tick
   t.equal(await issuerAt(port), id, name)
 }
 
-t.test('a file that is renamed into place is loaded, and sessions go on', async (t) => {
+t.test('a file that is replaced by a rename is loaded, and sessions resume', async (t) => {
   const served = await serveFile(t)
   const { keys, keys0: [first, second], path, port } = served
   await issues(t, served, first, 'the first key issues')
-  t.same(keys.status().keys.map(({ id, state }) => [id, state]), [first, second].map((key, index) => [idOf(key as TicketKey), index === 0 ? 'current' : 'previous']))
+  t.same(
+    keys.status().keys.map(({ id, state }) => [id, state]),
+    [first, second].map((key, index) => [idOf(key as TicketKey), index === 0 ? 'current' : 'previous'])
+  )
   const client = new SingleUseClient({ port, protocol: 'TLSv1.3' })
   await client.connect()
   for (let i = 0, old = [...served.keys0]; i < 5; i++) {
@@ -57,7 +72,7 @@ t.test('a file that is renamed into place is loaded, and sessions go on', async 
   t.same(served.log.of('warn'), [])
 })
 
-t.test('a file that is written in place, in pieces, is loaded when it is whole', async (t) => {
+t.test('a file that is written in place and in pieces is loaded when it is complete', async (t) => {
   const served = await serveFile(t)
   const { keys, path, port } = served
   const next = [randomKey(), randomKey(ACCEPTS), randomKey(ACCEPTS)]
@@ -83,7 +98,7 @@ t.test('a file that is written in place, in pieces, is loaded when it is whole',
   t.equal(await issuerAt(port), idOf(next[0] as TicketKey))
 })
 
-t.test('a file may vanish and come back: the last good keys stay at work', async (t) => {
+t.test('a file may disappear and return: the last good keys stay in use', async (t) => {
   const served = await serveFile(t)
   const { keys, keys0: [first], log, path, port } = served
   unlinkSync(path)
@@ -98,11 +113,11 @@ t.test('a file may vanish and come back: the last good keys stay at work', async
   t.equal(keys.status().lastError, null)
   await client.connect()
   t.match(client, { full: 1, resumed: 1 })
-  t.equal(log.of('error').length, 1, 'said once')
+  t.equal(log.of('error').length, 1, 'logged once')
   t.ok(keys.stats().reloads.error >= 1)
 })
 
-t.test('a file that was gone for a moment only is no error', async (t) => {
+t.test('a file that is missing for a moment is not an error', async (t) => {
   const served = await serveFile(t)
   const { keys, path } = served
   const next = randomKey()
@@ -115,7 +130,7 @@ t.test('a file that was gone for a moment only is no error', async (t) => {
   t.equal(keys.stats().reloads.error, 0)
 })
 
-t.test('another content of the same size and time is noticed', async (t) => {
+t.test('new content with the same size and time is noticed', async (t) => {
   const served = await serveFile(t, { environment: false })
   const { path } = served
   const { mtime, size, ino } = statSync(path)
@@ -126,7 +141,7 @@ t.test('another content of the same size and time is noticed', async (t) => {
   await issues(t, served, next[0], 'the new key issues')
 })
 
-t.test('the same content again is not a reload', async (t) => {
+t.test('a file with unchanged content is not a reload', async (t) => {
   const { keys, path, keys0 } = await serveFile(t)
   const before = keys.status()
   writeKeys(path, keys0)
@@ -137,7 +152,7 @@ t.test('the same content again is not a reload', async (t) => {
   t.same(keys.status().keys, before.keys)
 })
 
-t.test('a file that is a link to elsewhere: a new target, and new content in the target', async (t) => {
+t.test('a symbolic link: a new target, and new content of the target, are loaded', async (t) => {
   const directory = t.testdir({ link: {}, a: {}, b: {} })
   const keys = [randomKey(), randomKey(), randomKey()] as const
   writeKeys(join(directory, 'a/key'), [keys[0]])
@@ -154,7 +169,7 @@ t.test('a file that is a link to elsewhere: a new target, and new content in the
   await issues(t, served, keys[2], 'what came in its place')
 })
 
-t.test('a directory: files in name order make one list, names with a dot in front are passed over', async (t) => {
+t.test('a directory: the files in name order make one list, without dot files', async (t) => {
   const directory = t.testdir()
   const [b, a, c] = [randomKey(), randomKey(), randomKey()]
   writeKeys(join(directory, 'b'), [b])
@@ -186,25 +201,28 @@ function handles (): { open: number, watches: number } {
   return { open: fds.length, watches: fds.join('').split('inotify wd').length - 1 }
 }
 
-t.test('a thousand swaps of the ..data link, as in Kubernetes: the right keys in the end, and no handle leaks', { timeout: 110_000 }, async (t) => {
+t.test('after a thousand Kubernetes swaps of ..data, the right keys are loaded and no handle leaks', { timeout: 110_000 }, async (t) => {
   const directory = t.testdir()
   const key = (): TicketKey => randomKey({ notBefore: Date.now() - 1000, issueUntil: Date.now() + 1e6, acceptUntil: Date.now() + 2e6 })
   const old = randomKey({ notBefore: -Infinity, issueUntil: 1000, acceptUntil: Infinity })
-  const files = (issuing: TicketKey): Record<string, Buffer> => ({ now: serializeKeys([issuing], 'json'), old: serializeKeys([old], 'json') })
-  swapIn(directory, files(key()))
+  const files = (issuing: TicketKey): Record<string, Buffer> => ({
+    now: serializeKeys([issuing], 'json'),
+    old: serializeKeys([old], 'json')
+  })
+  updateMountedSecret(directory, files(key()))
   const served = await serve(t, { source: { type: 'directory', path: directory } })
   const single = await serve(t, { source: { type: 'file', path: join(directory, 'now') } })
   const client = new SingleUseClient({ port: served.port })
   for (let i = 0; i < 2; i++) {
     const next = key()
-    swapIn(directory, files(next))
+    updateMountedSecret(directory, files(next))
     await issues(t, served, next, 'directory')
     await issues(t, single, next, 'file')
   }
   const before = handles()
   let swaps = 0
   for (let next = key(); swaps < 1000; next = key()) {
-    swapIn(directory, files(next))
+    updateMountedSecret(directory, files(next))
     if (swaps % 50 === 0) await client.connect()
     await sleep(swaps++ % 5)
     if (swaps === 1000) await issues(t, served, next, 'the last swap: directory')
@@ -214,7 +232,7 @@ t.test('a thousand swaps of the ..data link, as in Kubernetes: the right keys in
   // Sockets that are closing are handles too.
   await until(() => handles().open <= before.open, PATIENCE)
   t.equal(handles().watches, before.watches)
-  t.same(readdirSync(directory).length, 4, 'two links, ..data, and what it points to')
+  t.same(readdirSync(directory).length, 4, 'two links, ..data, and its target')
   const { reloads } = served.keys.stats()
   t.comment(`reloads in ${swaps} swaps: ${JSON.stringify(reloads)}, file: ${JSON.stringify(single.keys.stats().reloads)}`)
   await served.keys.close()
@@ -223,7 +241,7 @@ t.test('a thousand swaps of the ..data link, as in Kubernetes: the right keys in
 })
 
 for (const [kind, Source] of [['file', FileSource], ['directory', DirectorySource]] as const) {
-  t.test(`a ${kind} that no events come from is read now and then`, async (t) => {
+  t.test(`a ${kind} without file system events is polled`, async (t) => {
     const parent = t.testdir()
     const directory = join(parent, 'keys')
     mkdirSync(directory)

@@ -6,7 +6,7 @@ import { serializeKeys } from '../../lib/keys/formats/index.js'
 import type { TicketKey } from '../../lib/keys/key.js'
 import { PROTOCOLS, ReusingClient, SingleUseClient, type Protocol } from '../helpers/client.js'
 import { startHost, type Host } from '../helpers/host.js'
-import { randomKey, swapIn } from '../helpers/keys.js'
+import { randomKey, updateMountedSecret } from '../helpers/keys.js'
 import { until } from '../helpers/process.js'
 
 const INTERVAL = 1000
@@ -15,7 +15,10 @@ const ROTATIONS = 10
 const OPTIONS = { rotationInterval: INTERVAL, ticketLifetime: '200s', maxSessionAge: '400s' }
 
 /** Two clients, one each for both versions, go from host to host, a connection each, until every host has rotated often enough. */
-async function alternate (hosts: readonly Host[], meanwhile: (round: number) => void = () => {}): Promise<{ single: SingleUseClient, reusing: ReusingClient }> {
+async function alternate (
+  hosts: readonly Host[],
+  meanwhile: (round: number) => void = () => {}
+): Promise<{ single: SingleUseClient, reusing: ReusingClient }> {
   const options = { port: 0, timeout: 30_000 }
   const single = new SingleUseClient({ ...options, protocol: 'TLSv1.3' })
   const reusing = new ReusingClient({ ...options, protocol: 'TLSv1.2' })
@@ -40,22 +43,36 @@ async function rotations (hosts: readonly Host[]): Promise<number[]> {
 /** Every connection after the first resumed, and the hosts counted the same. */
 async function nothingLost (t: Test, hosts: readonly Host[], { single, reusing }: Awaited<ReturnType<typeof alternate>>): Promise<void> {
   t.match(single, { full: 1, failed: 0 }, 'TLS 1.3, each ticket once')
-  t.match(reusing, { full: 1, failed: 0 }, 'TLS 1.2, the ticket again')
+  t.match(reusing, { full: 1, failed: 0 }, 'TLS 1.2, the same ticket again')
   const reports = await Promise.all(hosts.map(async (host) => (await host.report()).stats))
   const sum = (pick: (stats: typeof reports[number], protocol: Protocol) => number): number[] =>
     PROTOCOLS.map((protocol) => reports.reduce((total, stats) => total + pick(stats, protocol), 0))
   t.same(sum((stats, protocol) => stats.resumed[protocol]), [reusing.resumed, single.resumed])
   t.same(sum((stats, protocol) => stats.handshakes[protocol].resumed), [reusing.resumed, single.resumed])
   t.same(sum((stats, protocol) => stats.handshakes[protocol].full), [1, 1])
-  const rejected = reports.flatMap((stats, host) => PROTOCOLS.flatMap((protocol) => Object.entries(stats.rejected[protocol]).map(([reason, count]) => ({ host, protocol, reason, count }))))
+  const rejected = reports.flatMap((stats, host) =>
+    PROTOCOLS.flatMap((protocol) =>
+      Object.entries(stats.rejected[protocol]).map(([reason, count]) => ({ host, protocol, reason, count }))
+    )
+  )
   t.same(rejected.filter(({ count }) => count > 0), [])
-  for (const { resumed } of reports) t.ok(PROTOCOLS.every((protocol) => resumed[protocol] > ROTATIONS), 'each host resumed some')
-  t.comment(`resumed: ${reusing.resumed} of ${reusing.resumed + 1} over TLS 1.2, ${single.resumed} of ${single.resumed + 1} over TLS 1.3; rotations: ${reports.map((stats) => stats.rotations).join(' and ')}`)
+  for (const { resumed } of reports) {
+    t.ok(
+      PROTOCOLS.every((protocol) => resumed[protocol] > ROTATIONS),
+      'each host resumed some connections'
+    )
+  }
+  const share = ({ resumed }: { resumed: number }): string => `${resumed} of ${resumed + 1}`
+  const rotations = reports.map((stats) => stats.rotations).join(' and ')
+  t.comment(`resumed: ${share(reusing)} over TLS 1.2, ${share(single)} over TLS 1.3; rotations: ${rotations}`)
 }
 
-t.test('two processes with one secret, clocks half an interval apart: through ten rotations every connection after the first resumes', async (t) => {
+t.test('two processes with one secret, clocks half an interval apart, ten rotations: every connection but the first resumes', async (t) => {
   const options = { ...OPTIONS, source: { type: 'secret' as const, secret: randomBytes(32).toString('base64') } }
-  const hosts = await Promise.all([startHost(t, options, 0, ['first']), startHost(t, options, INTERVAL / 2, ['second', '--other', 'arguments'])])
+  const hosts = await Promise.all([
+    startHost(t, options, 0, ['first']),
+    startHost(t, options, INTERVAL / 2, ['second', '--other', 'arguments'])
+  ])
   await nothingLost(t, hosts, await alternate(hosts))
   for (const host of hosts) {
     const { errors, warnings } = await host.report()
@@ -64,7 +81,7 @@ t.test('two processes with one secret, clocks half an interval apart: through te
   }
 })
 
-t.test('two processes with mounted directories, swapped each second, one of the swaps rubbish: nothing is lost, the rubbish is counted', async (t) => {
+t.test('two processes with mounted directories, swapped each second, once with invalid data: no session is lost', async (t) => {
   const root = t.testdir({ a: {}, b: {} })
   const directories = [join(root, 'a'), join(root, 'b')]
   const began = Math.floor(Date.now() / INTERVAL) * INTERVAL
@@ -77,12 +94,12 @@ t.test('two processes with mounted directories, swapped each second, one of the 
     const known = timetable.filter(({ notBefore }) => notBefore < Date.now() + 9 * INTERVAL)
     return { old: serializeKeys(known.slice(0, -6), 'json'), 'the-next': serializeKeys(known.slice(-6), 'json') }
   }
-  for (const directory of directories) swapIn(directory, files())
+  for (const directory of directories) updateMountedSecret(directory, files())
   const hosts = await Promise.all(directories.map(async (path, index) =>
     await startHost(t, { ...OPTIONS, source: { type: 'directory', path } }, index * INTERVAL / 2, [path])))
 
   // A busy machine may need longer to start them than these keys last.
-  for (const directory of directories) swapIn(directory, files())
+  for (const directory of directories) updateMountedSecret(directory, files())
   await until(async () => (await Promise.all(hosts.map((host) => host.report()))).every(({ stats }) => stats.reloads.success > 0))
   const mounts = directories.map((directory, index) => ({ directory, swaps: 0, last: Date.now() - index * INTERVAL / 2 }))
   const clients = await alternate(hosts, () => {
@@ -91,7 +108,10 @@ t.test('two processes with mounted directories, swapped each second, one of the 
       if (Date.now() - mount.last < (mount.swaps === 4 ? 2 : 1) * INTERVAL) continue
       mount.last = Date.now()
       const next = files()
-      swapIn(mount.directory, mount.swaps++ === 3 ? { ...next, 'the-next': next['the-next']?.subarray(0, 300) ?? Buffer.alloc(0) } : next)
+      updateMountedSecret(
+        mount.directory,
+        mount.swaps++ === 3 ? { ...next, 'the-next': next['the-next']?.subarray(0, 300) ?? Buffer.alloc(0) } : next
+      )
     }
   })
   await nothingLost(t, hosts, clients)

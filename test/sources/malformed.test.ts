@@ -58,19 +58,26 @@ interface Report {
 
 t.jobs = 2
 
-const CASES = [...KEY_FORMATS.map((format) => ({ format, kind: 'file' })), { format: 'json', kind: 'directory' }, { format: 'nginx80', kind: 'directory' }] as const
+const CASES = [
+  ...KEY_FORMATS.map((format) => ({ format, kind: 'file' })),
+  { format: 'json', kind: 'directory' },
+  { format: 'nginx80', kind: 'directory' }
+] as const
 const COUNT = 10_000 / CASES.length
 const WARM_UP = 150
 
 const { key, cert } = await serverCert()
 
 for (const { format, kind } of CASES) {
-  t.test(`${kind}, ${format}: ${COUNT} malformed files: an error each, the last good keys at work, memory and handles flat`, async (t) => {
+  t.test(`${kind}, ${format}: ${COUNT} malformed files cause an error each, keep the last good keys, and leak nothing`, async (t) => {
     const directory = t.testdir({ keys: {} })
     const path = join(directory, 'keys/key')
     const good = randomKey(undefined, format.endsWith('48') ? 16 : 32)
     writeKeys(path, [good], format)
-    const running = runModule(SERVER, { args: [path, kind === 'file' ? path : join(directory, 'keys'), kind, format, key, cert], execArgv: ['--expose-gc'] })
+    const running = runModule(SERVER, {
+      args: [path, kind === 'file' ? path : join(directory, 'keys'), kind, format, key, cert],
+      execArgv: ['--expose-gc']
+    })
     t.teardown(running.stop)
     const port = await running.next() as number
     const client = new SingleUseClient({ port })
@@ -95,6 +102,6 @@ for (const { format, kind } of CASES) {
     t.ok(usage.rss < before.usage.rss + 25, 'resident memory, MB')
     t.ok(usage.heap < before.usage.heap + 3, 'heap, MB')
     t.ok(usage.locked <= before.usage.locked + 16, 'locked pages, kB')
-    t.ok(usage.handles <= before.usage.handles + 2, 'handles, the client\'s among them')
+    t.ok(usage.handles <= before.usage.handles + 2, "handles, including the client's")
   })
 }

@@ -34,8 +34,10 @@ function keysAt (secret: string | Buffer, now: number, rotationInterval = HOUR, 
   return source.load(now).keys
 }
 
-t.test('test vectors: the docs, the source and Node.js agree', (t) => {
-  const blocks = [...readFileSync(DOCS, 'utf8').matchAll(/```json vectors\n(.*?)```/gs)].map(([, text]) => JSON.parse(text ?? '') as unknown)
+t.test('the docs, the source and Node.js agree on the test vectors', (t) => {
+  const blocks = [...readFileSync(DOCS, 'utf8').matchAll(/```json vectors\n(.*?)```/gs)].map(
+    ([, text]) => JSON.parse(text ?? '') as unknown
+  )
   t.equal(blocks.length, 1)
   const vectors = blocks[0] as Array<{ secret: string, interval: number, number: number, name: string, aesKey: string, hmacKey: string }>
   t.equal(vectors.length, 4)
@@ -44,12 +46,12 @@ t.test('test vectors: the docs, the source and Node.js agree', (t) => {
     t.strictSame(derive(bytes, interval, number), expected, 'node:crypto')
     t.strictSame(hex(deriveKey(bytes, interval, number) as SourceKey), expected, 'deriveKey')
     const moment = number * interval + interval / 2
-    t.strictSame(hex(currentKey(keysAt(bytes, moment, interval), moment) as SourceKey), expected, 'the current key of the source')
+    t.strictSame(hex(currentKey(keysAt(bytes, moment, interval), moment) as SourceKey), expected, "the source's current key")
   }
   t.end()
 })
 
-t.test('what HKDF can not give is an error, and no key of zeros', (t) => {
+t.test('invalid HKDF input is an error, and gives no zero key', (t) => {
   const give = (bytes: number): void => { hkdf(randomBytes(32), Buffer.from('salt'), Buffer.from('info'), Buffer.alloc(bytes)) }
   // RFC 5869 section 2.3.
   t.doesNotThrow(() => give(255 * 32))
@@ -57,17 +59,24 @@ t.test('what HKDF can not give is an error, and no key of zeros', (t) => {
   t.end()
 })
 
-t.test('the interval, its length and every bit of the secret make another key', (t) => {
+t.test('the interval, its length and every bit of the secret change the key', (t) => {
   const secret = randomBytes(32)
   const other = Buffer.from(secret)
   other[31] = (other[31] ?? 0) ^ 1
-  const keys = [[secret, HOUR, 7], [secret, HOUR, 8], [secret, HOUR / 2, 7], [secret, HOUR / 2, 14], [other, HOUR, 7], [Buffer.concat([secret, Buffer.alloc(1)]), HOUR, 7]] as const
+  const keys = [
+    [secret, HOUR, 7],
+    [secret, HOUR, 8],
+    [secret, HOUR / 2, 7],
+    [secret, HOUR / 2, 14],
+    [other, HOUR, 7],
+    [Buffer.concat([secret, Buffer.alloc(1)]), HOUR, 7]
+  ] as const
   const parts = keys.flatMap(([bytes, interval, number]) => Object.values(hex(deriveKey(bytes, interval, number) as SourceKey)))
   t.equal(new Set(parts).size, parts.length)
   t.end()
 })
 
-t.test('a line end after the secret is not part of it; a string is its UTF-8', (t) => {
+t.test('a line end after the secret is ignored; a string secret is its UTF-8', (t) => {
   const text = `${randomBytes(24).toString('base64')}é`
   const names = (secret: string | Buffer): string[] => keysAt(secret, 1e12).map(({ name }) => name.toString('hex'))
   for (const same of [`${text}\n`, `${text}\r\n`, Buffer.from(text), Buffer.from(`${text}\n`)]) t.same(names(same), names(text))
@@ -75,18 +84,20 @@ t.test('a line end after the secret is not part of it; a string is its UTF-8', (
   t.end()
 })
 
-t.test('of 32 random bytes the last ones may be a line end, and count; of a text they never do', async (t) => {
+t.test('trailing line ends of 32 random bytes are part of the secret; those of a text are not', async (t) => {
   for (const end of ['\n', '\r\n']) {
     const secret = Buffer.concat([randomBytes(31 - end.length), Buffer.from([0xff]), Buffer.from(end)])
     t.equal(keysAt(secret, 0)[0]?.name.toString('hex'), derive(secret, HOUR, 0).name)
     const { keys } = await manage(t, { source: { type: 'secret', secret } })
     t.equal(keys.status().source, 'secret')
     const text = `${'0123456789'.repeat(3)}x${end}`
-    for (const short of [text, Buffer.from(text)]) await t.rejects(manage(t, { source: { type: 'secret', secret: short } }), /at least 32 bytes/)
+    for (const short of [text, Buffer.from(text)]) {
+      await t.rejects(manage(t, { source: { type: 'secret', secret: short } }), /at least 32 bytes/)
+    }
   }
 })
 
-t.test('at any moment it holds the keys that tickets may still be under, the present one, and enough of the next', (t) => {
+t.test('at any time, the source holds the keys of all valid tickets, the current key, and enough next keys', (t) => {
   const secret = randomBytes(32)
   for (const interval of [1000, 10_000, HOUR]) {
     const source = new SecretSource([secret], { rotationInterval: interval, ticketLifetime: 90_000, tls12Tickets: false })
@@ -110,7 +121,7 @@ t.test('at any moment it holds the keys that tickets may still be under, the pre
 })
 
 for (const offset of [0, 0.5, 0.99, 1]) {
-  t.test(`two hosts, clocks ${offset} intervals apart: no session is lost in either direction`, async (t) => {
+  t.test(`two hosts with clocks ${offset} intervals apart lose no session in either direction`, async (t) => {
     const source = { type: 'secret', secret: randomBytes(32) } as const
     const ahead = await serve(t, { source })
     const behind = await serve(t, { source })
@@ -142,7 +153,7 @@ for (const offset of [0, 0.5, 0.99, 1]) {
   })
 }
 
-t.test('changing the secret in two steps loses no session, whatever hosts do first; in one step it does', async (t) => {
+t.test('changing the secret in two steps loses no session, in any order of hosts; changing it in one step does', async (t) => {
   const [old, next] = [randomBytes(32), randomBytes(32)]
   const option = (secret: Buffer, ...previousSecrets: Buffer[]) => ({ source: { type: 'secret', secret, previousSecrets } as const })
   const steps = [option(old), option(old, next), option(next, old), option(next)]
@@ -150,7 +161,9 @@ t.test('changing the secret in two steps loses no session, whatever hosts do fir
   if (start === undefined || prepared === undefined || changed === undefined || done === undefined) throw new Error('four hosts')
   const client = new SingleUseClient({ port: 0 })
   // While some hosts have taken a step and others have not.
-  for (const { port } of [start, prepared, start, prepared, prepared, changed, prepared, changed, changed, done, changed, done]) await client.connect({ port })
+  for (const [before, after] of [[start, prepared], [prepared, changed], [changed, done]] as const) {
+    for (const { port } of [before, after, before, after]) await client.connect({ port })
+  }
   t.match(client, { full: 1, resumed: 11, failed: 0 })
   t.equal(await issuerAt(start.port), await issuerAt(prepared.port))
   t.equal(await issuerAt(changed.port), await issuerAt(done.port))
@@ -158,24 +171,24 @@ t.test('changing the secret in two steps loses no session, whatever hosts do fir
 
   const hasty = new SingleUseClient({ port: 0 })
   for (const { port } of [changed, start]) await hasty.connect({ port })
-  t.match(hasty, { full: 2, resumed: 0 }, 'a host that has never heard of the new secret')
+  t.match(hasty, { full: 2, resumed: 0 }, 'a host that does not know the new secret')
   t.match(start.keys.stats(), { rejected: { 'TLSv1.3': { unknown_key: 1 } } })
 
   const { keys, clock, port } = changed
   const kept = new SingleUseClient({ port })
   await kept.connect({ port: start.port })
   clock.step(1.5 * HOUR)
-  t.equal((await kept.connect()).reused, true, 'the old secret goes on accepting')
+  t.equal((await kept.connect()).reused, true, 'the old secret is still accepted')
   t.equal(keys.status().keys.filter(({ state }) => state === 'current').length, 1)
 })
 
-t.test('the clock may be set to any time: a key issues at once, or after one handshake where the clock jumped past all of them', async (t) => {
+t.test('after any change of the clock, a key issues at once, or after one handshake if the clock passed all keys', async (t) => {
   const { clock, port, keys } = await serve(t, { source: { type: 'secret', secret: randomBytes(32) } })
   for (const hours of [-0.6, -2, -24 * 365, 24 * 366, 1]) {
     clock.step(hours * HOUR)
     t.equal(await issuerAt(port) === undefined, hours > 3, `${hours} h: the first ticket`)
     t.equal(keys.status().stale, false)
-    t.equal(await issuerAt(port), currentAt(keys.status().keys), 'then, that of the interval')
+    t.equal(await issuerAt(port), currentAt(keys.status().keys), 'the second ticket, under the key of the interval')
   }
 })
 
@@ -183,7 +196,7 @@ function currentAt (keys: Array<{ id: string, state: string }>): string | undefi
   return keys.find(({ state }) => state === 'current')?.id
 }
 
-t.test('what TLS 1.2 tickets cost is said once, and not without them', async (t) => {
+t.test('the warning about TLS 1.2 tickets is logged once, and not without such tickets', async (t) => {
   const source = { type: 'secret', secret: randomBytes(32) } as const
   const { keys, clock, log } = await manage(t, { source })
   for (let i = 0; i < 3; i++) {
@@ -196,19 +209,23 @@ t.test('what TLS 1.2 tickets cost is said once, and not without them', async (t)
   t.same((await manage(t, { source, tls12Tickets: false })).log.of('warn'), [])
 })
 
-t.test('the caller\'s secret is left alone; the copy is gone after close', (t) => {
+t.test("the caller's secret is unchanged; the copy is erased by close", (t) => {
   const secret = randomBytes(32)
   const before = Buffer.from(secret)
-  const source = new SecretSource([secret, 'p'.repeat(16) + 'q'.repeat(16)], { rotationInterval: HOUR, ticketLifetime: HOUR, tls12Tickets: true })
+  const source = new SecretSource([secret, 'p'.repeat(16) + 'q'.repeat(16)], {
+    rotationInterval: HOUR,
+    ticketLifetime: HOUR,
+    tls12Tickets: true
+  })
   t.ok(source.load(1e12).keys.length > 0)
   source.close()
   t.ok(secret.equals(before))
-  t.same(source.load(1e12).keys, [], 'not keys of zeros')
+  t.same(source.load(1e12).keys, [], 'no zero keys')
   t.end()
 })
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: a rotation by hand is not for this source`, async (t) => {
+  t.test(`${protocol}: rotate() is an error with this source`, async (t) => {
     const { keys, port } = await serve(t, { source: { type: 'secret', secret: randomBytes(32) } }, plainHttps)
     const before = await issuerAt(port, protocol)
     await t.rejects(keys.rotate(), { code: 'FST_TICKET_KEYS_ROTATE', message: "the source 'secret' does not make its own keys" })

@@ -1,7 +1,7 @@
 import { constants } from 'node:crypto'
 import { once } from 'node:events'
 import type { Server } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { tlsSession } from '../../lib/tls/tls-session.js'
 import { makeCa, serverCert } from '../helpers/certs.js'
@@ -41,7 +41,7 @@ async function issue ({ ledger, port }: Served, protocol: Protocol): Promise<Buf
 }
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: clients that hang up: what the server finished is counted, and tickets it refused before`, async (t) => {
+  t.test(`${protocol}: if clients hang up, finished handshakes and earlier ticket refusals are counted`, async (t) => {
     const served = await start(t)
     const { ledger, port, server } = served
     const session = await issue(served, protocol)
@@ -65,7 +65,7 @@ for (const protocol of PROTOCOLS) {
     }
   })
 
-  t.test(`${protocol}: a HelloRetryRequest: the ticket that is offered twice is counted once`, async (t) => {
+  t.test(`${protocol}: with a HelloRetryRequest, the ticket that is offered twice is counted once`, async (t) => {
     const { ledger, ...served } = await start(t, { ecdhCurve: 'P-384' })
     const between = await relay(served.port)
     t.teardown(between.close)
@@ -82,10 +82,10 @@ for (const protocol of PROTOCOLS) {
     cacheSessions(server)
     const session = await issue(served, protocol)
     await ledger.step('the ticket', resumed(protocol), () => connect({ port, protocol, session }))
-    await ledger.step('a bad one', full(protocol, 'bad_ticket'), () => connect({ port, protocol, session: flipBit(session, -1) }))
+    await ledger.step('a bad ticket', full(protocol, 'bad_ticket'), () => connect({ port, protocol, session: flipBit(session, -1) }))
   })
 
-  t.test(`${protocol}: a client whose certificate is refused: its handshake is not counted, the tickets made for it are`, async (t) => {
+  t.test(`${protocol}: if the client certificate is refused, the handshake is not counted, but its tickets are`, async (t) => {
     const ca = await makeCa('trusted')
     const good = await ca.issue({ name: 'good', client: true })
     const untrusted = await (await makeCa('other')).issue({ name: 'bad', client: true })
@@ -96,9 +96,9 @@ for (const protocol of PROTOCOLS) {
       await until(() => seen.open === 0)
     }
     await ledger.step('untrusted', { [protocol]: { issued: protocol === 'TLSv1.3' ? 2 : 1 } }, () => drop(untrusted))
-    await ledger.step('none', {}, () => drop({}))
+    await ledger.step('no certificate', {}, () => drop({}))
     const { session } = await ledger.step('trusted', full(protocol), () => connect({ port, protocol, ...good }))
-    await ledger.step('trusted, again', resumed(protocol), () => connect({ port, protocol, session: session as Buffer, ...good }))
+    await ledger.step('trusted again', resumed(protocol), () => connect({ port, protocol, session, ...good }))
   })
 
   t.test(`${protocol}: enableTrace changes nothing`, async (t) => {
@@ -135,11 +135,11 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('TLSv1.1: no ticket, nothing counted, and no session that would be ours', async (t) => {
+t.test('TLSv1.1: no ticket, no count, and no managed session', async (t) => {
   const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
   const { keys, ledger, port, server } = await start(t, { ...old, maxVersion: 'TLSv1.3' })
   const sessions: unknown[] = []
-  server.on('secureConnection', (socket) => { sessions.push(tlsSession(socket)) })
+  server.on('secureConnection', (socket: TLSSocket) => { sessions.push(tlsSession(socket)) })
   const before = keys.stats()
   const { ca } = await serverCert()
   for (let i = 0; i < 2; i++) {
@@ -154,7 +154,7 @@ t.test('TLSv1.1: no ticket, nothing counted, and no session that would be ours',
   await ledger.step('TLSv1.2 at the same server', full('TLSv1.2'), () => connect({ port, protocol: 'TLSv1.2' }))
 })
 
-t.test('TLSv1.2: a client that hangs up before its renewed ticket arrives: the ticket was made', async (t) => {
+t.test('TLSv1.2: if a client hangs up before its renewed ticket arrives, the ticket was issued', async (t) => {
   const served = await start(t)
   const { keys, ledger, port, server } = served
   const session = await issue(served, 'TLSv1.2')
@@ -166,41 +166,43 @@ t.test('TLSv1.2: a client that hangs up before its renewed ticket arrives: the t
   })
 })
 
-t.test('TLSv1.3: an external PSK is a resumed handshake, not a resumed ticket, and gets none', async (t) => {
+t.test('TLSv1.3: an external PSK is a resumed handshake, not a resumed ticket, and gets no ticket', async (t) => {
   const served = await start(t, pskServerOptions())
   const { ledger, port } = served
   const client = { port, protocol: 'TLSv1.3' as const }
-  const { tickets } = await ledger.step('alone', { 'TLSv1.3': { otherwise: 1 } }, () => externalPsk(client))
+  const { tickets } = await ledger.step('PSK only', { 'TLSv1.3': { otherwise: 1 } }, () => externalPsk(client))
   t.strictSame(tickets, [])
   const { session } = await ledger.step('no PSK', full('TLSv1.3'), () => connect({ ...client, ciphers: 'TLS_AES_128_GCM_SHA256' }))
-  await ledger.step('beside a ticket', resumed('TLSv1.3'), () => externalPsk({ ...client, session: session as Buffer }))
-  await ledger.step('beside a bad ticket', { 'TLSv1.3': { otherwise: 1, rejected: { bad_ticket: 1 } } }, () =>
+  await ledger.step('PSK and a ticket', resumed('TLSv1.3'), () => externalPsk({ ...client, session }))
+  await ledger.step('PSK and a bad ticket', { 'TLSv1.3': { otherwise: 1, rejected: { bad_ticket: 1 } } }, () =>
     externalPsk({ ...client, session: flipBit(session as Buffer, -1) }))
 })
 
 t.test('TLSv1.2: an external PSK is a full handshake, and gets no ticket', async (t) => {
   const { ledger, port } = await start(t, pskServerOptions())
-  const { tickets } = await ledger.step('alone', { 'TLSv1.2': { full: 1 } }, () => externalPsk({ port, protocol: 'TLSv1.2' }))
+  const { tickets } = await ledger.step('PSK only', { 'TLSv1.2': { full: 1 } }, () => externalPsk({ port, protocol: 'TLSv1.2' }))
   t.strictSame(tickets, [])
   await ledger.step('no PSK', full('TLSv1.2'), () => connect({ port, protocol: 'TLSv1.2' }))
 })
 
-t.test('TLSv1.2: a session that resumes by its id is a resumed handshake, not a resumed ticket, and gets none', async (t) => {
+t.test('TLSv1.2: a session resumed by its ID is a resumed handshake, not a resumed ticket, and gets no ticket', async (t) => {
   const { ledger, port, server } = await start(t)
   const sessions = cacheSessions(server)
   const client = { port, protocol: 'TLSv1.2' as const }
   const withoutTickets = { ...client, tls: { secureOptions: constants.SSL_OP_NO_TICKET } }
   const { session } = await ledger.step('no tickets', { 'TLSv1.2': { full: 1 } }, () => connect(withoutTickets))
   t.equal(sessions.size, 1)
-  await ledger.step('by id', { 'TLSv1.2': { otherwise: 1 } }, () => connect({ ...withoutTickets, session }))
-  const { tickets } = await ledger.step('by id, tickets welcome', { 'TLSv1.2': { otherwise: 1 } }, () => connect({ ...client, session }))
+  await ledger.step('by session ID', { 'TLSv1.2': { otherwise: 1 } }, () => connect({ ...withoutTickets, session }))
+  const { tickets } = await ledger.step('by session ID, with ticket support', { 'TLSv1.2': { otherwise: 1 } }, () =>
+    connect({ ...client, session })
+  )
   t.strictSame(tickets, [])
 })
 
 /** One connection of the mix, and what it does to the counters. */
 type Kind = (protocol: Protocol, session: Buffer, renewed: boolean) => { expected: Step, made: Promise<Exchange | void> }
 
-t.test('hundreds of mixed connections at a time: every counter is what clients and server saw', async (t) => {
+t.test('during hundreds of mixed concurrent connections, every counter matches what clients and server saw', async (t) => {
   const served = await start(t, pskServerOptions())
   const { handshakes, keys, ledger, port, server } = served
   const foreign = await plainHttps()
@@ -219,11 +221,18 @@ t.test('hundreds of mixed connections at a time: every counter is what clients a
       expected: full(protocol, 'server_name'),
       made: connect({ port, protocol, session, servername: 'a.test' }).then((exchange) => ({ ...exchange, tickets: [] }))
     }),
-    (protocol) => ({ expected: { [protocol]: protocol === 'TLSv1.3' ? { otherwise: 1 } : { full: 1 } }, made: externalPsk({ port, protocol }) }),
+    (protocol) => ({
+      expected: { [protocol]: protocol === 'TLSv1.3' ? { otherwise: 1 } : { full: 1 } },
+      made: externalPsk({ port, protocol })
+    }),
     () => ({ expected: {}, made: hangUp('connected', { port }) }),
-    (protocol) => ({ expected: { [protocol]: { rejected: { unknown_key: 1 } } }, made: hangUp('client-hello', { port, protocol, session: strange[protocol] }) }),
+    (protocol) => ({
+      expected: { [protocol]: { rejected: { unknown_key: 1 } } },
+      made: hangUp('client-hello', { port, protocol, session: strange[protocol] })
+    }),
     (protocol, session, renewed) => ({
-      expected: protocol === 'TLSv1.2' && renewed ? { 'TLSv1.2': { renewed: 1 } } : {}, made: hangUp('server-hello', { port, protocol, session })
+      expected: protocol === 'TLSv1.2' && renewed ? { 'TLSv1.2': { renewed: 1 } } : {},
+      made: hangUp('server-hello', { port, protocol, session })
     }),
     (protocol) => ({ expected: {}, made: hangUp('server-hello', { port, protocol }) }),
     (protocol, session, renewed) => ({ expected: resumed(protocol, { renewed }), made: hangUp('finished', { port, protocol, session }) })
@@ -250,7 +259,7 @@ t.test('hundreds of mixed connections at a time: every counter is what clients a
     })
     const server = new Map(handshakes.map(({ finished, reused, protocol }) => [finished?.toString('hex'), { reused, protocol }]))
     t.strictSame(exchanges.map(({ finished }) => server.get(finished?.toString('hex'))),
-      exchanges.map(({ reused, protocol }) => ({ reused, protocol })), 'each client and the server tell the same of their handshake')
+      exchanges.map(({ reused, protocol }) => ({ reused, protocol })), 'each client and the server report the same about their handshake')
     for (const { protocol, tickets } of exchanges) pool[protocol].push(...tickets)
   }
   t.equal(seen.accepted, 6 * 2 * 3 * kinds.length)

@@ -14,7 +14,10 @@ t.teardown(closeAll)
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-/** Collects until a condition holds; in turns of the event loop, since a WeakRef that was read keeps what it refers to until the turn ends. */
+/**
+ * Collects garbage until a condition is true. It waits for a turn of the event loop each time, because a WeakRef that was
+ * read keeps its object until the turn ends.
+ */
 async function collectUntil (condition: () => boolean): Promise<boolean> {
   for (let i = 0; i < 20; i++) {
     await turn()
@@ -40,7 +43,7 @@ async function forgottenServers (count: number): Promise<Array<WeakRef<TicketKey
   })
 }
 
-t.test('servers with callbacks are collected, with their callbacks, while others go on', async (t) => {
+t.test('servers with callbacks are garbage-collected with their callbacks, while other servers continue', async (t) => {
   const { server, port } = await plainHttps()
   setTicketKeyCallback(server, callbackOf())
   const sessions = new Map<string, Buffer>()
@@ -52,17 +55,17 @@ t.test('servers with callbacks are collected, with their callbacks, while others
     // What a collected context leaves is let go of when the next callback is set.
     setTicketKeyCallback(server, callbackOf())
     return gone() === references.length
-  }), 'all are gone')
+  }), 'all are collected')
 
   for (const protocol of PROTOCOLS) {
     const options = { port, protocol }
     const { session } = await connect(options)
-    t.ok((await connect({ ...options, session: session as Buffer })).reused)
-    t.notOk((await connect({ ...options, session: sessions.get(protocol) as Buffer })).reused, 'of the callback before')
+    t.ok((await connect({ ...options, session })).reused)
+    t.notOk((await connect({ ...options, session: sessions.get(protocol) })).reused, 'a ticket of the earlier callback')
   }
 })
 
-t.test('contexts are replaced and collected while handshakes are under way on them', async (t) => {
+t.test('contexts are replaced and garbage-collected during their handshakes', async (t) => {
   for (const protocol of PROTOCOLS) {
     const { server, port } = await plainHttps()
     setTicketKeyCallback(server, callbackOf())
@@ -80,7 +83,7 @@ t.test('contexts are replaced and collected while handshakes are under way on th
   }
 })
 
-t.test('a callback that collects, and sets another callback, in the middle of a handshake', async (t) => {
+t.test('a callback may collect garbage, and set another callback, during a handshake', async (t) => {
   for (const protocol of PROTOCOLS) {
     const { server, port } = await plainHttps()
     const callback = callbackOf()
@@ -93,7 +96,7 @@ t.test('a callback that collects, and sets another callback, in the middle of a 
     }
     setTicketKeyCallback(server, meddler)
     const { session } = await connect({ port, protocol })
-    t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+    t.ok((await connect({ port, protocol, session })).reused)
     t.equal(asked, protocol === 'TLSv1.3' ? 3 : 2)
   }
 })

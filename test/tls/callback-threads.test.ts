@@ -32,7 +32,7 @@ if (isMainThread) {
 `
 
 for (const how of ['terminate', 'exit']) {
-  t.test(`a thread that ends (${how}) in the middle of its callback takes nobody along`, async (t) => {
+  t.test(`a thread that ends (${how}) during its callback does not affect other threads`, async (t) => {
     const { key, cert } = await serverCert()
     const running = runModule(MODULE, { args: [how], coverage: false, env: { TEST_KEY: key, TEST_CERT: cert } })
     t.teardown(running.stop)

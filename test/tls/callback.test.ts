@@ -3,7 +3,14 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer as createNetServer } from 'node:net'
 import type { Server } from 'node:tls'
 import t, { type Test } from 'tap'
-import { setTicketKeyCallback, TicketStatus, type CallbackKey, type TicketKeyCallback, type TicketKeyDecision, type TicketKeyRequest } from '../../lib/index.js'
+import {
+  setTicketKeyCallback,
+  TicketStatus,
+  type CallbackKey,
+  type TicketKeyCallback,
+  type TicketKeyDecision,
+  type TicketKeyRequest
+} from '../../lib/index.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect, ConnectError, connectH2, flipBit, PROTOCOLS, ticketKeyName, type Exchange } from '../helpers/client.js'
 import { manage } from '../helpers/managed.js'
@@ -33,12 +40,20 @@ interface Scripted {
 /** A server whose callback answers as a script says. */
 async function scripted (t: Test, key = makeKey(), start: () => Promise<PlainServer<Server>> = plainHttps): Promise<Scripted> {
   const { port, server, handshakes } = await start()
-  const found: Scripted = { port, server, handshakes, requests: [], errors: [], script: {}, asked: () => found.requests.splice(0).map(({ operation }) => operation) }
+  const found: Scripted = {
+    port,
+    server,
+    handshakes,
+    requests: [],
+    errors: [],
+    script: {},
+    asked: () => found.requests.splice(0).map(({ operation }) => operation)
+  }
   t.ok(setTicketKeyCallback(server, (request) => {
     found.requests.push(request)
     const answer = found.script[request.operation]
     return answer === undefined ? { status: Accept, key } : answer()
-  }, { onError: (error) => { found.errors.push(error) } }), 'it was set')
+  }, { onError: (error) => { found.errors.push(error) } }), 'the callback was set')
   return found
 }
 
@@ -51,7 +66,7 @@ for (const protocol of PROTOCOLS) {
   const full = { reused: false, status: 200, tickets: many }
   const issues = Array<string>(many).fill('issue')
 
-  t.test(`${protocol}: what each return value does`, async (t) => {
+  t.test(`${protocol}: the effect of each return value`, async (t) => {
     const key = makeKey()
     const { port, handshakes, asked, errors, script } = await scripted(t, key)
     const first = await connect({ port, protocol })
@@ -67,44 +82,60 @@ for (const protocol of PROTOCOLS) {
     const next = makeKey()
     script.issue = () => ({ status: Accept, key: next })
     const renewed = await again()
-    t.strictSame([seen(renewed), asked()], [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']], 'Renew: resumed, one new ticket, asked for again')
+    t.strictSame(
+      [seen(renewed), asked()],
+      [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']],
+      'Renew: resumed, one new ticket, asked for again'
+    )
     t.same(ticketKeyName(renewed.session as Buffer), next.name)
     script.issue = () => ({ status: Renew, key })
-    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']], 'Renew as an answer to issue is Accept')
+    t.strictSame(
+      [seen(await again()), asked()],
+      [{ reused: true, status: 200, tickets: 1 }, ['resume', 'issue']],
+      'Renew in answer to issue counts as Accept'
+    )
 
     script.resume = () => ({ status: None })
     t.strictSame([seen(await again()), asked()], [full, ['resume', ...issues]], 'None: a full handshake')
     script.resume = () => ({ status: None, key })
-    t.strictSame([seen(await again()), asked()], [full, ['resume', ...issues]], 'None, with a key: the same')
+    t.strictSame([seen(await again()), asked()], [full, ['resume', ...issues]], 'None with a key: the same')
 
     script.issue = () => ({ status: None })
-    t.strictSame([seen(await connect({ port, protocol })), asked()], [{ ...full, tickets: 0 }, issues], 'None to issue: no ticket, and it goes on')
+    t.strictSame(
+      [seen(await connect({ port, protocol })), asked()],
+      [{ ...full, tickets: 0 }, issues],
+      'None in answer to issue: no ticket, and the handshake continues'
+    )
     script.resume = () => ({ status: Renew, key })
-    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 0 }, ['resume', 'issue']], 'Renew, then None: resumed without a new ticket')
+    t.strictSame(
+      [seen(await again()), asked()],
+      [{ reused: true, status: 200, tickets: 0 }, ['resume', 'issue']],
+      'Renew, then None: resumed without a new ticket'
+    )
     t.equal(handshakes.length, 8)
 
     script.resume = () => ({ status: Break })
     const broken = await t.rejects(again(), ConnectError, 'Error breaks the handshake') as unknown as ConnectError
     t.match(broken, { alert: 'internal error' })
     t.same(asked(), ['resume'])
-    t.equal(handshakes.length, 8, 'the server did not finish it')
+    t.equal(handshakes.length, 8, 'the server did not finish the handshake')
     script.issue = () => ({ status: Break, key })
-    t.match(await t.rejects(connect({ port, protocol }), ConnectError), { alert: 'internal error' }, 'Error to issue, too')
+    t.match(await t.rejects(connect({ port, protocol }), ConnectError), { alert: 'internal error' }, 'Error in answer to issue too')
     t.same(asked(), ['issue'])
 
     script.issue = script.resume = () => ({ status: Accept, key })
-    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 0 }, ['resume']], 'and the server goes on')
+    t.strictSame([seen(await again()), asked()], [{ reused: true, status: 200, tickets: 0 }, ['resume']], 'the server still serves')
     t.same(errors, [])
   })
 
-  t.test(`${protocol}: AES-128 and AES-256, by the length of the key, and HMAC keys of 16 to 64 bytes`, async (t) => {
+  t.test(`${protocol}: AES-128 or AES-256 by the length of the key, and HMAC keys of 16 to 64 bytes`, async (t) => {
     for (const [aes, hmac] of [[16, 16], [16, 32], [32, 32], [32, 64], [32, 17]] as const) {
       const { port, script, errors } = await scripted(t, makeKey(aes, hmac))
       const { session } = await connect({ port, protocol })
-      t.ok((await connect({ port, protocol, session: session as Buffer })).reused, `${aes} and ${hmac}`)
+      t.ok((await connect({ port, protocol, session })).reused, `${aes} and ${hmac}`)
       // The same name, but other bytes: the MAC is wrong.
       script.resume = () => ({ status: Accept, key: makeKey(aes, hmac) })
-      t.match(seen(await connect({ port, protocol, session: session as Buffer })), { reused: false, status: 200 })
+      t.match(seen(await connect({ port, protocol, session })), { reused: false, status: 200 })
       t.same(errors, [])
     }
   })
@@ -112,14 +143,18 @@ for (const protocol of PROTOCOLS) {
   t.test(`${protocol}: a ticket of a plain Node.js server with the same 48-byte key resumes`, async (t) => {
     const bytes = randomBytes(48)
     const plain = await plainHttps({ ticketKeys: bytes, sessionIdContext: 'same' })
-    const { port } = await scripted(t, { name: bytes.subarray(0, 16), hmacKey: bytes.subarray(16, 32), aesKey: bytes.subarray(32) }, () => plainHttps({ sessionIdContext: 'same' }))
+    const { port } = await scripted(
+      t,
+      { name: bytes.subarray(0, 16), hmacKey: bytes.subarray(16, 32), aesKey: bytes.subarray(32) },
+      () => plainHttps({ sessionIdContext: 'same' })
+    )
     const { session } = await connect({ port: plain.port, protocol })
-    t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+    t.ok((await connect({ port, protocol, session })).reused)
     const own = await connect({ port, protocol })
-    t.ok((await connect({ port: plain.port, protocol, session: own.session as Buffer })).reused, 'and the other way round')
+    t.ok((await connect({ port: plain.port, protocol, session: own.session })).reused, 'in the other direction too')
   })
 
-  t.test(`${protocol}: what throws or answers with rubbish costs a full handshake, never a broken one, and is told`, async (t) => {
+  t.test(`${protocol}: a callback that throws or returns an invalid value costs a full handshake, and is reported`, async (t) => {
     const key = makeKey()
     const { port, script, errors, asked } = await scripted(t, key)
     const { session } = await connect({ port, protocol })
@@ -152,7 +187,7 @@ for (const protocol of PROTOCOLS) {
     ]
     for (const [name, answer, message] of answers) {
       script.resume = answer as () => TicketKeyDecision
-      t.strictSame([seen(await connect({ port, protocol, session: session as Buffer })), asked()], [full, ['resume', ...issues]], `${name}, to resume`)
+      t.strictSame([seen(await connect({ port, protocol, session })), asked()], [full, ['resume', ...issues]], `${name}, to resume`)
       delete script.resume
       script.issue = answer as () => TicketKeyDecision
       t.strictSame([seen(await connect({ port, protocol })), asked()], [{ ...full, tickets: 0 }, issues], `${name}, to issue`)
@@ -165,7 +200,7 @@ for (const protocol of PROTOCOLS) {
         t.ok('cause' in error)
       }
     }
-    t.ok((await connect({ port, protocol, session: session as Buffer })).reused, 'and the server goes on')
+    t.ok((await connect({ port, protocol, session })).reused, 'the server still serves')
   })
 
   t.test(`${protocol}: an error that the callback leaves in OpenSSL's queue does not end the handshake`, async (t) => {
@@ -177,10 +212,10 @@ for (const protocol of PROTOCOLS) {
     }
     Object.assign(script, { issue: answer, resume: answer })
     const { session } = await connect({ port, protocol })
-    t.equal((await connect({ port, protocol, session: session as Buffer })).reused, true)
+    t.equal((await connect({ port, protocol, session })).reused, true)
   })
 
-  t.test(`${protocol}: the callback is told the key's name, the protocol and the server name`, async (t) => {
+  t.test(`${protocol}: the callback receives the key name, the protocol and the server name`, async (t) => {
     const key = makeKey()
     const { port, requests } = await scripted(t, key, async () => {
       const plain = await plainHttps()
@@ -191,20 +226,20 @@ for (const protocol of PROTOCOLS) {
       const options = { port, protocol, ...(servername !== undefined && { servername }) }
       const { session } = await connect(options)
       t.strictSame(requests.splice(0), issues.map(() => ({ operation: 'issue', protocol, serverName: servername ?? null })))
-      t.ok((await connect({ ...options, session: session as Buffer })).reused)
+      t.ok((await connect({ ...options, session })).reused)
       t.strictSame(requests.splice(0), [{ operation: 'resume', keyName: key.name, protocol, serverName: servername ?? null }])
       const other = await connect({ ...options, session: flipBit(session as Buffer, 0) })
-      t.not(other.reused, true, 'the name is given, the MAC is wrong')
+      t.not(other.reused, true, 'the right name, but a wrong MAC')
       const [resume] = requests.splice(0)
       t.equal(resume?.keyName?.equals(Buffer.concat([Buffer.from([(key.name[0] ?? 0) ^ 1]), key.name.subarray(1)])), true)
     }
   })
 
-  t.test(`${protocol}: servers of every kind; a new callback takes the place of the old, and of a manager`, async (t) => {
+  t.test(`${protocol}: any kind of server; a new callback replaces the earlier callback, and a manager`, async (t) => {
     for (const [start, via] of [[plainHttps, connect], [plainTls, connect], [plainHttp2, connectH2]] as const) {
-      const { port, server, asked } = await scripted(t, makeKey(), start as () => Promise<PlainServer<Server>>)
+      const { port, server, asked } = await scripted(t, makeKey(), start)
       const { session } = await via({ port, protocol })
-      t.ok((await via({ port, protocol, session: session as Buffer })).reused)
+      t.ok((await via({ port, protocol, session })).reused)
       t.same(asked(), [...issues, 'resume'])
       const other = makeKey()
       setTicketKeyCallback(server, () => ({ status: Accept, key: other }))
@@ -218,11 +253,11 @@ for (const protocol of PROTOCOLS) {
     t.ok(setTicketKeyCallback(server, () => ({ status: Accept, key })))
     const { session } = await connect({ port, protocol })
     t.same(ticketKeyName(session as Buffer), key.name)
-    t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+    t.ok((await connect({ port, protocol, session })).reused)
   })
 }
 
-t.test('TLSv1.3: a HelloRetryRequest with SNI, after which the connection has the context of its host: the callback is still asked', async (t) => {
+t.test('TLSv1.3: after a HelloRetryRequest switches to the context of the host, the callback is still called', async (t) => {
   const { port, asked, errors } = await scripted(t, makeKey(), async () => {
     const { key, cert } = await serverCert()
     const plain = await plainHttps({ ecdhCurve: 'P-384' })
@@ -232,12 +267,12 @@ t.test('TLSv1.3: a HelloRetryRequest with SNI, after which the connection has th
   const options = { port, protocol: 'TLSv1.3' as const, servername: 'a.test', ecdhCurve: 'P-256:P-384' }
   const { session } = await connect(options)
   t.same(asked(), ['issue', 'issue'])
-  t.ok((await connect({ ...options, session: session as Buffer })).reused)
+  t.ok((await connect({ ...options, session })).reused)
   t.same(asked(), ['resume', 'resume'], 'OpenSSL shows the ticket of each ClientHello')
   t.same(errors, [])
 })
 
-t.test('after setSecureContext the callback has to be set again', async (t) => {
+t.test('after setSecureContext the callback must be set again', async (t) => {
   const { port, server, asked } = await scripted(t)
   const { key, cert } = await serverCert()
   server.setSecureContext({ key, cert })
@@ -245,22 +280,35 @@ t.test('after setSecureContext the callback has to be set again', async (t) => {
   t.same(asked(), [])
 })
 
-t.test('it says whether the callback was set', async (t) => {
+t.test('the return value tells whether the callback was set', async (t) => {
   const callback: TicketKeyCallback = () => ({ status: None })
-  for (const server of [createHttpServer(), createNetServer(), {}, null, undefined, 1]) t.equal(setTicketKeyCallback(server, callback), false)
+  for (const server of [createHttpServer(), createNetServer(), {}, null, undefined, 1]) {
+    t.equal(setTicketKeyCallback(server, callback), false)
+  }
   const { server } = await plainHttps()
   t.equal(setTicketKeyCallback(server, callback), true)
   for (const wrong of [undefined, null, {}, 'callback']) {
-    t.throws(() => setTicketKeyCallback(server, wrong as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /callback must be a function/ })
-    t.throws(() => setTicketKeyCallback(server, callback, { onError: wrong ?? 1 } as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /onError must be a function/ })
+    t.throws(() => setTicketKeyCallback(server, wrong as never), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: /callback must be a function/
+    })
+    t.throws(() => setTicketKeyCallback(server, callback, { onError: wrong ?? 1 } as never), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: /onError must be a function/
+    })
   }
   for (const wrong of [null, 5]) {
-    t.throws(() => setTicketKeyCallback(server, callback, wrong as never), { code: 'FST_TICKET_KEYS_OPTIONS', message: /the options must be an object/ })
+    t.throws(() => setTicketKeyCallback(server, callback, wrong as never), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: /the options must be an object/
+    })
   }
-  t.throws(() => setTicketKeyCallback(server, 5 as never, { onErr: 1 } as never), { message: /the ticket key callback must be a function; onErr is not an option/ })
+  t.throws(() => setTicketKeyCallback(server, 5 as never, { onErr: 1 } as never), {
+    message: /the ticket key callback must be a function; onErr is not an option/
+  })
 })
 
-t.test('without onError a Node.js warning tells of what went wrong, after the handshake step', async (t) => {
+t.test('without onError, a Node.js warning reports the error after the handshake step', async (t) => {
   const { port, server } = await plainHttps()
   const warnings: Error[] = []
   const listener = (warning: Error): void => { warnings.push(warning) }
@@ -269,5 +317,5 @@ t.test('without onError a Node.js warning tells of what went wrong, after the ha
   setTicketKeyCallback(server, () => { throw new Error('out of keys') })
   t.equal((await connect({ port, protocol: 'TLSv1.2' })).status, 200)
   await until(() => warnings.some(({ message }) => /ticket key callback failed: out of keys/.test(message)))
-  t.pass('told')
+  t.pass('the warning was emitted')
 })

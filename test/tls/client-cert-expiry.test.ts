@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { Server } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TlsOptions } from 'node:tls'
 import t from 'tap'
@@ -56,7 +55,7 @@ async function make ({ port }: MutualServer, client: KeyPair, protocol: Protocol
 const cases = await Promise.all(Object.entries(CASES).flatMap(([name, { client, server, ends }]) => PROTOCOLS.map(async (protocol) => {
   const { keys } = await manage(t)
   const managed = await mutualServer(server)
-  keys.attach(managed.server as Server)
+  keys.attach(managed.server)
   return {
     name: `${protocol}: ${name}`,
     ends,
@@ -71,12 +70,12 @@ await sleep(Math.max(0, end.getTime() - ready) + 50)
 
 for (const { name, ends, protocol, keys, plain, managed } of cases) {
   t.test(name, async (t) => {
-    t.ok(ready < end.getTime() - 1000, 'the tickets were made in time')
-    t.strictSame([plain.before, managed.before], [RESUMED, RESUMED], 'before, both resume')
+    t.ok(ready < end.getTime() - 1000, 'the tickets were issued in time')
+    t.strictSame([plain.before, managed.before], [RESUMED, RESUMED], 'before the expiry, both resume')
     const full = await managed.show(false)
-    t.strictSame(full, ends ? 'refused' : { ...RESUMED, reused: false }, 'a full handshake, after')
-    t.strictSame(await plain.show(true), RESUMED, 'a ticket after, plain Node.js')
-    t.strictSame(await managed.show(true), ends ? full : RESUMED, 'a ticket after, managed')
+    t.strictSame(full, ends ? 'refused' : { ...RESUMED, reused: false }, 'a full handshake, after the expiry')
+    t.strictSame(await plain.show(true), RESUMED, 'a ticket after the expiry, plain Node.js')
+    t.strictSame(await managed.show(true), ends ? full : RESUMED, 'a ticket after the expiry, managed')
     const { rejected } = keys.stats()
     t.strictSame(REASONS.filter((reason) => rejected[protocol][reason] !== 0), ends ? ['client_certificate'] : [])
     t.equal(rejected[protocol].client_certificate, ends ? 1 : 0)

@@ -34,16 +34,16 @@ t.test('the same configuration has the same digest in every version of Node.js a
   })
 })
 
-t.test('what is written differently and means the same has the same digest', async (t) => {
+t.test('equivalent configurations have the same digest', async (t) => {
   const both = digest({ ca: [CA_A, CA_B] })
   for (const ca of [[CA_B, CA_A], CA_A + CA_B, [Buffer.from(CA_A), CA_B], [CA_A, CA_B, CA_A], `# comment\n${CA_B}\n\n${CA_A}`]) {
     t.equal(digest({ ca }), both)
   }
-  t.equal(digest({ requestCert: true }), digest({}), 'the verify mode is seen in each connection')
+  t.equal(digest({ requestCert: true }), digest({}), 'each connection has the verify mode')
   t.equal(digest({ ca: CA_A, minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256' }), digest({ ca: CA_A }))
 })
 
-t.test('a host has the digest that a server with the same CAs has', async (t) => {
+t.test('a host has the digest of a server with the same CAs', async (t) => {
   const server = createServer({ ca: CA_A }) as TlsServerInternals
   server.addContext('foo.test', { ca: CA_B })
   server.addContext('bar.test', createSecureContext({ ca: [CA_B, CA_A] }))
@@ -51,7 +51,7 @@ t.test('a host has the digest that a server with the same CAs has', async (t) =>
   t.strictSame(policies?.map((policy) => policy.digest.toString('hex')), [digest({ ca: CA_B }), digest({ ca: [CA_A, CA_B] })])
 })
 
-t.test('every change of what is trusted changes the digest', async (t) => {
+t.test('every change of the trusted certificates changes the digest', async (t) => {
   const digests = {
     nothing: digest({}),
     A: digest({ ca: CA_A }),
@@ -70,7 +70,7 @@ t.test('every change of what is trusted changes the digest', async (t) => {
   }
 })
 
-t.test('the addon gets a pattern only where it matches the names that Node.js matches', async (t) => {
+t.test('the addon gets a pattern only if it matches the same names as in Node.js', async (t) => {
   const policy = {} as ClientPolicy
   const pattern = (matcher: RegExp): string | undefined => toHost(matcher, policy)?.pattern
   const server = createServer() as TlsServerInternals
@@ -82,14 +82,16 @@ t.test('the addon gets a pattern only where it matches the names that Node.js ma
   server.addContext('A.Test', {})
   const [matcher] = server._contexts.at(-1) as [RegExp, unknown]
   t.equal(pattern(matcher), matcher.test('a.test') ? 'a.test' : 'A.Test')
-  t.equal(pattern(/^A\.test$/i), 'a.test', 'later versions of Node.js compare without regard to case')
-  for (const other of [/a\.test/, /^a.test$/, /^a\.test$/m, /^[^.]+\.test$/, /^a\.test$/g]) t.equal(pattern(other), undefined, String(other))
+  t.equal(pattern(/^A\.test$/i), 'a.test', 'later versions of Node.js ignore case')
+  for (const other of [/a\.test/, /^a.test$/, /^a\.test$/m, /^[^.]+\.test$/, /^a\.test$/g]) {
+    t.equal(pattern(other), undefined, String(other))
+  }
 })
 
-t.test('the CAs in a PKCS #12 file count as the server takes them', async (t) => {
+t.test('the CAs in a PKCS #12 file count as the server loads them', async (t) => {
   const [a, again, b] = await Promise.all([pfx(caA), pfx(caA), pfx(caB)])
   const ofA = digest({ pfx: a, passphrase: 'secret' })
-  t.equal(digest({ pfx: again, passphrase: 'secret' }), ofA, "another certificate of the server's, the same CA")
+  t.equal(digest({ pfx: again, passphrase: 'secret' }), ofA, 'another server certificate, the same CA')
   t.not(digest({ pfx: b, passphrase: 'secret' }), ofA)
   t.not(ofA, digest({}))
 })

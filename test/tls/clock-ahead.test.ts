@@ -30,8 +30,8 @@ for (const protocol of PROTOCOLS) {
       for (const [name, minutes, resumes] of steps) {
         clock.step(minutes * MINUTE)
         const { session } = await visit({ port: made.port, ...client })
-        t.match(await visit({ port: made.port, ...client, session }), { outcome: { reused: true } }, `${name}: there`)
-        t.match(await visit({ port: shown.port, ...client, session }), { outcome: { reused: resumes } }, `${name}: here`)
+        t.match(await visit({ port: made.port, ...client, session }), { outcome: { reused: true } }, `${name}: at that host`)
+        t.match(await visit({ port: shown.port, ...client, session }), { outcome: { reused: resumes } }, `${name}: at this host`)
         clock.step(-minutes * MINUTE)
       }
       const { rejected, resumed } = here.keys.stats()

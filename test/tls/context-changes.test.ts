@@ -44,16 +44,19 @@ for (const [way, methodsOf] of Object.entries(WAYS)) {
       const shown = { port, protocol, servername: 'a.test' }
       const before = await visit(shown)
       setSecureContext({ key, cert })
-      t.match(await visit({ ...shown, session: before.session }), { outcome: { reused: true } }, 'a ticket from before')
+      t.match(await visit({ ...shown, session: before.session }), { outcome: { reused: true } }, 'an earlier ticket')
       const after = await visit(shown)
       t.match(await visit({ ...shown, session: after.session, servername: 'b.test' }), { outcome: { reused: false } }, 'under another name')
       await keys.revokeSessions()
       t.match(await visit({ ...shown, session: after.session }), { outcome: { reused: false } }, 'a revoked session')
       const { handshakes, rejected } = keys.stats()
-      t.strictSame([handshakes[protocol], rejected[protocol].server_name, rejected[protocol].session_revoked], [{ full: 4, resumed: 1 }, 1, 1])
+      t.strictSame(
+        [handshakes[protocol], rejected[protocol].server_name, rejected[protocol].session_revoked],
+        [{ full: 4, resumed: 1 }, 1, 1]
+      )
     })
 
-    t.test(`${protocol}: addContext called ${way}: the host's own CA counts at once, and no other host's sessions end`, async (t) => {
+    t.test(`${protocol}: addContext called ${way}: the CA of the host counts at once, and no session of another host ends`, async (t) => {
       const { keys } = await manage(t)
       const { server, port } = await mutualServer(demands)
       const { addContext } = methodsOf(server)
@@ -63,17 +66,23 @@ for (const [way, methodsOf] of Object.entries(WAYS)) {
       const names = ['old.test', 'other.test', 'new.test']
       const sessions = await Promise.all(names.map(async (servername) => (await visit({ ...shown, servername })).session))
       addContext('new.test', trusts(caB.cert))
-      const again = await Promise.all(names.map(async (servername, i) => (await visit({ ...shown, servername, session: sessions[i] })).outcome))
+      const again = await Promise.all(
+        names.map(async (servername, i) => (await visit({ ...shown, servername, session: sessions[i] })).outcome)
+      )
       t.match(again, [{ reused: true, peer: 'alice' }, { reused: true, peer: 'alice' }, 'refused'])
       t.equal(keys.stats().rejected[protocol].client_certificate, 1)
       const { session } = await visit({ ...shown, ...bob, servername: 'new.test' })
-      t.match(await visit({ ...shown, ...bob, servername: 'new.test', session }), { outcome: { reused: true, peer: 'bob' } }, 'the new host resumes')
+      t.match(
+        await visit({ ...shown, ...bob, servername: 'new.test', session }),
+        { outcome: { reused: true, peer: 'bob' } },
+        'the new host resumes'
+      )
     })
   }
 }
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: a connection that was open before addContext meets the new host's CA`, async (t) => {
+  t.test(`${protocol}: a connection opened before addContext is checked against the CA of the new host`, async (t) => {
     const { keys } = await manage(t)
     const { server, port } = await mutualServer(demands)
     // Without any, Node.js does not ask for the name of a connection.
@@ -88,14 +97,21 @@ for (const protocol of PROTOCOLS) {
     t.equal(keys.stats().rejected[protocol].client_certificate, 1)
   })
 
-  t.test(`${protocol}: of two patterns that match a name, the later one decides, as for Node.js`, async (t) => {
+  t.test(`${protocol}: of two patterns that match a name, the later one decides, as in Node.js`, async (t) => {
     const { keys } = await manage(t)
     const { server, port } = await mutualServer(demands)
     keys.attach(server)
     /** Calls of addContext, and whether alice of CA A is let in under the name `a.b.test` after them. */
     const calls: Array<[string, string, boolean]> = [
-      ['*.b.test', caB.cert, false], ['a.b.test', caA.cert, true], ['*.b.test', caB.cert, false], ['a*.b*.test', caA.cert, true],
-      ['*a.*.test', caB.cert, false], ['b*.*.test', caA.cert, false], ['*.b.*', caA.cert, true], ['*', caB.cert, true], ['*.test', caB.cert, true]
+      ['*.b.test', caB.cert, false],
+      ['a.b.test', caA.cert, true],
+      ['*.b.test', caB.cert, false],
+      ['a*.b*.test', caA.cert, true],
+      ['*a.*.test', caB.cert, false],
+      ['b*.*.test', caA.cert, false],
+      ['*.b.*', caA.cert, true],
+      ['*', caB.cert, true],
+      ['*.test', caB.cert, true]
     ]
     const shown = { port, protocol, ...alice, servername: 'a.b.test' }
     let { session } = await visit(shown)
@@ -113,7 +129,7 @@ for (const protocol of PROTOCOLS) {
     }
   })
 
-  t.test(`${protocol}: contexts under a pattern that is no host name: no tickets where certificates are requested`, async (t) => {
+  t.test(`${protocol}: contexts under a pattern that is not a host name: no tickets if client certificates are requested`, async (t) => {
     const { keys } = await manage(t)
     const { server, port } = await mutualServer(demands)
     keys.attach(server)
@@ -142,7 +158,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('a new context that cannot be found is an error in the log, and no session with a certificate resumes', async (t) => {
+t.test('a new context that cannot be found is logged as an error, and no session with a certificate resumes', async (t) => {
   const { keys, log } = await manage(t)
   const { server, port } = await mutualServer(demands)
   keys.attach(server)
@@ -166,7 +182,10 @@ const COST = `
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const before = process.cpuUsage()
   if (when === 'before') keys.attach(server)
-  for (let i = 0; i < 10_000; i++) server.addContext(i % 10 === 0 ? \`*.tenant\${i}.test\` : \`tenant\${i}.test\`, i % 2 === 0 ? contexts[i % 100] : {})
+  for (let i = 0; i < 10_000; i++) {
+    const name = i % 10 === 0 ? \`*.tenant\${i}.test\` : \`tenant\${i}.test\`
+    server.addContext(name, i % 2 === 0 ? contexts[i % 100] : {})
+  }
   if (when === 'after') keys.attach(server)
   const socket = connect({ port: server.address().port, host: '127.0.0.1', servername: 'tenant1.test', rejectUnauthorized: false })
   await once(socket.resume(), 'close')
@@ -175,7 +194,7 @@ const COST = `
   process.exit()
 `
 
-t.test('10,000 calls of addContext cost at most twice what they cost without the package, and a second of CPU time', async (t) => {
+t.test('10,000 calls of addContext cost at most twice their cost without the package, plus one second of CPU time', async (t) => {
   const cost = async (when: string, requestCert: boolean): Promise<number> => {
     const running = runModule(COST, { args: [when, String(requestCert), key, cert], coverage: false })
     t.teardown(running.stop)

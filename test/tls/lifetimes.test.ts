@@ -31,7 +31,7 @@ function aKey (times: Partial<StaticKeyParts> = {}): StaticKeyParts {
   return { name: randomBytes(16), aesKey: randomBytes(32), hmacKey: randomBytes(32), ...times }
 }
 
-t.test('TLSv1.3: a chain of renewed tickets ends at maxSessionAge, and with the next full handshake another begins', async (t) => {
+t.test('TLSv1.3: a chain of renewed tickets ends at maxSessionAge, and the next full handshake begins another', async (t) => {
   const { clock, ledger, port, sessions } = await start(t, {})
   const client = new SingleUseClient({ port, protocol: 'TLSv1.3' })
   await ledger.step('0 min', full('TLSv1.3'), () => client.connect())
@@ -47,25 +47,33 @@ t.test('TLSv1.3: a chain of renewed tickets ends at maxSessionAge, and with the 
   t.equal(chains.size, 2, 'each chain has one time of authentication')
 })
 
-t.test('TLSv1.2: a session ends ticketLifetime after its full handshake, though renewed', async (t) => {
+t.test('TLSv1.2: a session ends ticketLifetime after its full handshake, even if renewed', async (t) => {
   const { clock, ledger, port } = await start(t, {})
   const client = new ReusingClient({ port, protocol: 'TLSv1.2' })
   await ledger.step('0 min', full('TLSv1.2'), () => client.connect())
   for (let minutes = 20; minutes < 120; minutes += 20) {
     clock.step(20 * MINUTE)
     // The memory source's second key begins at 60 min.
-    await ledger.step(`${minutes} min`, resumed('TLSv1.2', { age: minutes < 80 ? minutes * 60 : (minutes - 60) * 60, renewed: minutes === 60 }), () => client.connect())
+    await ledger.step(
+      `${minutes} min`,
+      resumed('TLSv1.2', { age: minutes < 80 ? minutes * 60 : (minutes - 60) * 60, renewed: minutes === 60 }),
+      () => client.connect()
+    )
   }
   clock.step(20 * MINUTE)
   await ledger.step('2 h', full('TLSv1.2', 'session_expired'), () => client.connect())
   await ledger.step('a new session', resumed('TLSv1.2'), () => client.connect())
 })
 
-t.test("the advertised lifetime never passes ticketLifetime, the key's end or the session's", async (t) => {
+t.test('the advertised lifetime never exceeds ticketLifetime, the end of the key or the end of the session', async (t) => {
   const ticketLifetime = 2 * HOUR
   const maxSessionAge = 5 * HOUR
   const acceptUntil = Date.now() + 9 * HOUR
-  const { clock, port, sessions } = await start(t, { source: { type: 'static', keys: [aKey({ issueUntil: acceptUntil, acceptUntil })] }, ticketLifetime, maxSessionAge })
+  const { clock, port, sessions } = await start(t, {
+    source: { type: 'static', keys: [aKey({ issueUntil: acceptUntil, acceptUntil })] },
+    ticketLifetime,
+    maxSessionAge
+  })
   const hints = { full12: new Set<number>(), full13: new Set<number>(), renewed13: new Set<number>() }
   const check = async (what: keyof typeof hints, { tickets, protocol }: Exchange): Promise<void> => {
     t.ok(tickets.length > 0)
@@ -76,7 +84,10 @@ t.test("the advertised lifetime never passes ticketLifetime, the key's end or th
       await connect({ port, protocol, session })
       const { issuedAt, authenticatedAt } = sessions.at(-1) as { issuedAt: number, authenticatedAt: number }
       const end = Math.min(issuedAt + ticketLifetime, acceptUntil, protocol === 'TLSv1.3' ? authenticatedAt + maxSessionAge : Infinity)
-      t.ok(issuedAt + hint * 1000 <= end && issuedAt + (hint + 2) * 1000 > end, `${what}: ${hint} s, and ${(end - issuedAt) / 1000} s to the end`)
+      t.ok(
+        issuedAt + hint * 1000 <= end && issuedAt + (hint + 2) * 1000 > end,
+        `${what}: ${hint} s, and ${(end - issuedAt) / 1000} s to the end`
+      )
     }
   }
   const chain = new SingleUseClient({ port, protocol: 'TLSv1.3' })
@@ -88,12 +99,12 @@ t.test("the advertised lifetime never passes ticketLifetime, the key's end or th
     clock.step(45 * MINUTE)
   }
   t.match(chain, { full: 2, failed: 0 }, 'one chain ended')
-  t.ok(hints.full12.size > 2 && hints.full13.size > 2, "the key's end shortened some")
-  t.ok(hints.renewed13.size > hints.full13.size, "the chain's end shortened some")
+  t.ok(hints.full12.size > 2 && hints.full13.size > 2, 'the end of the key shortened some lifetimes')
+  t.ok(hints.renewed13.size > hints.full13.size, 'the end of the chain shortened some lifetimes')
   t.comment(`minutes: ${Object.entries(hints).map(([what, set]) => `${what} ${[...set].join(' ')}`).join(', ')}`)
 })
 
-t.test('a ticket lives for all of ticketLifetime, be it a second', async (t) => {
+t.test('a ticket is valid for all of ticketLifetime, even if that is one second', async (t) => {
   for (const [ticketLifetime, seconds] of [['1s', 1], ['7d', 604_800]] as const) {
     const { port } = await start(t, { source: { type: 'static', keys: [aKey()] }, ticketLifetime, maxSessionAge: '7d' })
     for (const protocol of PROTOCOLS) {
@@ -103,15 +114,17 @@ t.test('a ticket lives for all of ticketLifetime, be it a second', async (t) => 
   }
 })
 
-t.test('a ticket that could not live for a second is not made', async (t) => {
+t.test('a ticket that would be valid for less than a second is not issued', async (t) => {
   const { clock, ledger, port } = await start(t, { source: { type: 'static', keys: [aKey()] }, ticketLifetime: HOUR, maxSessionAge: HOUR })
   const { session } = await ledger.step('full', full('TLSv1.3'), () => connect({ port, protocol: 'TLSv1.3' }))
   clock.step(HOUR - 990)
-  const { tickets } = await ledger.step('at the end of the chain', { 'TLSv1.3': { resumed: 1, age: 3599 } }, () => connect({ port, protocol: 'TLSv1.3', session: session as Buffer }))
+  const { tickets } = await ledger.step('at the end of the chain', { 'TLSv1.3': { resumed: 1, age: 3599 } }, () =>
+    connect({ port, protocol: 'TLSv1.3', session })
+  )
   t.strictSame(tickets, [])
 })
 
-t.test('TLSv1.3: of 200 connections that use each ticket once 199 resume; with plain Node.js two of three', async (t) => {
+t.test('TLSv1.3: if each ticket is used once, 199 of 200 connections resume; with plain Node.js, two of three do', async (t) => {
   const { port, ledger } = await start(t, {})
   const managed = new SingleUseClient({ port, protocol: 'TLSv1.3' })
   const plain = new SingleUseClient({ port: (await plainHttps()).port, protocol: 'TLSv1.3' })
@@ -126,19 +139,23 @@ t.test('TLSv1.3: of 200 connections that use each ticket once 199 resume; with p
 })
 
 for (const ticketsPerHandshake of [1, 2, 16]) {
-  t.test(`ticketsPerHandshake: ${ticketsPerHandshake} after a full TLS 1.3 handshake, one after a resumed one; TLS 1.2 always one`, async (t) => {
+  t.test(`ticketsPerHandshake: ${ticketsPerHandshake} applies to full TLS 1.3 handshakes; all others issue one ticket`, async (t) => {
     const { port, ledger } = await start(t, { ticketsPerHandshake })
-    const first = await ledger.step('TLS 1.3', { 'TLSv1.3': { full: 1, issued: ticketsPerHandshake } }, () => connect({ port, protocol: 'TLSv1.3' }))
+    const first = await ledger.step('TLS 1.3', { 'TLSv1.3': { full: 1, issued: ticketsPerHandshake } }, () =>
+      connect({ port, protocol: 'TLSv1.3' })
+    )
     t.equal(new Set(first.tickets.map(String)).size, ticketsPerHandshake)
     for (const session of first.tickets) {
-      const { tickets } = await ledger.step('each of its tickets', resumed('TLSv1.3'), () => connect({ port, protocol: 'TLSv1.3', session }))
+      const { tickets } = await ledger.step('each of its tickets', resumed('TLSv1.3'), () =>
+        connect({ port, protocol: 'TLSv1.3', session })
+      )
       t.equal(tickets.length, 1)
     }
     await ledger.step('TLS 1.2', full('TLSv1.2'), () => connect({ port, protocol: 'TLSv1.2' }))
   })
 }
 
-t.test('ticketsPerHandshake: 0 gives none over TLS 1.3, not even for a ticket from elsewhere, which resumes; TLS 1.2 is as ever', async (t) => {
+t.test("ticketsPerHandshake: 0 issues no TLS 1.3 ticket, even if another server's ticket resumes; TLS 1.2 is unchanged", async (t) => {
   const source = { type: 'static' as const, keys: [aKey()] }
   const elsewhere = await start(t, { source })
   const { port, ledger } = await start(t, { source, ticketsPerHandshake: 0 })
@@ -151,7 +168,7 @@ t.test('ticketsPerHandshake: 0 gives none over TLS 1.3, not even for a ticket fr
   await ledger.step('TLS 1.2', full('TLSv1.2'), () => connect({ port, protocol: 'TLSv1.2' }))
 })
 
-t.test('tls12Tickets: false gives no tickets over TLS 1.2 and counts none; TLS 1.3 and session IDs are as ever', async (t) => {
+t.test('tls12Tickets: false issues and counts no TLS 1.2 tickets; TLS 1.3 and session IDs are unchanged', async (t) => {
   const { ledger, port, server } = await start(t, { tls12Tickets: false })
   const single = new SingleUseClient({ port, protocol: 'TLSv1.2' })
   for (let i = 0; i < 3; i++) {
@@ -163,11 +180,11 @@ t.test('tls12Tickets: false gives no tickets over TLS 1.2 and counts none; TLS 1
   cacheSessions(server)
   const byId = new ReusingClient({ port, protocol: 'TLSv1.2' })
   await ledger.step('TLS 1.2, a session store', { 'TLSv1.2': { full: 1 } }, () => byId.connect())
-  await ledger.step('by id', { 'TLSv1.2': { otherwise: 1 } }, () => byId.connect())
+  await ledger.step('by session ID', { 'TLSv1.2': { otherwise: 1 } }, () => byId.connect())
 })
 
 for (const protocol of PROTOCOLS) {
-  t.test(`${protocol}: what a ticket says of its session survives renewals, rotations and other servers`, async (t) => {
+  t.test(`${protocol}: the session times in a ticket survive renewals, rotations and other servers`, async (t) => {
     const [old, next] = [aKey(), aKey()]
     const servers = [
       await start(t, { source: { type: 'static', keys: [old] } }),
@@ -185,7 +202,7 @@ for (const protocol of PROTOCOLS) {
     let lastIssued = connected
     for (const [index, { clock, port, sessions }] of [...servers, ...servers.slice(1)].entries()) {
       clock.step(MINUTE * (index + 1))
-      const exchange: Exchange = await connect({ port, protocol, session: session as Buffer })
+      const exchange: Exchange = await connect({ port, protocol, session })
       const { resumed, keyId, issuedAt, authenticatedAt: same } = sessions.at(-1) as TlsSession
       t.match({ resumed, keyId }, { resumed: true, keyId: ticketKeyName(session as Buffer).toString('hex', 0, 4) }, `server ${index}`)
       carried.add(same)
@@ -200,7 +217,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('around the end of its life every ticket either resumes or is counted as expired', async (t) => {
+t.test('around the end of its lifetime, every ticket either resumes or counts as expired', async (t) => {
   const { ledger, port } = await start(t, { source: { type: 'static', keys: [aKey()] }, ticketLifetime: '2s' })
   const offers: Array<{ protocol: typeof PROTOCOLS[number], session: Buffer }> = []
   await ledger.step('issued', sum(...Array<Step>(30).fill(full('TLSv1.2')), ...Array<Step>(30).fill(full('TLSv1.3'))), async () => {
@@ -216,7 +233,7 @@ t.test('around the end of its life every ticket either resumes or is counted as 
     return exchanges
   })
   const steps: Step[] = []
-  await ledger.step('offered again and again', () => sum(...steps), async () => {
+  await ledger.step('offered repeatedly', () => sum(...steps), async () => {
     const exchanges: Exchange[] = []
     for (let left = offers; left.length > 0;) {
       const reused = new Set<Buffer>()

@@ -40,11 +40,14 @@ async function keepSessions (t: Test, servers: Record<string, number>, after: st
   for (const port of Object.values(servers)) await issues(port, after)
   for (const { name, client } of clients) {
     await client.connect()
-    t.match(client, { full: 1, resumed: 1, failed: 0 }, `${name}: resumed under the key before`)
+    t.match(client, { full: 1, resumed: 1, failed: 0 }, `${name}: resumed under the previous key`)
   }
 }
 
-/** A session that a peer made is offered to a server of this package, and refused: under a key that it has, because the ticket says nothing of what is asked of it. */
+/**
+ * Offers a session of a peer to a server of this package, which refuses it. If the server has the key, the reason is that
+ * the ticket lacks the data that this package requires.
+ */
 async function refuses (t: Test, peer: number, { keys, port }: Managed & PlainServer, reason: 'bad_ticket' | 'unknown_key'): Promise<void> {
   for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port: peer, protocol })
@@ -73,14 +76,19 @@ async function openers (peer: number, path: string, format: KeyFormat): Promise<
 }
 
 async function issuers (...ports: number[]): Promise<Array<string | undefined>> {
-  return (await Promise.all(PROTOCOLS.map(async (protocol) => await Promise.all(ports.map(async (port) => await issuerAt(port, protocol)))))).flat()
+  return (
+    await Promise.all(
+      PROTOCOLS.map(async (protocol) => await Promise.all(ports.map(async (port) => await issuerAt(port, protocol))))
+    )
+  ).flat()
 }
 
 for (const [format, half] of [['nginx80', 32], ['nginx48', 16]] as const) {
-  t.test(`nginx and this package, ${format}: keys that this package wrote, through a reload`, async (t) => {
+  t.test(`nginx and this package, ${format}: both use keys from this package, across a reload`, async (t) => {
     const [old, first, second] = [randomKey(undefined, half), randomKey(undefined, half), randomKey(undefined, half)]
     const directives = ['a', 'b'].map((name) => `ssl_session_ticket_key DIRECTORY/${name};`).join(' ')
-    const files = (...keys: TicketKey[]): Record<string, Buffer> => Object.fromEntries(keys.map((key, index) => ['ab'[index], serializeKeys([key], format)]))
+    const files = (...keys: TicketKey[]): Record<string, Buffer> =>
+      Object.fromEntries(keys.map((key, index) => ['ab'.charAt(index), serializeKeys([key], format)]))
     const { ports: [peer = 0], directory, reload } = await nginx(t, [directives], files(first, old))
     const path = t.testdir({ keys: files(first, old) }) + '/keys'
     const own = await serve(t, { source: { type: 'directory', path, format } })
@@ -98,14 +106,18 @@ for (const [format, half] of [['nginx80', 32], ['nginx48', 16]] as const) {
 }
 
 for (const [bytes, half] of [[80, 32], [48, 16]] as const) {
-  t.test(`HAProxy and this package, ${bytes} bytes a key: one file for both, through a reload`, async (t) => {
+  t.test(`HAProxy and this package, ${bytes} bytes per key: both use one file, across a reload`, async (t) => {
     // One more than it wants, so that the last but one is not the second as well.
     const keys = Array.from({ length: HAPROXY_MIN_KEYS + 2 }, () => randomKey(undefined, half))
     const [first, second] = keys.slice(-3, -1).map(idOf) as [string, string]
-    const { ports: [peer = 0], directory, reload } = await haproxy(t, ['tls-ticket-keys DIRECTORY/keys'], { keys: serializeKeys(keys.slice(0, -1), 'haproxy') })
+    const {
+      ports: [peer = 0],
+      directory,
+      reload
+    } = await haproxy(t, ['tls-ticket-keys DIRECTORY/keys'], { keys: serializeKeys(keys.slice(0, -1), 'haproxy') })
     const path = join(directory, 'keys')
     const own = await serve(t, { source: { type: 'file', path, format: 'haproxy' } })
-    t.same(await issuers(peer, own.port), Array(4).fill(first), 'both issue under the last but one')
+    t.same(await issuers(peer, own.port), Array(4).fill(first), 'both issue under the last key but one')
     await keepSessions(t, { HAProxy: peer, 'this package': own.port }, second, () => {
       put(path, serializeKeys(keys.slice(1), 'haproxy'))
       reload()
@@ -116,14 +128,14 @@ for (const [bytes, half] of [[80, 32], [48, 16]] as const) {
   })
 }
 
-t.test('keys that were made for nginx and HAProxy, without this package', async (t) => {
+t.test('this package reads keys that were made for nginx and HAProxy without it', async (t) => {
   const random = (bytes: number): Buffer => randomBytes(bytes)
   for (const [format, data] of [['nginx80', random(80)], ['nginx48', random(48)]] as const) {
     const { ports: [peer = 0], directory } = await nginx(t, ['ssl_session_ticket_key DIRECTORY/ticket.key;'], { 'ticket.key': data })
     const path = join(directory, 'ticket.key')
     const own = await serve(t, { source: { type: 'file', path, format } })
     const id = await issuerAt(own.port)
-    t.same(await openers(peer, path, format), [id, id], 'its key opens their tickets')
+    t.same(await openers(peer, path, format), [id, id], 'its key decrypts their tickets')
     await refuses(t, peer, own, 'bad_ticket')
   }
   for (const bytes of [80, 48]) {
@@ -132,12 +144,12 @@ t.test('keys that were made for nginx and HAProxy, without this package', async 
     const path = join(directory, 'keys')
     const own = await serve(t, { source: { type: 'file', path, format: 'haproxy' } })
     const id = await issuerAt(own.port)
-    t.same(await openers(peer, path, 'haproxy'), [id, id], 'its key opens their tickets')
+    t.same(await openers(peer, path, 'haproxy'), [id, id], 'its key decrypts their tickets')
     await refuses(t, peer, own, 'bad_ticket')
   }
 })
 
-t.test('the wrong layout of the same bytes: the key is found by its name, and opens nothing', async (t) => {
+t.test('with the other layout of the same bytes, the key is found by its name but decrypts no ticket', async (t) => {
   const data = randomBytes(48)
   const { ports: [peer = 0], directory } = await nginx(t, ['ssl_session_ticket_key DIRECTORY/ticket.key;'], { 'ticket.key': data })
   const path = join(directory, 'ticket.key')

@@ -99,13 +99,20 @@ async function meet (host: Host, name: Name, client: string, protocol: Protocol,
   return { host, name, client, protocol, ...visited, tickets: visited.tickets.length }
 }
 
-/** How many tickets a full handshake makes, by the design: where a certificate is requested, none without one, and none with an SNICallback. */
+/**
+ * The number of tickets that a full handshake issues by the design. If a certificate is requested, there are none for a
+ * client without a certificate, and none with an SNICallback.
+ */
 function ticketsMade ({ policy }: Host, client: string, protocol: Protocol): number {
   const asked = policy.certificates !== 'none'
   return asked && (client === 'nobody' || policy.callback === true) ? 0 : protocol === 'TLSv1.3' ? 2 : 1
 }
 
-/** What decides about client certificates under a name. Where there is an SNICallback, there are no tickets to compare. */
+function describe ({ host, name }: { host: Host, name: Name }): string {
+  return JSON.stringify({ ...host.policy, name })
+}
+
+/** The client-certificate policy of a name. With an SNICallback, there are no tickets to compare. */
 function policyOf ({ policy }: Host, name: Name): string {
   const ca = name === 'added.test' || name === 'x.wild.test' ? policy.hosts : policy.ca
   return `${policy.certificates} ${ca} ${policy.callback === true}`
@@ -131,7 +138,8 @@ function counts ({ keys }: Host, protocol: Protocol): Record<string, number> {
 }
 
 function grown (before: Record<string, number>, after: Record<string, number>): Record<string, number> {
-  return Object.fromEntries(Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)]).filter(([, by]) => by !== 0))
+  const changes = Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const)
+  return Object.fromEntries(changes.filter(([, by]) => by !== 0))
 }
 
 /** Numbers below `limit` that look random and are the same in every run. */
@@ -142,7 +150,9 @@ function * scattered (limit: number): Generator<number, never> {
 for (const protocol of PROTOCOLS) {
   t.test(protocol, async (t) => {
     // At the first server of each policy; its twin has to give the same.
-    const places = fleet.slice(0, POLICIES.length).flatMap((host) => NAMES.flatMap((name) => Object.keys(CLIENTS).map((client) => ({ host, name, client }))))
+    const places = fleet
+      .slice(0, POLICIES.length)
+      .flatMap((host) => NAMES.flatMap((name) => Object.keys(CLIENTS).map((client) => ({ host, name, client }))))
     const made: Made[] = []
     for (const { host, name, client } of places) made.push(await meet(host, name, client, protocol))
     const full = (host: Host, name: Name, client: string): Outcome =>
@@ -161,17 +171,25 @@ for (const protocol of PROTOCOLS) {
       const direct = full(host, name, client)
       const reason = first.tickets === 0 ? 'no ticket' : whyRefused(first, host, name)
       const issued = host.policy.certificates === 'required' && client === 'nobody' ? 0 : ticketsMade(host, client, protocol)
-      const expected: Record<string, number> = reason === null
-        ? { ...(protocol === 'TLSv1.3' && { renewed: 1 }), resumed: 1, resumedHandshakes: 1 }
-        : { ...(issued > 0 && { issued }), ...(direct !== 'refused' && { fullHandshakes: 1 }), ...(reason !== 'no ticket' && { [reason]: 1 }) }
+      const expected: Record<string, number> =
+        reason === null
+          ? { ...(protocol === 'TLSv1.3' && { renewed: 1 }), resumed: 1, resumedHandshakes: 1 }
+          : {
+              ...(issued > 0 && { issued }),
+              ...(direct !== 'refused' && { fullHandshakes: 1 }),
+              ...(reason !== 'no ticket' && { [reason]: 1 })
+            }
       // Whatever happens, the application is told what a full handshake would tell it.
       const told = direct === 'refused' ? direct : { ...direct, reused: reason === null }
       tally.cases++
       if (reason === null) tally.resumed++
       else if (reason !== 'no ticket') tally.refused++
       if (direct === 'refused') tally.shutOut++
-      t.strictSame({ outcome, counted: grown(before, counts(host, protocol)) }, { outcome: told, counted: expected },
-        `${client}, made ${JSON.stringify({ ...first.host.policy, name: first.name })}, shown ${JSON.stringify({ ...host.policy, name })}`)
+      t.strictSame(
+        { outcome, counted: grown(before, counts(host, protocol)) },
+        { outcome: told, counted: expected },
+        `${client}, issued ${describe(first)}, presented ${describe({ host, name })}`
+      )
     }
 
     // Where it has to resume, or is one of the stated exceptions: the same policy, mostly on another server, and the same name.

@@ -8,7 +8,7 @@ import type { TlsServerInternals } from '../../lib/tls/server-internals.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect, connectH2, flipBit, PROTOCOLS, relay, type ConnectOptions, type Exchange, type Protocol } from '../helpers/client.js'
 import { full, Ledger, resumed } from '../helpers/ledger.js'
-import { LogBook, manage, serve, type Managed } from '../helpers/managed.js'
+import { LogCollector, manage, serve, type Managed } from '../helpers/managed.js'
 import { closeAll, plainHttp2, plainHttps, plainTls, type PlainServer } from '../helpers/server.js'
 
 t.teardown(closeAll)
@@ -36,33 +36,43 @@ const kinds = [
   { name: 'https.createServer', plain: plainHttps, via: connect, options: {} },
   { name: 'tls.createServer', plain: plainTls, via: connect, options: {} },
   { name: 'http2.createSecureServer', plain: plainHttp2, via: connectH2, options: {} },
-  { name: 'http2.createSecureServer with allowHTTP1, asked for HTTP/1.1', plain: () => plainHttp2({ allowHTTP1: true }), via: connect, options: { alpn: ['http/1.1'] } }
+  {
+    name: 'http2.createSecureServer with allowHTTP1, asked for HTTP/1.1',
+    plain: () => plainHttp2({ allowHTTP1: true }),
+    via: connect,
+    options: { alpn: ['http/1.1'] }
+  }
 ]
 
 for (const protocol of PROTOCOLS) {
   for (const { name, plain, via, options } of kinds) {
     t.test(`${protocol}: ${name} resumes under managed keys`, async (t) => {
-      const served = await start(t, plain as () => Promise<PlainServer<Server>>)
+      const served = await start(t, plain)
       const { session, body, alpn } = await issues(served, protocol, () => via({ port: served.port, protocol, ...options }))
       t.equal(body, 'reused=false')
       t.equal(alpn, via === connectH2 ? 'h2' : options.alpn?.[0] ?? false)
       const again = await resumes(served, protocol, () => via({ port: served.port, protocol, session, ...options }))
       t.equal(again.body, 'reused=true')
       await served.keys.rotate()
-      await served.ledger.step('after a rotation', resumed(protocol, { renewed: true }), () => via({ port: served.port, protocol, session, ...options }))
+      await served.ledger.step('after a rotation', resumed(protocol, { renewed: true }), () =>
+        via({ port: served.port, protocol, session, ...options })
+      )
     })
   }
 
-  t.test(`${protocol}: an HTTP/2 session resumes over HTTP/1.1 and the other way round`, async (t) => {
-    const served = await start(t, (() => plainHttp2({ allowHTTP1: true })) as () => Promise<PlainServer<Server>>)
+  t.test(`${protocol}: an HTTP/2 session resumes over HTTP/1.1, and the reverse`, async (t) => {
+    const served = await start(t, () => plainHttp2({ allowHTTP1: true }))
     const { port } = served
     const h2 = await issues(served, protocol, () => connectH2({ port, protocol }))
-    t.match(await resumes(served, protocol, () => connect({ port, protocol, session: h2.session, alpn: ['http/1.1'] })), { alpn: 'http/1.1', body: 'reused=true' })
+    t.match(
+      await resumes(served, protocol, () => connect({ port, protocol, session: h2.session, alpn: ['http/1.1'] })),
+      { alpn: 'http/1.1', body: 'reused=true' }
+    )
     const h1 = await issues(served, protocol, () => connect({ port, protocol }))
     t.match(await resumes(served, protocol, () => connectH2({ port, protocol, session: h1.session })), { alpn: 'h2', body: 'reused=true' })
   })
 
-  t.test(`${protocol}: after setSecureContext with a new certificate old tickets go on resuming`, async (t) => {
+  t.test(`${protocol}: after setSecureContext with a new certificate, old tickets still resume`, async (t) => {
     const served = await start(t)
     const { port, server } = served
     const { ca, cert } = await serverCert()
@@ -77,10 +87,12 @@ for (const protocol of PROTOCOLS) {
       await resumes(served, protocol, () => connect({ port, protocol, session: fresh.session }))
     }
     await served.keys.rotate()
-    await served.ledger.step('and are renewed', resumed(protocol, { renewed: true }), () => connect({ port, protocol, session: old.session }))
+    await served.ledger.step('the tickets are renewed', resumed(protocol, { renewed: true }), () =>
+      connect({ port, protocol, session: old.session })
+    )
   })
 
-  t.test(`${protocol}: hosts given to addContext, before and after attach, wildcard ones too`, async (t) => {
+  t.test(`${protocol}: hosts given to addContext before and after attach, including wildcard names, resume`, async (t) => {
     const { ca, key, cert } = await serverCert()
     const own = new X509Certificate(cert).fingerprint256
     const [a, b, wild] = await Promise.all(['a.test', 'b.test', '*.wild.test'].map((host) => ca.issue({ name: host, hosts: [host] })))
@@ -100,14 +112,16 @@ for (const protocol of PROTOCOLS) {
       server.setSecureContext({ key, cert })
       await resumes(served, protocol, () => connect({ port, protocol, servername, session }))
       const other = servername === 'a.test' ? 'b.test' : 'a.test'
-      await served.ledger.step('not at another host', full(protocol, 'server_name'), () => connect({ port, protocol, servername: other, session }))
+      await served.ledger.step('not at another host', full(protocol, 'server_name'), () =>
+        connect({ port, protocol, servername: other, session })
+      )
     }
     const plain = await issues(served, protocol, () => connect({ port, protocol }))
     t.equal(plain.fingerprint, own)
     await resumes(served, protocol, () => connect({ port, protocol, session: plain.session }))
   })
 
-  t.test(`${protocol}: a context that an SNICallback chooses`, async (t) => {
+  t.test(`${protocol}: a context chosen by an SNICallback resumes`, async (t) => {
     const { ca, cert } = await serverCert()
     const a = await ca.issue({ name: 'a.test', hosts: ['a.test'] })
     const context = createSecureContext(a)
@@ -127,7 +141,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('attached to twice, a server is counted once', async (t) => {
+t.test('a server that is attached twice is counted once', async (t) => {
   const served = await start(t)
   const { keys, server, port } = served
   const listeners = server.listenerCount('secureConnection')
@@ -138,7 +152,7 @@ t.test('attached to twice, a server is counted once', async (t) => {
   await resumes(served, 'TLSv1.3', () => connect({ port, protocol: 'TLSv1.3', session }))
 })
 
-t.test('two servers under one manager resume each other\'s tickets, under two managers they do not', async (t) => {
+t.test("two servers under one manager resume each other's tickets; under two managers they do not", async (t) => {
   const { keys, port } = await serve(t)
   const second = await plainTls()
   keys.attach(second.server)
@@ -146,14 +160,17 @@ t.test('two servers under one manager resume each other\'s tickets, under two ma
   const other = await serve(t)
   for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port, protocol })
-    t.equal((await connect({ port: second.port, protocol, session: session as Buffer })).reused, true)
-    t.equal((await connect({ port: other.port, protocol, session: session as Buffer })).reused, false)
+    t.equal((await connect({ port: second.port, protocol, session })).reused, true)
+    t.equal((await connect({ port: other.port, protocol, session })).reused, false)
   }
-  t.match(keys.stats(), { resumed: { 'TLSv1.2': 1, 'TLSv1.3': 1 }, handshakes: { 'TLSv1.2': { full: 1, resumed: 1 }, 'TLSv1.3': { full: 1, resumed: 1 } } })
+  t.match(keys.stats(), {
+    resumed: { 'TLSv1.2': 1, 'TLSv1.3': 1 },
+    handshakes: { 'TLSv1.2': { full: 1, resumed: 1 }, 'TLSv1.3': { full: 1, resumed: 1 } }
+  })
   t.match(other.keys.stats().rejected, { 'TLSv1.2': { unknown_key: 1 }, 'TLSv1.3': { unknown_key: 1 } })
 })
 
-t.test('close() gives a server back as it was, with what others did to it', async (t) => {
+t.test('close() restores a server, and keeps the changes of others', async (t) => {
   const { key, cert } = await serverCert()
   const { keys } = await manage(t)
   const { server, port } = await plainHttps()
@@ -161,7 +178,8 @@ t.test('close() gives a server back as it was, with what others did to it', asyn
   const calls: string[] = []
   const wrapped = function (this: Server, ...args: Parameters<Server['addContext']>): void {
     calls.push('before')
-    Object.getPrototypeOf(server).addContext.apply(this, args)
+    const inherited = Object.getPrototypeOf(server) as Server
+    inherited.addContext.apply(this, args)
   }
   server.addContext = wrapped
   keys.attach(server)
@@ -173,19 +191,19 @@ t.test('close() gives a server back as it was, with what others did to it', asyn
   }
   await keys.close()
   t.same(server.listeners('secureConnection'), listeners)
-  t.equal(server.addContext, wrapped, 'a method that was wrapped before is that wrapper again')
+  t.equal(server.addContext, wrapped, 'a method that was wrapped before attach is that wrapper again')
   t.equal(Object.hasOwn(server, 'setTicketKeys'), false)
   t.equal(Object.hasOwn(server, '_setServerData'), false)
   server.addContext('a.test', { key, cert })
   server.setSecureContext({ key, cert })
-  t.same(calls, ['before', 'after'], 'a method that was wrapped since still is')
+  t.same(calls, ['before', 'after'], 'a method that was wrapped after attach stays wrapped')
   const options = { port, protocol: 'TLSv1.3' } as const
   const { session } = await connect(options)
-  t.ok((await connect({ ...options, session: session as Buffer })).reused, "and its new context has Node.js's own keys")
+  t.ok((await connect({ ...options, session })).reused, "the new context has Node.js's own keys")
 })
 
 for (const source of ['memory', 'shared'] as const) {
-  t.test(`a server goes from a manager (${source}) to another: it has the other's keys, whoever closes`, async (t) => {
+  t.test(`a server that moves from a manager (${source}) to another has the other's keys, whichever closes`, async (t) => {
     const { server, port } = await plainHttps()
     const { key, cert } = await serverCert()
     const { keys: owner } = await manage(t)
@@ -198,7 +216,7 @@ for (const source of ['memory', 'shared'] as const) {
     server.on('secureConnection', (socket) => { sessions.push(tlsSession(socket)) })
     const check = async (protocol: Protocol): Promise<void> => {
       const { session } = await connect({ port, protocol })
-      t.ok((await connect({ port, protocol, session: session as Buffer })).reused)
+      t.ok((await connect({ port, protocol, session })).reused)
       t.match(sessions.at(-1), { resumed: true, keyId: after.status().current, authenticatedAt: Number })
     }
     for (const protocol of PROTOCOLS) await check(protocol)
@@ -210,7 +228,7 @@ for (const source of ['memory', 'shared'] as const) {
   })
 }
 
-t.test('what no longer acts is warned of', async (t) => {
+t.test('a warning names each option without effect', async (t) => {
   const cases: Array<{ plain: () => Promise<PlainServer<Server>>, warnings: RegExp[] }> = [
     { plain: plainHttps, warnings: [] },
     { plain: () => plainHttps({ ticketKeys: randomBytes(48) }), warnings: [/^the option ticketKeys has no effect/] },
@@ -220,46 +238,50 @@ t.test('what no longer acts is warned of', async (t) => {
     const { log, port } = await start(t, plain)
     t.match(log.of('warn'), warnings)
     t.equal(log.of('warn').length, warnings.length)
-    t.ok([200, undefined].includes((await connect({ port })).status), 'and the server serves')
+    t.ok([200, undefined].includes((await connect({ port })).status), 'the server serves')
   }
 })
 
-t.test('setTicketKeys has no effect, which is warned of', async (t) => {
+t.test('setTicketKeys has no effect, and logs a warning', async (t) => {
   const { keys, log, port, server } = await start(t)
   for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port, protocol })
     server.setTicketKeys(randomBytes(48))
-    t.equal((await connect({ port, protocol, session: session as Buffer })).reused, true)
+    t.equal((await connect({ port, protocol, session })).reused, true)
   }
   t.match(log.of('warn'), [/^setTicketKeys has no effect/, /^setTicketKeys has no effect/])
-  t.throws(() => server.setTicketKeys(randomBytes(47)), 'Node.js still checks what it is given')
+  t.throws(() => server.setTicketKeys(randomBytes(47)), 'Node.js still checks the argument')
   await keys.close()
   t.equal(log.of('warn').length, 2)
 })
 
-t.test('with SSL_OP_NO_TICKET no ticket is counted, and TLS 1.3 sessions resume from memory', async (t) => {
+t.test('with SSL_OP_NO_TICKET, no ticket is counted, and TLS 1.3 sessions resume from memory', async (t) => {
   const { keys, port } = await start(t, () => plainHttps({ secureOptions: constants.SSL_OP_NO_TICKET }))
   const tls12 = await connect({ port, protocol: 'TLSv1.2' })
   t.equal(tls12.tickets.length, 0)
   const { session } = await connect({ port, protocol: 'TLSv1.3' })
-  await connect({ port, protocol: 'TLSv1.3', session: session as Buffer })
-  t.match(keys.stats(), { issued: { 'TLSv1.2': 0, 'TLSv1.3': 0 }, renewed: { 'TLSv1.2': 0, 'TLSv1.3': 0 }, resumed: { 'TLSv1.2': 0, 'TLSv1.3': 0 } })
+  await connect({ port, protocol: 'TLSv1.3', session })
+  t.match(keys.stats(), {
+    issued: { 'TLSv1.2': 0, 'TLSv1.3': 0 },
+    renewed: { 'TLSv1.2': 0, 'TLSv1.3': 0 },
+    resumed: { 'TLSv1.2': 0, 'TLSv1.3': 0 }
+  })
   const { handshakes } = keys.stats()
   t.equal(handshakes['TLSv1.2'].full + handshakes['TLSv1.2'].resumed, 1)
   t.equal(handshakes['TLSv1.3'].full + handshakes['TLSv1.3'].resumed, 2)
 })
 
-t.test('what is not a TLS server is an error of its own, and is left as it was', async (t) => {
+t.test('an object that is not a TLS server is an error of its own, and stays unchanged', async (t) => {
   const { keys } = await manage(t)
   const http = createServer()
-  for (const thing of [http, {}, null, undefined, 'server', 443, new LogBook()]) {
+  for (const thing of [http, {}, null, undefined, 'server', 443, new LogCollector()]) {
     t.throws(() => keys.attach(thing), { code: 'FST_TICKET_KEYS_NOT_TLS' })
   }
   t.same(Object.keys(http).filter((name) => PATCHED.includes(name)), [])
   t.equal(keys.status().servers, 0)
 })
 
-t.test('a server that has a context which can not be found is refused, and left as it was', async (t) => {
+t.test('a server with a context that cannot be found is refused, and stays unchanged', async (t) => {
   const { trustDigest } = addon()
   t.teardown(() => { addon().trustDigest = trustDigest })
   // Another Node.js may keep them elsewhere, or make them so that the addon does not see it.
@@ -294,11 +316,11 @@ t.test('a server that has a context which can not be found is refused, and left 
     restore()
     keys.attach(server)
     const { session } = await connect({ port })
-    t.equal((await connect({ port, session })).reused, true, 'it can be attached to later')
+    t.equal((await connect({ port, session })).reused, true, 'it can be attached later')
   }
 })
 
-t.test('HelloRetryRequest with SNI: the ticket resumes, a refused one is counted once', async (t) => {
+t.test('after a HelloRetryRequest with SNI, the ticket resumes, and a refused ticket is counted once', async (t) => {
   const protocol = 'TLSv1.3'
   const { ca } = await serverCert()
   const a = await ca.issue({ name: 'a.test', hosts: ['a.test'] })
@@ -313,8 +335,8 @@ t.test('HelloRetryRequest with SNI: the ticket resumes, a refused one is counted
   const { session, fingerprint } = await issues(served, protocol, () => connect(retry))
   t.equal(fingerprint, new X509Certificate(a.cert).fingerprint256)
   const next = await resumes(served, protocol, () => connect({ ...retry, session }))
-  await resumes(served, protocol, () => connect({ ...retry, session: next.session as Buffer }))
-  await served.ledger.step('a broken ticket', full(protocol, 'bad_ticket'), () => connect({ ...retry, session: flipBit(session, -1) }))
+  await resumes(served, protocol, () => connect({ ...retry, session: next.session }))
+  await served.ledger.step('a malformed ticket', full(protocol, 'bad_ticket'), () => connect({ ...retry, session: flipBit(session, -1) }))
   await served.ledger.step('another name', full(protocol, 'server_name'), () => connect({ ...retry, servername: 'b.test', session }))
   t.same(between.clientHellos(), [2, 2, 2, 2, 2])
 })

@@ -80,7 +80,9 @@ const set = setTicketKeyCallback(server, ({ operation, keyName, serverName, prot
   exactly<string | null>()(serverName)
   exactly<'TLSv1.2' | 'TLSv1.3'>()(protocol)
   if (operation === 'resume') exactly<Buffer>()(keyName)
-  return keyName === undefined ? { status: TicketStatus.None } : { status: TicketStatus.Renew, key: { name: keyName, aesKey: bytes, hmacKey: bytes } }
+  return keyName === undefined
+    ? { status: TicketStatus.None }
+    : { status: TicketStatus.Renew, key: { name: keyName, aesKey: bytes, hmacKey: bytes } }
 }, { onError: (error) => { exactly<Error>()(error) } })
 exactly<boolean>()(set)
 // @ts-expect-error: the handshake does not wait for promises

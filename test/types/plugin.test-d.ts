@@ -1,5 +1,5 @@
-// Types as users of the package see them. Nothing here runs: it is compiled against the installed package (../package-types.test.ts). Wrong uses
-// stand under @ts-expect-error, TypeScript's own way to test that something does not compile: it is an error where the next line has none.
+// The types as users of the package see them. Nothing here runs. ../package/types.test.ts compiles this file against the
+// installed package. @ts-expect-error marks wrong uses: TypeScript reports an error if the next line has none.
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { Registry } from 'prom-client'
 import ticketKeys, {

@@ -46,7 +46,7 @@ export async function replaceFile (path: string, data: Buffer): Promise<void> {
 }
 
 /** Removes the temporary files of killed writers from a directory, because these files contain keys. */
-export async function removeLeftBehind (directory: string, now = Date.now()): Promise<void> {
+export async function removeStaleTempFiles (directory: string, now = Date.now()): Promise<void> {
   for (const name of await readdir(directory)) {
     if (!TEMPORARY.test(name)) continue
     const path = join(directory, name)

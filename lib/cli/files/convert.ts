@@ -2,7 +2,7 @@ import { SourceError } from '../../util/errors.js'
 import { HAPROXY_MIN_KEYS, isTimed, serializeKeys, type KeyFormat } from '../../keys/formats/index.js'
 import type { KeyState, TicketKey } from '../../keys/key.js'
 import { checkTarget, writeKeys, type Output, type Target } from './output.js'
-import { readKeys, type KeyPath } from './read.js'
+import { readKeys, type KeyFiles } from './read.js'
 import { compareTimes, stateOf } from './timetable.js'
 
 /** Options of `convert`. */
@@ -24,7 +24,7 @@ export async function convert (path: string, options: ConvertOptions, output: Ou
 }
 
 /** Orders the keys for a format: the current key in the issuing position, the keys nearest to it in time beside it. */
-function orderFor (to: KeyFormat, read: KeyPath, now: number): TicketKey[] {
+function orderFor (to: KeyFormat, read: KeyFiles, now: number): TicketKey[] {
   if (to === 'json') return read.keys
   const inState = (state: KeyState) => read.keys.filter((key) => stateOf(key, read.keys, now) === state)
   const current = inState('current')
@@ -37,7 +37,7 @@ function orderFor (to: KeyFormat, read: KeyPath, now: number): TicketKey[] {
   return [...next.reverse(), ...previous.reverse(), ...current, ...(last === undefined ? [] : [last])]
 }
 
-function losses (read: KeyPath, live: readonly TicketKey[], to: KeyFormat, now: number): string[] {
+function losses (read: KeyFiles, live: readonly TicketKey[], to: KeyFormat, now: number): string[] {
   const lost: string[] = []
   const expired = read.keys.length - live.length
   if (expired > 0) lost.push(`${expired} expired ${expired === 1 ? 'key was' : 'keys were'} left out`)

@@ -2,10 +2,10 @@ import { OptionsError } from '../../util/errors.js'
 import { HAPROXY_MIN_KEYS, isTimed, listTimes, serializeKeys, type KeyFormat } from '../../keys/formats/index.js'
 import { MAX_KEYS, type TicketKey } from '../../keys/key.js'
 import { checkTarget, writeKeys, type Output, type Target } from './output.js'
-import { checkRotation, makeKey, type Rotation } from './timetable.js'
+import { checkRotation, makeKey, type RotationOptions } from './timetable.js'
 
 /** Options of `generate`. */
-export interface GenerateOptions extends Target, Rotation {
+export interface GenerateOptions extends Target, RotationOptions {
   format: KeyFormat
   keys?: number
 }
@@ -32,7 +32,7 @@ const DEFAULT_KEYS: Readonly<Record<KeyFormat, number>> = {
   json: 4, nginx48: 1, nginx80: 1, node48: 1, haproxy: HAPROXY_MIN_KEYS, lighttpd: 1
 }
 
-function makeTimetable (count: number, keyLength: number, now: number, { rotationInterval, ticketLifetime }: Rotation): TicketKey[] {
+function makeTimetable (count: number, keyLength: number, now: number, { rotationInterval, ticketLifetime }: RotationOptions): TicketKey[] {
   return Array.from({ length: count }, (_, index) => {
     const issueUntil = now + (index + 1) * rotationInterval
     // The first key has no start time. If the clock is set back, the ring still has an issuing key.

@@ -7,8 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SourceError } from '../../util/errors.js'
 import { ignoreMissing } from './atomic-write.js'
 
-/** Age in ms from which a lock is stale. A process normally holds the lock for a few ms. */
-const STALE = 60_000
+/** Age from which a lock is stale. A process normally holds the lock for a few ms. */
+const STALE_LOCK_AGE_MS = 60_000
 
 /** ms to wait for the lock. */
 const LOCK_TIMEOUT_MS = 30_000
@@ -19,7 +19,7 @@ export interface Lock {
    * Throws if another process removed the lock as stale, for example after the machine slept. Call right
    * before each change.
    */
-  check (): Promise<void>
+  assertHeld (): Promise<void>
 }
 
 /**
@@ -39,13 +39,13 @@ export async function withLock<T> (directory: string, work: (lock: Lock) => Prom
   const end = performance.now() + timeoutMs
   while (performance.now() < end) {
     if (await isFree(directory)) {
-      const name = `.lock.${process.pid}.${HOST}.${randomBytes(8).toString('hex')}`
+      const name = `.lock.${process.pid}.${HOST_ID}.${randomBytes(8).toString('hex')}`
       const path = join(directory, name)
       await (await open(path, 'wx', 0o600)).close()
       try {
         if (await isFree(directory, name)) {
           return await work({
-            check: async () => {
+            assertHeld: async () => {
               await stat(path).catch(() => { throw new SourceError(`${directory}: lost the lock; nothing more was changed`) })
             }
           })
@@ -59,10 +59,10 @@ export async function withLock<T> (directory: string, work: (lock: Lock) => Prom
   throw new SourceError(`${directory}: locked by another run for ${timeoutMs / 1000} s (files .lock.*)`)
 }
 
-const NAME = /^\.lock\.(\d+)\.([0-9a-f]{16})\.[0-9a-f]{16}$/
+const LOCK_NAME = /^\.lock\.(\d+)\.([0-9a-f]{16})\.[0-9a-f]{16}$/
 
 /** Identifies the PID namespace of this process. Containers can share a host name, but not their processes. */
-const HOST = hostId('/proc/self/ns/pid')
+const HOST_ID = hostId('/proc/self/ns/pid')
 
 /** A hash of the host name and of the link to the PID namespace, if the system has such a link. */
 export function hostId (namespaceLink: string): string {
@@ -81,9 +81,9 @@ function readLink (path: string): string {
 async function isFree (directory: string, own?: string): Promise<boolean> {
   let free = true
   for (const name of await readdir(directory)) {
-    const [, pid, host] = NAME.exec(name) ?? []
+    const [, pid, host] = LOCK_NAME.exec(name) ?? []
     if (pid === undefined || name === own) continue
-    if (await isStale(join(directory, name), Number(pid), host === HOST)) {
+    if (await isStale(join(directory, name), Number(pid), host === HOST_ID)) {
       await unlink(join(directory, name)).catch(ignoreMissing)
     } else {
       free = false
@@ -96,7 +96,7 @@ async function isStale (path: string, pid: number, here: boolean): Promise<boole
   if (here && !isAlive(pid)) return true
   // For another host, only the age is known. On this host, a new process may have the id of a dead one.
   const made = await stat(path).then(({ mtimeMs }) => mtimeMs, () => 0)
-  return Date.now() - made > STALE
+  return Date.now() - made > STALE_LOCK_AGE_MS
 }
 
 function isAlive (pid: number): boolean {

@@ -5,8 +5,8 @@ import { FormatError, SourceError } from '../../util/errors.js'
 import { joinKeySets, parseKeys, type KeyFormat } from '../../keys/formats/index.js'
 import type { KeySet } from '../../keys/key.js'
 
-/** In bytes. 256 keys take a third of this in the most verbose format. */
-const MAX_SIZE = 1 << 18
+/** 256 keys take a third of this in the most verbose format. */
+const MAX_FILE_BYTES = 1 << 18
 
 /** A file with keys. */
 export interface KeyFile extends KeySet {
@@ -15,14 +15,14 @@ export interface KeyFile extends KeySet {
 }
 
 /** The files at a path, and their keys as one list. */
-export interface KeyPath extends KeySet {
+export interface KeyFiles extends KeySet {
   format: KeyFormat
   isDirectory: boolean
   files: KeyFile[]
 }
 
 /** Reads a file, or all files of a directory in name order. Ignores files whose names begin with a dot. */
-export async function readKeyPath (path: string, format: KeyFormat | undefined): Promise<KeyPath> {
+export async function readKeyFiles (path: string, format: KeyFormat | undefined): Promise<KeyFiles> {
   const isDirectory = statSync(path).isDirectory()
   const paths = isDirectory ? await listFiles(path) : [path]
   const files = paths.map((file) => readKeyFile(file, format))
@@ -34,19 +34,19 @@ export async function readKeyPath (path: string, format: KeyFormat | undefined):
 
 function readKeyFile (path: string, format: KeyFormat | undefined): KeyFile {
   const stats = statSync(path)
-  if (stats.size > MAX_SIZE) throw new FormatError(`${path}: ${stats.size} bytes are too many for a key file`)
+  if (stats.size > MAX_FILE_BYTES) throw new FormatError(`${path}: ${stats.size} bytes are too many for a key file`)
   const data = readBounded(path)
   try {
-    if (data.length > MAX_SIZE) throw new FormatError(`${path}: more than ${MAX_SIZE} bytes are too many for a key file`)
+    if (data.length > MAX_FILE_BYTES) throw new FormatError(`${path}: more than ${MAX_FILE_BYTES} bytes are too many for a key file`)
     return { ...parseKeys(data, format, path), path, stats }
   } finally {
     data.fill(0)
   }
 }
 
-/** Reads at most MAX_SIZE + 1 bytes. Pipes and devices report no size, so the limit applies to the read itself. */
+/** Reads at most MAX_FILE_BYTES + 1 bytes. Pipes and devices report no size, so the limit applies to the read itself. */
 function readBounded (path: string): Buffer {
-  const data = Buffer.alloc(MAX_SIZE + 1)
+  const data = Buffer.alloc(MAX_FILE_BYTES + 1)
   try {
     return data.subarray(0, readInto(data, path))
   } catch (error) {
@@ -75,8 +75,8 @@ async function listFiles (directory: string): Promise<string[]> {
 }
 
 /** @throws SourceError if there are no keys */
-export async function readKeys (path: string, format: KeyFormat | undefined): Promise<KeyPath> {
-  const read = await readKeyPath(path, format)
+export async function readKeys (path: string, format: KeyFormat | undefined): Promise<KeyFiles> {
+  const read = await readKeyFiles(path, format)
   if (read.keys.length === 0) throw new SourceError(`${path}: the directory holds no key file`)
   return read
 }

@@ -4,18 +4,18 @@ import { OptionsError, SourceError } from '../../util/errors.js'
 import { checkKeys } from '../../keys/validate.js'
 import { isTimed, serializeKeys, type KeyFormat } from '../../keys/formats/index.js'
 import { keyId, MAX_KEYS, type TicketKey } from '../../keys/key.js'
-import { ignoreMissing, removeLeftBehind, replaceFile, writeNewFile } from './atomic-write.js'
+import { ignoreMissing, removeStaleTempFiles, replaceFile, writeNewFile } from './atomic-write.js'
 import { withLock, type Lock } from './lock.js'
-import { readKeyPath, type KeyPath } from './read.js'
-import { checkRotation, compareTimes, minKeep, rotateTimed, stepList, type Rotation } from './timetable.js'
+import { readKeyFiles, type KeyFiles } from './read.js'
+import { checkRotation, compareTimes, minKeep, rotateList, rotateTimed, type RotationOptions } from './timetable.js'
 
 /**
  * Share of the interval after which a list without times is due. Below 1, because cron does not run exactly on time.
  */
-const DUE = 0.9
+const DUE_SHARE_OF_INTERVAL = 0.9
 
 /** Options of `rotate`. */
-export interface RotateOptions extends Rotation {
+export interface RotateOptions extends RotationOptions {
   format?: KeyFormat
   /** number of keys in a list without times, including the next and the current key */
   keep?: number
@@ -35,15 +35,15 @@ export async function rotate (path: string, options: RotateOptions): Promise<Rot
   const real = await realpath(path)
   const directory = (await stat(real)).isDirectory() ? real : dirname(real)
   return await withLock(directory, async (lock) => {
-    await removeLeftBehind(directory)
-    const read = await readKeyPath(real, options.format)
-    if (!isTimed(read.format)) return await rotateList(read, real, options, lock)
+    await removeStaleTempFiles(directory)
+    const read = await readKeyFiles(real, options.format)
+    if (!isTimed(read.format)) return await rotateListFile(read, real, options, lock)
     checkRotation(read.format, options)
     return read.isDirectory ? await rotateDirectory(read, real, options, lock) : await rotateFile(read, real, options, lock)
   })
 }
 
-async function rotateFile (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
+async function rotateFile (read: KeyFiles, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
   const { kept, added } = rotateTimed(read.keys, read.format, Date.now(), options)
   const keys = [...kept, ...added]
   const result = countChanges(read.keys, keys)
@@ -55,7 +55,7 @@ async function rotateFile (read: KeyPath, path: string, options: RotateOptions, 
 }
 
 /** Writes each new key to its own file, named for its start time. Removes a file when all its keys have expired. */
-async function rotateDirectory (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
+async function rotateDirectory (read: KeyFiles, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
   const { kept, added } = rotateTimed(read.keys, read.format, Date.now(), options)
   const known = new Set(read.keys.map(({ name }) => name))
   // A key that only got new times stays in its file.
@@ -66,14 +66,14 @@ async function rotateDirectory (read: KeyPath, path: string, options: RotateOpti
   for (const key of fresh) {
     const begin = new Date(Number.isFinite(key.notBefore) ? key.notBefore : 0).toISOString().replaceAll(':', '-')
     const data = serializeKeys([key], read.format)
-    await lock.check()
+    await lock.assertHeld()
     await writeNewFile(join(path, `${begin}-${keyId(key.name)}.${read.format === 'json' ? 'json' : 'key'}`), data, read.files.at(-1)?.stats)
     data.fill(0)
   }
   for (const file of read.files) {
     const keys = file.keys.flatMap(({ name }) => current.get(name) ?? [])
     if (keys.length === 0) {
-      await lock.check()
+      await lock.assertHeld()
       await unlink(file.path).catch(ignoreMissing)
     } else if (keys.some((key) => !file.keys.includes(key))) {
       await replaceKeys(file.path, keys, read.format, lock)
@@ -83,7 +83,7 @@ async function rotateDirectory (read: KeyPath, path: string, options: RotateOpti
 }
 
 /** Rotates a list without times. It must be a single file: to reorder several files takes several visible steps. */
-async function rotateList (read: KeyPath, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
+async function rotateListFile (read: KeyFiles, path: string, options: RotateOptions, lock: Lock): Promise<RotateResult> {
   const [file, ...others] = read.files
   if (file === undefined) throw new SourceError(`${path}: the directory holds no key file; make one with generate`)
   if (others.length > 0) {
@@ -92,13 +92,13 @@ async function rotateList (read: KeyPath, path: string, options: RotateOptions, 
   const least = minKeep(read.format)
   const { rotationInterval, ticketLifetime } = options
   // The current key, the next key, and the previous keys whose tickets may still be valid.
-  const keep = options.keep ?? Math.max(least, 2 + Math.ceil(ticketLifetime / (rotationInterval * DUE)))
+  const keep = options.keep ?? Math.max(least, 2 + Math.ceil(ticketLifetime / (rotationInterval * DUE_SHARE_OF_INTERVAL)))
   if (keep < least || keep > MAX_KEYS) throw new OptionsError(`--keep: ${keep} keys are not between ${least} and ${MAX_KEYS}`)
 
   const age = Math.abs(Date.now() - file.stats.mtimeMs)
   // A list with one key has no next key yet. Adding one does not change which key issues, so it need not wait.
-  if (read.keys.length > 1 && age < rotationInterval * DUE) return { added: 0, removed: 0 }
-  const keys = stepList(read.keys, read.format, keep)
+  if (read.keys.length > 1 && age < rotationInterval * DUE_SHARE_OF_INTERVAL) return { added: 0, removed: 0 }
+  const keys = rotateList(read.keys, read.format, keep)
   await replaceKeys(file.path, keys, read.format, lock)
   return countChanges(read.keys, keys)
 }
@@ -107,7 +107,7 @@ async function rotateList (read: KeyPath, path: string, options: RotateOptions, 
 async function replaceKeys (path: string, keys: TicketKey[], format: KeyFormat, lock: Lock): Promise<void> {
   checkKeys(keys, path)
   const data = serializeKeys(keys, format)
-  await lock.check()
+  await lock.assertHeld()
   await replaceFile(await realpath(path), data)
   data.fill(0)
 }

@@ -11,7 +11,7 @@ import { currentKey, keysAhead, keysHeld, leadTime, stateOf as stateBeside, time
 const NEVER = Date.parse('9999-12-31T00:00:00.000Z')
 
 /** How long keys issue, and how long their tickets are accepted after that, in ms. */
-export interface Rotation {
+export interface RotationOptions {
   rotationInterval: number
   ticketLifetime: number
 }
@@ -32,7 +32,7 @@ export function compareTimes (a: number, b: number): number {
 }
 
 /** Throws if the rotation is so fast that the keys of its timetable do not fit in a ring. */
-export function checkRotation (format: KeyFormat, { rotationInterval, ticketLifetime }: Rotation): void {
+export function checkRotation (format: KeyFormat, { rotationInterval, ticketLifetime }: RotationOptions): void {
   const needed = keysHeld(rotationInterval, ticketLifetime, format === 'lighttpd' ? 1 : keysAhead(rotationInterval))
   if (needed > MAX_KEYS) {
     throw new OptionsError(
@@ -47,7 +47,7 @@ export function checkRotation (format: KeyFormat, { rotationInterval, ticketLife
  * begins where the previous key ends. The first key has no start time. Changes nothing if nothing is due.
  */
 export function rotateTimed (
-  keys: readonly TicketKey[], format: KeyFormat, now: number, { rotationInterval, ticketLifetime }: Rotation
+  keys: readonly TicketKey[], format: KeyFormat, now: number, { rotationInterval, ticketLifetime }: RotationOptions
 ): { kept: TicketKey[], added: TicketKey[] } {
   const live = keys.filter(({ acceptUntil }) => acceptUntil > now)
   // Keys from lists without times have no end. Rotation gives them one.
@@ -83,7 +83,7 @@ function horizon (format: KeyFormat, interval: number): number {
  * Rotates a list without times by one step. A key must be in the list for one step before it issues, so that every host
  * accepts it by then. This next key is the last one for HAProxy, and the second one in other formats.
  */
-export function stepList (keys: readonly TicketKey[], format: KeyFormat, keep: number): TicketKey[] {
+export function rotateList (keys: readonly TicketKey[], format: KeyFormat, keep: number): TicketKey[] {
   const [first, second, ...older] = keys as readonly [TicketKey, ...TicketKey[]]
   const added = makeKey(first.aesKey.length, ACCEPTS)
   if (format === 'haproxy') return [...keys, added].slice(-keep)

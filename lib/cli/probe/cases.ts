@@ -1,7 +1,7 @@
 import { createSecureContext } from 'node:tls'
 import type { Client } from './handshake.js'
 import type { Protocol } from './report.js'
-import { parseServerName, parseTarget, place, resolveTarget, serverNameOf } from './targets.js'
+import { formatAddress, parseServerName, parseTarget, resolveTarget, serverNameOf } from './targets.js'
 import type { Endpoint, Lookup, Target } from './targets.js'
 
 /** Options of a probe. All are optional. */
@@ -71,7 +71,7 @@ export async function makeCases (targets: readonly string[], options: ProbeOptio
         for (const { protocol, context } of contexts) {
           const { address, port } = endpoint
           const client = { address, port, servername, protocol, context, verify: !insecure, verifyName: !insecure, alpn, http, timeout }
-          const key = [place(endpoint), servername, protocol].join()
+          const key = [formatAddress(endpoint), servername, protocol].join()
           if (!cases.has(key)) cases.set(key, { endpoint, client, group, ...(error === undefined ? {} : { error }) })
         }
       }
@@ -92,7 +92,7 @@ async function addressesOf (target: Target, lookup?: Lookup): Promise<{ endpoint
  */
 export function addressPairs (cases: Case[]): Array<[Case, Case]> {
   const found = new Map<string, [Case, Case]>()
-  for (const [from, to] of pairs(cases, (from, to) => from.group === to.group && place(from.client) !== place(to.client))) {
+  for (const [from, to] of pairs(cases, (from, to) => from.group === to.group && formatAddress(from.client) !== formatAddress(to.client))) {
     const client = { ...to.client, servername: from.client.servername }
     found.set([where(from.client), where(client), client.protocol].join(), [from, { ...to, client }])
   }
@@ -101,7 +101,8 @@ export function addressPairs (cases: Case[]): Array<[Case, Case]> {
 
 /** Pairs of cases at one address under different server names. */
 export function namePairs (cases: Case[]): Array<[Case, Case]> {
-  return pairs(cases, (from, to) => place(from.client) === place(to.client) && from.client.servername !== to.client.servername)
+  return pairs(cases, ({ client: from }, { client: to }) =>
+    formatAddress(from) === formatAddress(to) && from.servername !== to.servername)
 }
 
 function pairs (cases: Case[], belong: (from: Case, to: Case) => boolean): Array<[Case, Case]> {
@@ -112,5 +113,5 @@ function pairs (cases: Case[], belong: (from: Case, to: Case) => boolean): Array
 
 /** Address and server name as readable text. */
 export function where (client: Client): string {
-  return client.servername === null ? place(client) : `${place(client)} (${client.servername})`
+  return client.servername === null ? formatAddress(client) : `${formatAddress(client)} (${client.servername})`
 }

@@ -1,20 +1,20 @@
 import { handshake } from './handshake.js'
 import type { Client, HeldTicket } from './handshake.js'
-import type { Crossing } from './report.js'
+import type { CrossCheck } from './report.js'
 import { describe } from './ticket-store.js'
-import { place } from './targets.js'
+import { formatAddress } from './targets.js'
 
 /** Tickets to present for each pair. More than one, because one address may belong to several servers. */
 export const TICKETS_SHOWN = 3
 
-/** The most connections that a crossing makes. */
-export const CONNECTIONS_PER_CROSSING = 2 * TICKETS_SHOWN
+/** The most connections that a cross-check makes. */
+export const CONNECTIONS_PER_CROSS_CHECK = 2 * TICKETS_SHOWN
 
 /**
  * Gets tickets from `from` in full handshakes, and presents each ticket once to `to`. The result
  * includes failed connections.
  */
-export async function cross (from: Client, to: Client, onConnection: () => void): Promise<Crossing> {
+export async function crossCheck (from: Client, to: Client, onConnection: () => void): Promise<CrossCheck> {
   let error: string | null = null
   const attempt = async (client: Client, held?: HeldTicket): ReturnType<typeof handshake> => {
     onConnection()
@@ -35,9 +35,9 @@ export async function cross (from: Client, to: Client, onConnection: () => void)
   for (const ticket of shown) {
     if ((await attempt(to, ticket)).resumed) resumed++
   }
-  return { from: placeOf(from), to: placeOf(to), protocol: from.protocol, shown: shown.length, resumed, error }
+  return { from: locationOf(from), to: locationOf(to), protocol: from.protocol, shown: shown.length, resumed, error }
 }
 
-function placeOf (client: Client): Crossing['from'] {
-  return { address: place(client), servername: client.servername }
+function locationOf (client: Client): CrossCheck['from'] {
+  return { address: formatAddress(client), servername: client.servername }
 }

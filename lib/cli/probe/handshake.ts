@@ -4,18 +4,18 @@ import { bindTo } from './session-binding.js'
 import { readTicket } from './session.js'
 import type { Ticket } from './session.js'
 import type { Protocol } from './report.js'
-import { place } from './targets.js'
+import { formatAddress } from './targets.js'
 
 // Without a request, only silence shows that all tickets have arrived: this many ms, or twice the handshake's duration
 // if that is longer.
-const QUIET = 100
+const SILENCE_MS = 100
 // With a request, the end of the connection shows that all tickets have arrived. Some servers do not close: leave after
 // this many ms, or after four times the handshake's duration if that is longer. Servers send their tickets with their
 // side of the handshake, before any response.
-const QUIET_AFTER_REQUEST = 500
+const SILENCE_AFTER_REQUEST_MS = 500
 // Each wait is split into this many timers. If this process was blocked, a late timer fires before Node.js reads the
 // data that has arrived. The next timers give Node.js time to read this data.
-const STEPS = 5
+const TIMERS_PER_WAIT = 5
 
 /** How to connect to one address. */
 export interface Client {
@@ -60,17 +60,17 @@ export function handshake (client: Client, held?: HeldTicket): Promise<Handshake
     const started = performance.now()
     let finished: { resumed: boolean } | undefined
     let failure: NodeJS.ErrnoException = new Error('closed before the handshake ended')
-    let quiet: NodeJS.Timeout | undefined
-    let quietTime = 0
+    let silenceTimer: NodeJS.Timeout | undefined
+    let silenceMs = 0
 
     const socket = open(client, held)
     const leave = (): void => { socket.destroySoon() }
-    const wait = (steps = STEPS): void => {
-      clearTimeout(quiet)
-      quiet = setTimeout(() => {
-        if (steps > 1) wait(steps - 1)
+    const wait = (timersLeft = TIMERS_PER_WAIT): void => {
+      clearTimeout(silenceTimer)
+      silenceTimer = setTimeout(() => {
+        if (timersLeft > 1) wait(timersLeft - 1)
         else leave()
-      }, quietTime / STEPS)
+      }, silenceMs / TIMERS_PER_WAIT)
     }
     const hold = (session: Buffer): void => {
       const ticket = readTicket(session)
@@ -99,15 +99,15 @@ export function handshake (client: Client, held?: HeldTicket): Promise<Handshake
       }
       const request = client.http && speaksHttp1(socket)
       const elapsed = performance.now() - started
-      quietTime = request ? Math.max(QUIET_AFTER_REQUEST, 4 * elapsed) : Math.max(QUIET, 2 * elapsed)
-      const authority = place({ address: client.servername ?? client.address, port: client.port })
+      silenceMs = request ? Math.max(SILENCE_AFTER_REQUEST_MS, 4 * elapsed) : Math.max(SILENCE_MS, 2 * elapsed)
+      const authority = formatAddress({ address: client.servername ?? client.address, port: client.port })
       if (request) socket.write(`HEAD / HTTP/1.1\r\nHost: ${authority}\r\nUser-Agent: fastify-ticket-keys\r\nConnection: close\r\n\r\n`)
       wait()
     })
     socket.on('data', () => { if (finished !== undefined) wait() })
-    socket.once('error', (error) => { failure = error })
+    socket.once('error', (error: NodeJS.ErrnoException) => { failure = error })
     socket.once('close', () => {
-      clearTimeout(quiet)
+      clearTimeout(silenceTimer)
       clearTimeout(limit)
       if (finished === undefined || isAlert(failure)) reject(failure)
       else resolve({ ...finished, tickets })

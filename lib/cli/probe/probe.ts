@@ -1,11 +1,11 @@
 import { addressPairs, makeCases, namePairs, where } from './cases.js'
 import type { Case, ProbeOptions } from './cases.js'
-import { CONNECTIONS_PER_CROSSING, cross } from './cross-check.js'
+import { CONNECTIONS_PER_CROSS_CHECK, crossCheck } from './cross-check.js'
 import { handshake } from './handshake.js'
 import { measure, unreachable } from './measure.js'
 import { Meter } from './progress.js'
-import type { Crossing, ProbeResult, Progress, Report } from './report.js'
-import { place } from './targets.js'
+import type { CrossCheck, ProbeResult, Progress, Report } from './report.js'
+import { formatAddress } from './targets.js'
 import { findProblems } from './verdict.js'
 
 /**
@@ -29,8 +29,8 @@ export async function probe (
     if ((result.ticketsPerFullHandshake ?? 0) > 0) usable.push(one)
   }
   acceptOneProtocol(results)
-  const acrossAddresses = await crossAll(addressPairs(usable), meter)
-  const acrossNames = await crossAll(namePairs(usable), meter)
+  const acrossAddresses = await crossCheckAll(addressPairs(usable), meter)
+  const acrossNames = await crossCheckAll(namePairs(usable), meter)
   const problems = findProblems(results, acrossAddresses)
   return { ok: problems.length === 0, connections, results, acrossAddresses, acrossNames, problems }
 }
@@ -56,25 +56,25 @@ async function probeCase ({ endpoint, client, error }: Case, connections: number
   return { host, address, port, servername, protocol, ...measurement }
 }
 
-async function crossAll (pairs: Array<[Case, Case]>, meter: Meter): Promise<Crossing[]> {
-  const crossings: Crossing[] = []
+async function crossCheckAll (pairs: Array<[Case, Case]>, meter: Meter): Promise<CrossCheck[]> {
+  const crossChecks: CrossCheck[] = []
   for (const [from, to] of pairs) {
-    meter.stage(CONNECTIONS_PER_CROSSING)
+    meter.stage(CONNECTIONS_PER_CROSS_CHECK)
     meter.step(`${from.client.protocol}, tickets of ${where(from.client)} shown to ${where(to.client)}`)
-    crossings.push(await cross(from.client, to.client, () => { meter.connection() }))
+    crossChecks.push(await crossCheck(from.client, to.client, () => { meter.connection() }))
   }
-  return crossings
+  return crossChecks
 }
 
 function mostConnections (cases: Case[], connections: number): number {
-  const crossings = addressPairs(cases).length + namePairs(cases).length
-  return cases.length * 3 * connections + crossings * CONNECTIONS_PER_CROSSING
+  const crossChecks = addressPairs(cases).length + namePairs(cases).length
+  return cases.length * 3 * connections + crossChecks * CONNECTIONS_PER_CROSS_CHECK
 }
 
 // A server may support a single TLS version, if it can be probed over that version.
 function acceptOneProtocol (results: ProbeResult[]): void {
   for (const result of results.filter(({ status }) => status === 'unsupported')) {
     result.ok = results.some((other) =>
-      other.status !== 'unsupported' && place(other) === place(result) && other.servername === result.servername)
+      other.status !== 'unsupported' && formatAddress(other) === formatAddress(result) && other.servername === result.servername)
   }
 }

@@ -62,15 +62,15 @@ export interface ProbeResult {
 }
 
 /** Where a ticket was issued or presented. `address` has the form `address:port`. */
-export interface Place {
+export interface Location {
   address: string
   servername: string | null
 }
 
 /** Tickets from one address or server name, presented to another. */
-export interface Crossing {
-  from: Place
-  to: Place
+export interface CrossCheck {
+  from: Location
+  to: Location
   protocol: Protocol
   /** Tickets presented. */
   shown: number
@@ -91,12 +91,12 @@ export interface Report {
   connections: number
   results: ProbeResult[]
   /** Between the addresses of a service, in both directions, under the server name of the first address. */
-  acrossAddresses: Crossing[]
+  acrossAddresses: CrossCheck[]
   /**
    * Between server names at one address, in both directions. Not judged, because binding tickets to names
    * is good practice.
    */
-  acrossNames: Crossing[]
+  acrossNames: CrossCheck[]
   /** Why `ok` is false, one sentence per problem. */
   problems: string[]
 }

@@ -1,5 +1,5 @@
-import type { Crossing, ProbeResult, Report, Tally } from './report.js'
-import { place } from './targets.js'
+import type { CrossCheck, ProbeResult, Report, Tally } from './report.js'
+import { formatAddress } from './targets.js'
 import { allResumed, groupBy, sum } from './verdict.js'
 
 const UNITS: Array<[string, number]> = [['d', 86_400], ['h', 3600], ['m', 60]]
@@ -19,7 +19,7 @@ function renderResults (results: ProbeResult[]): string {
 }
 
 function resultRow (result: ProbeResult): string[] {
-  const row = [place(result), result.servername ?? '-', result.protocol]
+  const row = [formatAddress(result), result.servername ?? '-', result.protocol]
   if (result.ticketsPerFullHandshake === null) { // no handshake finished
     return [...row, '-', result.status, '-', '-', '-', '-', yesNo(result.ok)]
   }
@@ -35,30 +35,30 @@ function resultRow (result: ProbeResult): string[] {
   ]
 }
 
-function renderSharing (crossings: Crossing[]): string {
-  const sources = groupBy(crossings, ({ from, protocol }) => [from.address, from.servername, protocol].join())
+function renderSharing (crossChecks: CrossCheck[]): string {
+  const sources = groupBy(crossChecks, ({ from, protocol }) => [from.address, from.servername, protocol].join())
   const rows = [...sources.values()].flatMap((group) => {
     // If all other addresses accept the tickets, print a single line.
     return group.length > 1 && allResumed(group)
       ? [sharingRow({ ...group[0], ...sum(group) }, `all ${group.length} others`)]
-      : group.map((crossing) => sharingRow(crossing, crossing.to.address))
+      : group.map((crossCheck) => sharingRow(crossCheck, crossCheck.to.address))
   })
   return `Tickets shown to another address\n${renderTable([['FROM', 'SHOWN TO', 'SERVER NAME', 'PROTOCOL', 'RESUMED'], ...rows])}`
 }
 
-function sharingRow (crossing: Crossing, to: string): string[] {
-  return [crossing.from.address, to, crossing.from.servername ?? '-', crossing.protocol, ratio(crossing)]
+function sharingRow (crossCheck: CrossCheck, to: string): string[] {
+  return [crossCheck.from.address, to, crossCheck.from.servername ?? '-', crossCheck.protocol, ratio(crossCheck)]
 }
 
-function renderNames (crossings: Crossing[]): string {
-  const rows = crossings.map((crossing) => {
-    const { from, to, protocol } = crossing
-    return [from.address, from.servername ?? '-', to.servername ?? '-', protocol, ratio(crossing)]
+function renderNames (crossChecks: CrossCheck[]): string {
+  const rows = crossChecks.map((crossCheck) => {
+    const { from, to, protocol } = crossCheck
+    return [from.address, from.servername ?? '-', to.servername ?? '-', protocol, ratio(crossCheck)]
   })
   return `Tickets shown under another server name\n${renderTable([['ADDRESS', 'ISSUED FOR', 'SHOWN FOR', 'PROTOCOL', 'RESUMED'], ...rows])}`
 }
 
-function ratio ({ shown, resumed }: Crossing): string {
+function ratio ({ shown, resumed }: CrossCheck): string {
   return `${resumed} of ${shown}`
 }
 

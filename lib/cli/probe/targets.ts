@@ -62,7 +62,7 @@ export function serverNameOf (host: string): string | null {
 }
 
 /** `address:port`, with brackets around IPv6. */
-export function place ({ address, port }: { address: string, port: number }): string {
+export function formatAddress ({ address, port }: { address: string, port: number }): string {
   return `${isIPv6(address) ? `[${address}]` : address}:${port}`
 }
 

@@ -1,5 +1,5 @@
-import type { Crossing, ProbeResult, Tally } from './report.js'
-import { place } from './targets.js'
+import type { CrossCheck, ProbeResult, Tally } from './report.js'
+import { formatAddress } from './targets.js'
 
 type Group<T> = [T, ...T[]]
 
@@ -12,11 +12,11 @@ interface Count {
  * Describes why returning connections do not resume, and why addresses do not accept each other's tickets. One sentence
  * per problem.
  */
-export function findProblems (results: ProbeResult[], acrossAddresses: Crossing[]): string[] {
-  const places = groupBy(results, place)
+export function findProblems (results: ProbeResult[], acrossAddresses: CrossCheck[]): string[] {
+  const byAddress = groupBy(results, formatAddress)
   const pairs = groupBy(acrossAddresses, ({ from, to }) => [from.address, to.address].sort().join(' '))
   return [
-    ...[...places].flatMap(([address, group]) => addressProblems(address, group)),
+    ...[...byAddress].flatMap(([address, group]) => addressProblems(address, group)),
     ...[...pairs.values()].flatMap(sharingProblems)
   ]
 }
@@ -43,15 +43,15 @@ function reason (result: ProbeResult): string {
   return `only ${counted(usedOnce)} connections resumed with each ticket used once${why}`
 }
 
-function sharingProblems (crossings: Group<Crossing>): string[] {
-  const [{ from, to }] = crossings
-  const { shown, resumed } = sum(crossings)
+function sharingProblems (crossChecks: Group<CrossCheck>): string[] {
+  const [{ from, to }] = crossChecks
+  const { shown, resumed } = sum(crossChecks)
   // If a connection failed, its missing tickets say nothing about keys.
-  if (shown > 0 && resumed === 0 && crossings.every(({ error }) => error === null)) {
+  if (shown > 0 && resumed === 0 && crossChecks.every(({ error }) => error === null)) {
     return [`${from.address} and ${to.address} do not share keys: none of ${shown} tickets resumed at the other address ` +
       '(different ticket keys, or session id contexts)']
   }
-  const directions = [...groupBy(crossings, ({ from }) => from.address).values()]
+  const directions = [...groupBy(crossChecks, ({ from }) => from.address).values()]
   return directions.filter((direction) => !allResumed(direction)).map((direction) => {
     const [{ from, to }] = direction
     const { shown, resumed } = sum(direction)
@@ -60,8 +60,8 @@ function sharingProblems (crossings: Group<Crossing>): string[] {
 }
 
 /** Whether every presented ticket resumed, and at least one was presented. */
-export function allResumed (crossings: Crossing[]): boolean {
-  return crossings.every(({ shown, resumed }) => shown > 0 && resumed === shown)
+export function allResumed (crossChecks: CrossCheck[]): boolean {
+  return crossChecks.every(({ shown, resumed }) => shown > 0 && resumed === shown)
 }
 
 /** Items by key, in order of first appearance, at least one for each. `Map.groupBy` is not in Node.js 20. */
@@ -75,14 +75,14 @@ export function groupBy<T> (items: T[], key: (item: T) => string): Map<string, G
   return groups
 }
 
-/** Adds up several crossings. */
-export function sum (crossings: Crossing[]): Count {
+/** Adds up several cross-checks. */
+export function sum (crossChecks: CrossCheck[]): Count {
   const sum = (counts: number[]): number => counts.reduce((total, count) => total + count, 0)
-  return { shown: sum(crossings.map(({ shown }) => shown)), resumed: sum(crossings.map(({ resumed }) => resumed)) }
+  return { shown: sum(crossChecks.map(({ shown }) => shown)), resumed: sum(crossChecks.map(({ resumed }) => resumed)) }
 }
 
-function failure (crossings: Crossing[]): string {
-  const [error] = crossings.flatMap(({ error }) => error ?? [])
+function failure (crossChecks: CrossCheck[]): string {
+  const [error] = crossChecks.flatMap(({ error }) => error ?? [])
   return error === undefined ? '' : `; ${error}`
 }
 

@@ -2,15 +2,15 @@ import type { ConnectOptions } from './connect.js'
 import { SingleUseClient } from './pools.js'
 
 /** A server's response, and whether its connection resumed. */
-export interface Visit {
+export interface VisitResult {
   reused: boolean
   body: string
 }
 
 /** A client that uses each ticket once. It offers a ticket again only if the connection died with its server. */
-export class Visitor extends SingleUseClient {
+export class RetryingClient extends SingleUseClient {
   /** The results of the connections that did not die, oldest first. */
-  readonly visits: Visit[] = []
+  readonly visits: VisitResult[] = []
   #offered: Buffer | undefined
 
   async visit (options: Partial<ConnectOptions> = {}): Promise<void> {
