@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { decodeBase64 } from '../keys/base64.js'
 import { allocateSecret } from '../native/secret-memory.js'
 import type { SourceOption } from '../sources/make-source.js'
-import { problemOf, readSecretFile } from '../sources/read-key-files.js'
+import { readSecretFile, secretFileProblem } from '../sources/read-key-files.js'
 import { TwoSourcesError } from '../util/errors.js'
 import type { OptionErrors } from '../util/option-errors.js'
 import { checkValues } from './check-values.js'
@@ -98,7 +98,7 @@ export class SourceVariables {
   #value (variable: SetVariable, strict: boolean, problems: OptionErrors): unknown {
     const { part, name, text, secret } = variable
     const isList = part === 'previousSecrets'
-    this.#names.set(`source.${part}${isList ? '[0]' : ''}`, name)
+    this.#names.set(`source.${part}${isList ? '[0]' : ''}`, variable.isFile ? `${name} names a file whose content` : name)
     if (secret !== true) return fromText(text, variable)
     const value = variable.isFile ? this.#readFile(variable, strict, problems) : variable.bytes
     if (value === null) {
@@ -115,7 +115,7 @@ export class SourceVariables {
       if (warning !== undefined) this.warnings.push(`${name} names a file that ${warning}`)
       return secret
     } catch (error) {
-      problems.add(name, `names a file that ${problemOf(error)}`)
+      problems.add(name, secretFileProblem(text, error))
       // A placeholder for the secret, so that the source does not report a second problem.
       return randomBytes(64)
     }
