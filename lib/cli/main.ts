@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { OptionsError } from '../util/errors.js'
-import type { Output } from './files/output.js'
+import { watchErrors, type Output } from './files/output.js'
 import { registerFiles } from './files/register.js'
 import { registerProbe } from './probe/command.js'
 
@@ -22,17 +22,22 @@ export async function main (args: readonly string[], output: Output = process): 
     .addHelpText('after', '\nExit status: 0 fine, 1 failure, 2 wrong usage. Each command has its own --help, with examples.\n')
     .exitOverride()
   registerFiles(program, output)
-  registerProbe(program)
+  registerProbe(program, output)
+  const whenWritten = watchErrors(output.stdout)
+  // If nobody reads the messages, the exit status still says how the command ended.
+  watchErrors(output.stderr)
 
-  try {
-    await program.parseAsync(args, { from: 'user' })
-    return 0
-  } catch (error) {
-    // Commander has printed the error. It reports --help and --version as errors with status 0.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE
-    output.stderr.write(`error: ${inOneLine(error as Error)}\n`)
-    return error instanceof OptionsError ? USAGE : FAILURE
+  const error = await program.parseAsync(args, { from: 'user' }).then(() => undefined, (reason: Error) => reason)
+  const writeError = await whenWritten()
+  if (writeError !== undefined) {
+    output.stderr.write(`error: standard output can't be written: ${writeError.code}\n`)
+    return FAILURE
   }
+  if (error === undefined) return 0
+  // Commander has printed the error. It reports --help and --version as errors with status 0.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE
+  output.stderr.write(`error: ${inOneLine(error)}\n`)
+  return error instanceof OptionsError ? USAGE : FAILURE
 }
 
 function inOneLine ({ message }: Error): string {

@@ -2,8 +2,18 @@ import { envSchema } from 'env-schema'
 import { debug } from '../util/debug.js'
 import type { OptionErrors } from '../util/option-errors.js'
 import { checkValues } from './check-values.js'
-import { ENVIRONMENT, fromText, OPTIONS, VARIABLES, type EnvironmentOptions, type OptionSchema } from './schema.js'
+import { readSecrets, takeSecrets } from './kept-secrets.js'
+import {
+  ENVIRONMENT, fileVariable, fromText, OPTIONS, SOURCE_VARIABLES, VARIABLES, type EnvironmentOptions, type OptionSchema
+} from './schema.js'
 import { SourceVariables } from './source-variables.js'
+
+const SECRET_VARIABLES = Object.entries(VARIABLES).filter(([, { secret }]) => secret === true).map(([name]) => name)
+
+/** The variables that select a source. */
+const SELECTING_VARIABLES = Object.entries(SOURCE_VARIABLES)
+  .filter(([, { namesSource }]) => namesSource === true)
+  .flatMap(([name, { hasFile }]) => hasFile === true ? [name, fileVariable(name)] : [name])
 
 /** The options from environment variables. */
 export interface Environment {
@@ -18,7 +28,7 @@ export interface Environment {
 }
 
 /**
- * Reads the variables and deletes those that hold secrets.
+ * Reads the variables and deletes those that hold secrets. Their values are kept for the next manager of the process.
  *
  * @param given options in code, which override variables
  * @param keepVariables do not delete variables, because the workers of a cluster need them
@@ -33,16 +43,17 @@ export function readEnvironment (
   const isOurs = new RegExp(`^(?:${prefix}|${nameOf('')}$)`)
   const set = setVariables(data, isOurs)
   const texts = addDotenv(set, dotenv, isOurs, problems)
-  if (!keepVariables) {
-    for (const [variable, { secret }] of Object.entries(VARIABLES)) if (secret === true) Reflect.deleteProperty(data, nameOf(variable))
+  const secretVariables = {
+    data, prefix, texts, names: SECRET_VARIABLES.map(nameOf), selecting: SELECTING_VARIABLES.map(nameOf).filter((name) => name in texts)
   }
-  debug('variables: %s', Object.keys(texts).join() || 'none')
+  const secrets = keepVariables ? readSecrets(secretVariables) : takeSecrets(secretVariables)
+  debug('variables: %s', [...new Set([...Object.keys(texts), ...secrets.keys()])].join() || 'none')
   const known = new Set(Object.keys(VARIABLES).map(nameOf))
   const { values, variables } = readOptions((variable) => texts[nameOf(variable)], nameOf, given)
   return {
     values,
     variables,
-    source: new SourceVariables(texts, nameOf, variables),
+    source: new SourceVariables({ texts, secrets }, nameOf, variables),
     nameOf,
     warnings: Object.keys(texts).filter((name) => !known.has(name)).map((name) => `${name} is not a variable of fastify-ticket-keys`)
   }

@@ -45,8 +45,12 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
   const environment = readEnvironment(how ?? {}, inCode, problems, keepVariables)
   const settings: Settings = { ...DEFAULT_OPTIONS, ...environment.values, ...inCode }
   const wrong = checkValues(settings, OPTIONS, environment.variables, problems)
-  const nameOf = (option: string): string =>
-    environment.variables.get(option) ?? (Object.hasOwn(inCode, option) ? option : withDefault(option, environment))
+  const isGiven = (option: string): boolean => environment.variables.has(option) || Object.hasOwn(inCode, option)
+  const nameOf = (option: string): string => {
+    if (!isGiven(option)) return withDefault(option, environment)
+    const name = environment.variables.get(option) ?? option
+    return meansSeconds(option, settings) ? `${name} (in milliseconds, because it has no unit)` : name
+  }
 
   // A wrong duration becomes NaN. Comparisons with NaN are false, so it causes no second problem.
   const milliseconds = (option: keyof Settings): number => wrong.has(option) ? NaN : parseDuration(settings[option]) as number
@@ -80,8 +84,8 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
     requireTls,
     unmanaged,
     warnings: [
-      ...environment.warnings, ...environment.source?.warnings ?? [], ...withoutEffect(inCode, source), ...withoutUnit(settings, nameOf),
-      ...notFromPrimary(source)
+      ...environment.warnings, ...environment.source?.warnings ?? [], ...withoutEffect(inCode, source),
+      ...withoutUnit(settings, environment.variables), ...notFromPrimary(source)
     ]
   }
 }
@@ -131,10 +135,15 @@ function notFromPrimary (source: KeySource | undefined): string[] {
 }
 
 /** Durations without a unit may be mistakes, because other servers take seconds. */
-function withoutUnit (settings: Settings, nameOf: (option: string) => string): string[] {
-  return Object.entries<OptionSchema>(OPTIONS)
-    .filter(([option, { schema }]) => schema.duration !== undefined && looksLikeSeconds(settings[option as keyof Settings]))
-    .map(([option]) => `${nameOf(option)} has no unit, so its number is in milliseconds: write a unit, such as '90s' or '2h'`)
+function meansSeconds (option: string, settings: Settings): boolean {
+  const schema: OptionSchema | undefined = OPTIONS[option as keyof Settings]
+  return schema?.schema.duration !== undefined && looksLikeSeconds(settings[option as keyof Settings])
+}
+
+function withoutUnit (settings: Settings, variables: ReadonlyMap<string, string>): string[] {
+  return Object.keys(OPTIONS).filter((option) => meansSeconds(option, settings))
+    .map((option) => variables.get(option) ?? option)
+    .map((name) => `${name} has no unit, so its number is in milliseconds: write a unit, such as '90s' or '2h'`)
 }
 
 /** Returns the given options. If they are not an object, adds a problem and returns no options. */

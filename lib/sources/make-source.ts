@@ -1,5 +1,4 @@
 import cluster from 'node:cluster'
-import { existsSync } from 'node:fs'
 import { isKeyLength, shapeProblem, weakKeys } from '../keys/validate.js'
 import { KEY_FORMATS, type KeyFormat } from '../keys/formats/index.js'
 import { ISSUES, MAX_KEYS, type KeyMaterial } from '../keys/key.js'
@@ -8,7 +7,8 @@ import type { OptionErrors } from '../util/option-errors.js'
 import { ClusterSource } from './cluster-worker.js'
 import { DirectorySource, FileSource } from './watched-files.js'
 import { MemorySource } from './memory.js'
-import { MIN_SECRET, SecretSource, withoutLineEnd } from './secret.js'
+import { secretProblem } from './secret-problem.js'
+import { SecretSource } from './secret.js'
 import { ThreadSource } from './other-thread.js'
 import type { KeySource } from './key-source.js'
 import { partsOf, StaticSource, timesOf, type StaticKey } from './static.js'
@@ -140,9 +140,7 @@ function makeSecret (
   const copies = secrets.map((value) => typeof value === 'string' || Buffer.isBuffer(value) ? Buffer.from(value) : undefined)
   let right = true
   copies.forEach((copy, index) => {
-    const problem = isPath(secrets[index])
-      ? 'is the path of a file: what is in it is the secret'
-      : secretProblem(copy, copies.slice(0, index))
+    const problem = secretProblem(copy, copies.slice(0, index))
     if (problem === undefined) return
     right = false
     problems.add(name(index === 0 ? 'source.secret' : `source.previousSecrets[${index - 1}]`), problem)
@@ -150,22 +148,6 @@ function makeSecret (
   for (const copy of copies) copy?.fill(0)
   if (!fits(secrets.length, settings, name, problems) || !right) return undefined
   return new SecretSource(secrets as Array<string | Buffer>, settings)
-}
-
-/** A likely mistake, and one that nothing else would notice: keys that anyone can compute who knows where the secret lies. */
-function isPath (secret: unknown): boolean {
-  return typeof secret === 'string' && secret.includes('/') && existsSync(secret)
-}
-
-function secretProblem (secret: Buffer | undefined, others: Array<Buffer | undefined>): string | undefined {
-  if (secret === undefined) return 'must be a string or a Buffer'
-  const content = withoutLineEnd(secret)
-  if (content.length < MIN_SECRET) return `must have at least ${MIN_SECRET} bytes, a line end at its end not counted`
-  if (content.every((byte) => byte === content[0])) return 'must not be one byte repeated'
-  if (others.some((other) => other !== undefined && withoutLineEnd(other).equals(content))) {
-    return 'must be another secret than those before it'
-  }
-  return undefined
 }
 
 function makeShared (handle: unknown, name: NameOf, problems: OptionErrors): KeySource | undefined {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
+import { closeSync, constants, existsSync, fstatSync, openSync, readSync, type Stats } from 'node:fs'
 import { open, readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, parse, resolve } from 'node:path'
 import { SourceError } from '../util/errors.js'
 import { MAX_KEYS } from '../keys/key.js'
 import { allocateSecret } from '../native/secret-memory.js'
@@ -113,8 +113,24 @@ export function digestOf (files: readonly KeyFile[]): string {
   return hash.digest('hex')
 }
 
+/**
+ * Why `readSecretFile` failed, in words that follow the name of the variable. Shows the path only if it can be one: by
+ * mistake, the variable may hold the secret itself.
+ */
+export function secretFileProblem (path: string, error: unknown): string {
+  if (error instanceof Unfit) return `names a file that ${problemOf(error)}`
+  if (canBePath(path)) return `names ${path}, which ${problemOf(error)}`
+  return existsSync(path) ? `names a file that ${problemOf(error)}` : 'is not the path of a file (it takes a path, not the secret itself)'
+}
+
+/** Base64 can begin or end with a slash, and can have slashes inside. */
+function canBePath (path: string): boolean {
+  const directory = dirname(resolve(path))
+  return path.includes('/') && !path.endsWith('/') && directory !== parse(directory).root && existsSync(directory)
+}
+
 /** What is wrong with a file, in words that follow its name. */
-export function problemOf (error: unknown): string {
+function problemOf (error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   return error instanceof Unfit ? message : `can't be read: ${code}`
 }

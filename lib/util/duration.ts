@@ -33,9 +33,16 @@ export function parseDuration (value: unknown): number | undefined {
 export function durationProblem (value: unknown, { atLeast, atMost }: DurationLimits): string | undefined {
   const milliseconds = parseDuration(value)
   if (milliseconds === undefined) return `must be ${DURATION_FORM}`
-  if (milliseconds < atLeast.milliseconds) return `must be at least ${atLeast.text}`
+  if (milliseconds < atLeast.milliseconds) {
+    return `must be at least ${atLeast.text}${hasUnit(value) ? '' : ' (a number without a unit is in milliseconds)'}`
+  }
   if (atMost !== undefined && milliseconds > atMost.milliseconds) return `must be at most ${atMost.text}`
   return undefined
+}
+
+/** Whether a duration says its unit. */
+export function hasUnit (value: unknown): boolean {
+  return typeof value === 'string' && /[a-z]/.test(value)
 }
 
 /**

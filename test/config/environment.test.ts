@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { chmodSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { VARIABLES } from '../../lib/config/schema.js'
@@ -17,7 +19,7 @@ import { readTypeScript } from '../helpers/typescript.js'
 
 t.teardown(closeAll)
 
-const SECRET = randomBytes(32).toString('base64')
+const SECRET = randomBytes(32).toString('hex')
 
 /** What comes of an environment, and of options in code. */
 function resolve (data: NodeJS.ProcessEnv, options: TicketKeysOptions = {}): ResolvedOptions {
@@ -99,7 +101,7 @@ t.test('every source variable has the effect of its option', async (t) => {
   t.equal(secrets.source.type, 'secret')
   t.same(await namesOf(secrets), expected)
   t.same(await namesOf(resolve({ TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_PREVIOUS_SECRET_FILE: previousFile })), expected)
-  const text = await namesOf(resolve({ TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_PREVIOUS_SECRET: 'p'.repeat(20) + 'q'.repeat(20) }))
+  const text = await namesOf(resolve({ TICKET_KEYS_SECRET: SECRET, TICKET_KEYS_PREVIOUS_SECRET: randomBytes(32).toString('hex') }))
   t.same(text.slice(0, text.length / 2), expected.slice(0, text.length / 2))
 
   t.equal(resolve({ TICKET_KEYS_DIRECTORY: directory }).source.type, 'directory')
@@ -125,7 +127,7 @@ t.test('options in code take precedence, and the variables that they replace are
   }
   const resolved = resolve(data, { rotationInterval: '2m', tls12Tickets: true, source: { type: 'memory' } })
   t.match(resolved, { rotationInterval: 120_000, policy: { ticketLifetime: 180_000, tls12Tickets: true }, source: { type: 'memory' } })
-  t.match(errorOf(data, { rotationInterval: '2m' }), { message: 'TICKET_KEYS_SECRET_FILE names a file' })
+  t.match(errorOf(data, { rotationInterval: '2m' }), { message: 'TICKET_KEYS_SECRET_FILE is not the path of a file' })
   const undefinedInCode = { rotationInterval: undefined } as unknown as TicketKeysOptions
   t.equal(resolve({ TICKET_KEYS_ROTATION_INTERVAL: '1m' }, undefinedInCode).rotationInterval, 60_000)
   t.equal(resolveOptions({ environment: false }).rotationInterval, 3_600_000)
@@ -196,7 +198,7 @@ t.test('one error names each wrong variable and the form that it should have, an
     ['OPTIONAL', 'must be true or false'],
     ['FORMAT', 'must be one of json, nginx48, nginx80, node48, haproxy, lighttpd'],
     ['SECRET', 'must have at least 32 bytes, a line end at its end not counted'],
-    ['PREVIOUS_SECRET_FILE', "names a file that can't be read: ENOENT"]
+    ['PREVIOUS_SECRET_FILE', 'is not the path of a file (it takes a path, not the secret itself)']
   ]
   const value = 'c0nfidential'
   const data = Object.fromEntries(wrong.map(([variable]) => [`TICKET_KEYS_${variable}`, value]))
@@ -225,6 +227,11 @@ t.test('wrong combinations of variables, and values that only this package refus
       'TICKET_KEYS_PREVIOUS_SECRET must have at least 32 bytes, a line end at its end not counted'
     ],
     [{ SECRET: 'a'.repeat(64) }, 'TICKET_KEYS_SECRET must not be one byte repeated'],
+    [{ ROTATION_INTERVAL: '300' },
+      'TICKET_KEYS_ROTATION_INTERVAL must be at least one second (a number without a unit is in milliseconds)'],
+    [{ MAX_SESSION_AGE: '86400' },
+      'TICKET_KEYS_MAX_SESSION_AGE (in milliseconds, because it has no unit) must not be shorter than ' +
+      'ticketLifetime (TICKET_KEYS_TICKET_LIFETIME, default 2h)'],
     [{ SECRET, PREVIOUS_SECRET: SECRET }, 'TICKET_KEYS_PREVIOUS_SECRET must be another secret than those before it'],
     [
       { SECRET, TICKET_LIFETIME: '1h', ROTATION_INTERVAL: '29s', PREVIOUS_SECRET: `${SECRET}.` },
@@ -332,6 +339,37 @@ t.test('a secret file that everybody can write is refused; one that everybody ca
   t.match(errorOf(data).message, 'TICKET_KEYS_SECRET_FILE names a file that can be written by everybody: chmod o-w')
   t.match(errorOf({ TICKET_KEYS_SECRET_FILE: join(path, '../directory') }).message, 'names a file that is not a file')
   t.end()
+})
+
+t.test('a missing file with a secret is named if it can be a path, and a secret in its place is not shown', async (t) => {
+  const directory = t.testdir({ sub: {}, 'short-secret': 'short' })
+  const before = process.cwd()
+  process.chdir(directory)
+  t.teardown(() => { process.chdir(before) })
+  const named = (path: string): void => {
+    t.equal(errorOf({ TICKET_KEYS_SECRET_FILE: path }).message,
+      `ticket keys: TICKET_KEYS_SECRET_FILE names ${path}, which can't be read: ENOENT`)
+  }
+  named(join(directory, 'missing'))
+  named('./missing')
+  named('sub/missing')
+  const base64 = randomBytes(32).toString('base64')
+  for (const secret of [
+    'missing', '/missing', '//missing', '/./missing', `${directory}/none/missing`, 'missing/', 'short-secret/',
+      `/${base64.replaceAll('/', 'a')}`,
+      base64.replaceAll('/', 'a'), `${base64.slice(0, 20).replaceAll('/', 'a')}/${base64.slice(20)}`, `${'a'.repeat(300)}`, 'nul\0byte'
+  ]) {
+    const { message } = errorOf({ TICKET_KEYS_SECRET_FILE: secret })
+    t.equal(message, 'ticket keys: TICKET_KEYS_SECRET_FILE is not the path of a file (it takes a path, not the secret itself)')
+  }
+  const listener = createServer().listen('socket')
+  await once(listener, 'listening')
+  t.teardown(() => { listener.close() })
+  t.equal(errorOf({ TICKET_KEYS_SECRET_FILE: 'socket' }).message,
+    "ticket keys: TICKET_KEYS_SECRET_FILE names a file that can't be read: ENXIO")
+  const short = errorOf({ TICKET_KEYS_SECRET_FILE: 'short-secret' }).message
+  t.equal(short,
+    'ticket keys: TICKET_KEYS_SECRET_FILE names a file whose content must have at least 32 bytes, a line end at its end not counted')
 })
 
 async function issuesUnder (t: Test, data: NodeJS.ProcessEnv): Promise<{ id: string | undefined, log: LogCollector }> {

@@ -103,16 +103,12 @@ t.test('register reports every wrong option in one error, by name and without a 
 t.test('durations', async (t) => {
   for (const name of ['rotationInterval', 'ticketLifetime', 'maxSessionAge']) {
     for (const value of notDurations) {
-      t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} ${DURATION}`], `${name}: ${inspect(value)}`)
+      t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} ${DURATION}`],
+      `${name}: ${inspect(value)}`)
     }
-    for (const value of [0, 999, '999', '0s', '0.9s']) {
-      t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} must be at least one second`])
-    }
-  }
-  for (const value of ['8d', 7 * 86_400_000 + 1, '169h']) {
-    t.match(faultsOf(errorOf({ ticketLifetime: value, maxSessionAge: '30d' })), [
-      'ticketLifetime must be at most 7 days'
-    ])
+    for (const value of ['0s', '0.9s']) t.strictSame(faultsOf(errorOf({ [name]: value })), [`${name} must be at least one second`])
+    const withoutUnit = [`${name} must be at least one second (a number without a unit is in milliseconds)`]
+    for (const value of [0, 999, '999', ' 300 ']) t.strictSame(faultsOf(errorOf({ [name]: value })), withoutUnit)
   }
   const lifetimes = ['604800000', 604_800_000, '7d', ' 168 h '].map((ticketLifetime) =>
     resolveOptions({ environment: false, ticketLifetime, maxSessionAge: '7d' }).policy.ticketLifetime)
@@ -137,20 +133,14 @@ t.test('lifetimes that contradict each other', async (t) => {
   t.same(faultsOf(errorOf({ rotationInterval: '1s' })), tooManyByDefault)
   t.same(faultsOf(errorOf({ rotationInterval: '1s', ticketLifetime: '225s' })), tooMany)
   t.ok(resolveOptions({ environment: false, rotationInterval: '1s', ticketLifetime: '224s' }))
-  t.same(faultsOf(errorOf({ rotationInterval: '1s', maxSessionAge: '1h' })), [
-    'maxSessionAge must not be shorter than ticketLifetime (default 2h)',
-    ...tooManyByDefault
-  ])
+  t.same(faultsOf(errorOf({ rotationInterval: '1s', maxSessionAge: '1h' })),
+    ['maxSessionAge must not be shorter than ticketLifetime (default 2h)', ...tooManyByDefault])
   const both = {
     rotationInterval: '10s',
     ticketLifetime: '25m',
-    source: {
-      type: 'secret',
-      secret: 'a'.repeat(16) + 'b'.repeat(16),
-      previousSecrets: ['c'.repeat(16) + 'd'.repeat(16)]
-    }
+    source: { type: 'secret', secret: randomBytes(32), previousSecrets: [randomBytes(32)] }
   }
-  t.match(faultsOf(errorOf(both)), tooMany, 'each secret has its own keys')
+  t.match(faultsOf(errorOf(both)), tooMany, 'each secret has its keys')
   t.ok(resolveOptions({ environment: false, ...both, source: { type: 'memory' } }))
   t.match(await refused(t, { rotationInterval: '1s' }), { code: 'FST_TICKET_KEYS_OPTIONS', message: `ticket keys: ${tooManyByDefault[0]}` })
 })

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
@@ -252,15 +252,26 @@ t.test('no error contains bytes of a key', async (t) => {
 t.test('without a format, JSON is recognized; other data is an error that names the possible formats', async (t) => {
   const json = serializeKeys([makeKey()], 'json')
   t.equal(parseKeys(Buffer.concat([Buffer.from(' \n'), json]), undefined, 'k').keys.length, 1)
-  const says = (data: Buffer, message: RegExp) =>
-    t.throws(() => parseKeys(data, undefined, 'tickets.key'), { code: 'FST_TICKET_KEYS_FORMAT', message })
+  const says = (data: Buffer | string, message: RegExp) =>
+    t.throws(() => parseKeys(Buffer.from(data as string), undefined, 'tickets.key'), { code: 'FST_TICKET_KEYS_FORMAT', message })
   says(randomBytes(48).fill(0xff, 0, 1), /tickets.key \(48 bytes\): .* could be nginx48 or node48$/)
   says(randomBytes(80).fill(0xff, 0, 1), /could be nginx80$/)
   says(randomBytes(92).fill(0xff, 0, 1), /could be lighttpd$/)
   says(randomBytes(240).fill('{', 0, 1).fill(0xff, 1, 2), /could be nginx48 or nginx80 or node48$/)
   says(serializeKeys([makeKey()], 'haproxy'), /could be haproxy$/)
+  says(serializeKeys([makeKey(), makeKey()], 'haproxy').toString().replaceAll('\n', '\r\n'), /could be haproxy$/)
+  const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
+  for (const file of [pem, `Bag Attributes\n${String(pem)}`, `friendlyName: é\n${String(pem)}`]) {
+    says(file, /: a PEM file, such as a certificate or its private key, and not a file of session ticket keys$/)
+  }
+  const noFormat = /: text in no format of ticket keys: neither a JSON object, nor lines of 64 or 108 characters of base64 as in haproxy$/
+  for (const file of [
+    'hello', 'hello\n', ' ', '[]', '"text"', randomBytes(80).toString('hex'), 'a'.repeat(63) + '!', `${'a'.repeat(64)}\nhello\n`,
+    `${randomBytes(48).toString('base64')}\n\n`, randomBytes(80).toString('base64').replace(/.{64}/, '$&\n')
+  ]) says(file, noFormat)
+  says(`\ufeff${serializeKeys([makeKey()], 'json').toString()}`, /not JSON: begins with a byte order mark; save it as UTF-8 without one$/)
   says(randomBytes(47).fill(0xff, 0, 1), /no size that another format has/)
-  says(Buffer.alloc(0), /no size/)
+  says('', /not JSON: the file is empty$/)
   t.same(guessFormats(0), [])
   t.same(guessFormats(48 * 257), [])
   for (const format of BINARY) {

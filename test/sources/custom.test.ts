@@ -342,10 +342,8 @@ t.test('an object that is not a key source is refused', async (t) => {
     [{ type: 'file', path: 'x', format: 'pem' }, 'source.format must be one of json, nginx48'],
     [{ type: 'directory', file: 'x' }, "source.file is not an option of the source 'directory'; source.path must be a path"],
     [{ type: 'secret' }, 'source.secret must be a string or a Buffer'],
-    [
-      { type: 'secret', secret: 'x'.repeat(31) + 'y', previousSecrets: ['y', 1] },
-      'source.previousSecrets[0] must have at least 32 bytes, a line end at its end not counted; source.previousSecrets[1] must be'
-    ],
+    [{ type: 'secret', secret: randomBytes(32), previousSecrets: ['y', 1] },
+      'source.previousSecrets[0] must have at least 32 bytes, a line end at its end not counted; source.previousSecrets[1] must be'],
     [{ type: 'secret', secret: import.meta.filename }, 'source.secret is the path of a file: what is in it is the secret'],
     [{ type: 'static', keys: [] }, 'source.keys must be an array of'],
     [{ type: 'static', keys: new Array(1) }, 'source.keys[0] must be a Buffer, or an object with'],

@@ -18,7 +18,11 @@ t.teardown(closeAll)
 const { key, cert } = await serverCert()
 
 /** Two servers under one manager. */
-async function twoServers (t: Test, first: TlsOptions, second: TlsOptions): Promise<{ keys: TicketKeys, ports: number[], servers: Server[] }> {
+async function twoServers (t: Test, first: TlsOptions, second: TlsOptions): Promise<{
+  keys: TicketKeys,
+  ports: number[],
+  servers: Server[]
+}> {
   const { keys } = await manage(t, { source: { type: 'static', keys: [randomBytes(80)] } })
   const plain = [await plainHttps(first), await plainHttps(second)]
   for (const { server } of plain) keys.attach(server)
@@ -82,10 +86,12 @@ for (const protocol of PROTOCOLS) {
 }
 
 /** A server with a store of its own for session IDs, which another server can read. */
-async function withStore (t: Test, store: Map<string, Buffer>, sessionIdContext: string, managed: boolean): Promise<{ port: number, warnings: string[] }> {
+async function withStore (t: Test, store: Map<string, Buffer>, sessionIdContext: string,
+  managed: boolean): Promise<{ port: number, warnings: string[] }> {
   const { server, port } = await plainHttps({ sessionIdContext, maxVersion: 'TLSv1.2' })
   server.on('newSession', (id: Buffer, data: Buffer, done: () => void) => { store.set(id.toString('hex'), data); done() })
-  server.on('resumeSession', (id: Buffer, done: (error: null, data: Buffer | null) => void) => { done(null, store.get(id.toString('hex')) ?? null) })
+  server.on('resumeSession',
+    (id: Buffer, done: (error: null, data: Buffer | null) => void) => { done(null, store.get(id.toString('hex')) ?? null) })
   if (!managed) return { port, warnings: [] }
   const { keys, log } = await manage(t)
   keys.attach(server)

@@ -13,7 +13,7 @@ export interface Target {
 /** The output streams of a command. */
 export interface Output {
   stdout: Writable & { isTTY?: boolean }
-  stderr: Writable
+  stderr: Writable & { isTTY?: boolean, columns?: number }
 }
 
 /**
@@ -35,5 +35,18 @@ export async function writeKeys (data: Buffer, { out }: Target, { stdout }: Outp
     })
   } finally {
     data.fill(0)
+  }
+}
+
+/**
+ * Catches the errors of a stream, such as EPIPE and ENOSPC. Uncaught, they would end the process with a stack trace.
+ *
+ * @returns a function that waits until everything is written, and resolves with the first error
+ */
+export function watchErrors (stream: Writable): () => Promise<NodeJS.ErrnoException | undefined> {
+  const failed = new Promise<Error>((resolve) => { stream.on('error', resolve) })
+  return async () => {
+    const written = new Promise<Error | undefined>((resolve) => { stream.write('', (error) => { resolve(error ?? undefined) }) })
+    return await Promise.race([failed, written])
   }
 }

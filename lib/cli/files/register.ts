@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { DURATION_FORM, parseDuration } from '../../util/duration.js'
 import { KEY_FORMATS } from '../../keys/formats/index.js'
+import { parseDurationFlag } from '../duration.js'
 import { convert, type ConvertOptions } from './convert.js'
 import { generate, type GenerateOptions } from './generate.js'
 import { formatInspection, inspect, type InspectOptions } from './inspect.js'
@@ -83,9 +83,9 @@ function withTarget (command: Command): Command {
 
 function withRotation (command: Command): Command {
   return command
-    .addOption(new Option('--rotation-interval <duration>', 'how long a key issues').argParser(parseInterval).default(3_600_000, '1h'))
+    .addOption(new Option('--rotation-interval <duration>', 'how long a key issues').argParser(parseDurationFlag).default(3_600_000, '1h'))
     .addOption(new Option('--ticket-lifetime <duration>', 'how long its tickets are accepted after that')
-      .argParser(parseInterval).default(7_200_000, '2h'))
+      .argParser(parseDurationFlag).default(7_200_000, '2h'))
 }
 
 function formatOption (flags: string, description: string): Option {
@@ -94,12 +94,6 @@ function formatOption (flags: string, description: string): Option {
 
 function examples (...lines: string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ fastify-ticket-keys ${line}`).join('\n')}\n`
-}
-
-function parseInterval (value: string): number {
-  const duration = parseDuration(value)
-  if (duration === undefined || duration < 1) throw new InvalidArgumentError(`Must be ${DURATION_FORM}.`)
-  return Math.round(duration)
 }
 
 function parseCount (value: string): number {

@@ -2,7 +2,8 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
-import { DURATION_FORM, parseDuration } from '../../util/duration.js'
+import { parseTimeoutFlag } from '../duration.js'
+import type { Output } from '../files/output.js'
 import { PROTOCOLS } from './cases.js'
 import type { ProbeOptions } from './cases.js'
 import { probe } from './probe.js'
@@ -51,7 +52,7 @@ Examples:
  * Adds the command `probe` to the program. Sets `process.exitCode` to 1 if the report is not `ok`. Throws a
  * `CommanderError` for wrong arguments.
  */
-export function registerProbe (program: Command): void {
+export function registerProbe (program: Command, output: Output): void {
   program.command('probe')
     .summary('see how servers issue, resume and renew session tickets')
     .description('Connect to TLS servers again and again, to see how they issue, resume and renew session tickets.')
@@ -64,14 +65,14 @@ export function registerProbe (program: Command): void {
     .option('--insecure', 'don\'t verify certificates')
     .option('--alpn <protocols>', 'protocols to offer, separated by commas (default: http/1.1)', list)
     .option('--no-http', 'for servers of other protocols: send no HTTP request, wait for TLS 1.3 tickets instead')
-    .addOption(new Option('--timeout <duration>', 'for one connection').argParser(duration).default(10_000, '10s'))
+    .addOption(new Option('--timeout <duration>', 'for one connection').argParser(parseTimeoutFlag).default(10_000, '10s'))
     .option('--json', 'print the report as JSON')
     .option('--progress', 'show progress even if standard error is not a terminal')
     .addHelpText('after', HELP)
-    .action(run)
+    .action(async (targets: string[], flags: Flags) => { await run(targets, flags, output) })
 }
 
-async function run (targets: string[], flags: Flags): Promise<void> {
+async function run (targets: string[], flags: Flags, { stdout, stderr }: Output): Promise<void> {
   const options: ProbeOptions = {
     connections: flags.connections,
     protocols: PROTOCOLS.filter((protocol) => flags.tls === BOTH || protocol === `TLSv${flags.tls}`),
@@ -83,10 +84,10 @@ async function run (targets: string[], flags: Flags): Promise<void> {
     ...(flags.ca === undefined ? {} : { ca: flags.ca }),
     ...(flags.alpn === undefined ? {} : { alpn: flags.alpn })
   }
-  const progress = progressPrinter(process.stderr)
-  const show = process.stderr.isTTY || flags.progress === true ? progress.show : undefined
+  const progress = progressPrinter(stderr)
+  const show = stderr.isTTY === true || flags.progress === true ? progress.show : undefined
   const report = await probe(targets, options, show).finally(progress.end)
-  process.stdout.write(flags.json === true ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report))
+  stdout.write(flags.json === true ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report))
   if (!report.ok) process.exitCode = NOT_OK
 }
 
@@ -97,12 +98,6 @@ function collectTarget (text: string, previous: string[] = []): string[] {
 function wholeNumber (text: string): number {
   const value = Number(text)
   if (!Number.isSafeInteger(value) || value < 2) throw new InvalidArgumentError('It takes a whole number of 2 or more.')
-  return value
-}
-
-function duration (text: string): number {
-  const value = parseDuration(text)
-  if (value === undefined || value <= 0) throw new InvalidArgumentError(`It takes ${DURATION_FORM}.`)
   return value
 }
 

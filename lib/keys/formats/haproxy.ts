@@ -51,6 +51,15 @@ export const haproxy: Codec = {
   }
 }
 
+/** Whether every line has the form of a key. */
+export function isLikeHaproxy (data: Buffer): boolean {
+  return splitLines(data).every((line) => {
+    const bytes = decodeBase64(line)
+    bytes?.fill(0)
+    return LAYOUTS.some((layout) => keyLength(layout) === bytes?.length)
+  })
+}
+
 function textLength (layout: Layout): number {
   return Math.ceil(keyLength(layout) / 3) * 4
 }

@@ -4,7 +4,7 @@ import { checkKeys, isKeyLength } from '../validate.js'
 import { MAX_KEYS, type KeySet, type TicketKey } from '../key.js'
 import { nginx48, nginx80, node48 } from './binary.js'
 import { listTimes, type Alloc, type Codec, type KeyFormat, type PlacedKey } from './format.js'
-import { haproxy } from './haproxy.js'
+import { haproxy, isLikeHaproxy } from './haproxy.js'
 import { json } from './json.js'
 import { lighttpd } from './lighttpd.js'
 
@@ -15,6 +15,9 @@ const CODECS: Readonly<Record<KeyFormat, Codec>> = { json, nginx48, nginx80, nod
 
 /** Bytes of one key in the formats that are nothing but keys back to back. */
 const BINARY_LENGTHS = { nginx48: 48, nginx80: 80, node48: 48, lighttpd: 92 } as const
+
+/** UTF-8's. Some editors write it at the beginning of a text file. */
+const BYTE_ORDER_MARK = Buffer.from('efbbbf', 'hex')
 
 /** Every format, the default one first. */
 export const KEY_FORMATS: readonly KeyFormat[] = Object.freeze(Object.keys(CODECS) as KeyFormat[])
@@ -104,8 +107,24 @@ function recognize (data: Buffer, where: string): KeyFormat {
   const isPlainText = data.every((byte) => (byte >= 0x20 && byte <= 0x7e) || (byte >= 0x09 && byte <= 0x0d))
   const first = data.find((byte) => byte > 0x20)
   if (isPlainText && first === 0x7b) return 'json'
-  const could: KeyFormat[] = isPlainText && data.length > 0 ? ['haproxy'] : guessFormats(data.length)
-  throw new FormatError(could.length === 0
-    ? `${where} (${data.length} bytes): not JSON, and of no size that another format has; name its format, one of ${KEY_FORMATS.join(', ')}`
-    : `${where} (${data.length} bytes): not JSON; name its format, which could be ${could.join(' or ')}`)
+  throw new FormatError(`${where} (${data.length} bytes): ${problemOf(data, isPlainText)}`)
+}
+
+function problemOf (data: Buffer, isPlainText: boolean): string {
+  if (data.includes('-----BEGIN ')) return 'a PEM file, such as a certificate or its private key, and not a file of session ticket keys'
+  return isPlainText ? textProblem(data) : binaryProblem(data)
+}
+
+function textProblem (data: Buffer): string {
+  if (data.length === 0) return 'not JSON: the file is empty'
+  if (isLikeHaproxy(data)) return 'not JSON; name its format, which could be haproxy'
+  return 'text in no format of ticket keys: neither a JSON object, nor lines of 64 or 108 characters of base64 as in haproxy'
+}
+
+function binaryProblem (data: Buffer): string {
+  if (data.subarray(0, 3).equals(BYTE_ORDER_MARK)) return 'not JSON: begins with a byte order mark; save it as UTF-8 without one'
+  const could = guessFormats(data.length)
+  return could.length === 0
+    ? `not JSON, and of no size that another format has; name its format, one of ${KEY_FORMATS.join(', ')}`
+    : `not JSON; name its format, which could be ${could.join(' or ')}`
 }
