@@ -4,9 +4,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const promised = /** @type {string[]} */ (JSON.parse(readFileSync(new URL('platforms.json', import.meta.url), 'utf8')))
-const { platform, arch, report } = process
-const isMusl = platform === 'linux' && report.getReport().header.glibcVersionRuntime === undefined
-const wanted = process.argv.includes('--all') ? promised : [`${platform}-${arch}${isMusl ? '-musl' : ''}`]
+const wanted = process.argv.includes('--all') ? promised : [`${process.platform}-${process.arch}`]
 const paths = wanted.map((name) => `prebuilds/${name}/fastify_ticket_keys.node`)
 const missing = paths.filter((path) => {
   const found = statSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), { throwIfNoEntry: false })

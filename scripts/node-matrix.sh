@@ -16,10 +16,7 @@ mapfile -t tests < <(printf '%s\n' test/*/*.test.ts | grep -Ev "$excluded" | if 
 
 # All versions use one binary: the prebuilt binary must be the local build without its symbols.
 built=build/Release/fastify_ticket_keys.node
-prebuilt=$(node --import tsx -e "
-  import { isMusl } from './lib/native/libc.js'
-  import { addonPaths } from './lib/native/binding.js'
-  console.log(addonPaths({ ...process, musl: isMusl() })[1])")
+prebuilt=prebuilds/$(node -p '`${process.platform}-${process.arch}`')/fastify_ticket_keys.node
 stripped=$(mktemp)
 log=$(mktemp)
 trap 'rm -f "$stripped" "$log"' EXIT

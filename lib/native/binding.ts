@@ -3,7 +3,6 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { RuntimeError } from '../util/errors.js'
 import { notBuiltError, type LoadFailure } from './load-error.js'
-import { isMusl } from './libc.js'
 import type { Addon } from './types.js'
 
 /**
@@ -14,8 +13,6 @@ export interface Runtime {
   features: object
   platform: string
   arch: string
-  /** whether the C library is musl, not glibc */
-  musl: boolean
 }
 
 function unsupportedRuntime ({ versions, features }: Runtime): string | undefined {
@@ -40,15 +37,15 @@ const ROOT = packageRoot(import.meta.url)
 
 /**
  * The possible paths of the addon: a local build first, then the output of scripts/prebuild.sh. Empty if the package's
- * folder is unknown.
+ * folder is unknown. The Linux binaries run with glibc and with musl.
  */
-export function addonPaths ({ platform, arch, musl }: Runtime, root = ROOT): string[] {
+export function addonPaths ({ platform, arch }: Runtime, root = ROOT): string[] {
   if (root === null) return []
   // A clone has binding.gyp at its top and builds there. The published package builds in native/.
   const build = existsSync(`${root}binding.gyp`) ? 'build' : 'native/build'
   return [
     `${root}${build}/Release/fastify_ticket_keys.node`,
-    `${root}prebuilds/${platform}-${arch}${musl ? '-musl' : ''}/fastify_ticket_keys.node`
+    `${root}prebuilds/${platform}-${arch}/fastify_ticket_keys.node`
   ]
 }
 
@@ -79,7 +76,7 @@ export function assertSupportedRuntime (runtime = thisRuntime()): void {
 
 function thisRuntime (): Runtime {
   const { versions, features, platform, arch } = process
-  return { versions, features, platform, arch, musl: isMusl() }
+  return { versions, features, platform, arch }
 }
 
 let loaded: Addon | undefined

@@ -60,23 +60,25 @@ int OnDuplicate(CRYPTO_EX_DATA*, const CRYPTO_EX_DATA*, void** from, int, long,
   return 1;
 }
 
+// No destructor: with one, each thread would have to register it, and musl has no function for
+// that.
+thread_local std::shared_ptr<Environment>* present = nullptr;
+
 void OnEnvironmentEnd(void* data) {
   const std::unique_ptr<std::shared_ptr<Environment>> environment(
       static_cast<std::shared_ptr<Environment>*>(data));
+  if (present == environment.get()) present = nullptr;
   (*environment)->alive = false;
   (*environment)->dropped.clear();
 }
 
 std::shared_ptr<Environment> EnvironmentOf(const Napi::Env& env) {
-  thread_local std::weak_ptr<Environment> present;
-  std::shared_ptr<Environment> environment = present.lock();
-  if (environment == nullptr || !environment->alive) {
-    environment = std::make_shared<Environment>();
-    present = environment;
-    napi_add_env_cleanup_hook(env, OnEnvironmentEnd, new std::shared_ptr<Environment>(environment));
+  if (present == nullptr) {
+    present = new std::shared_ptr<Environment>(std::make_shared<Environment>());
+    napi_add_env_cleanup_hook(env, OnEnvironmentEnd, present);
   }
-  environment->dropped.clear();
-  return environment;
+  (*present)->dropped.clear();
+  return *present;
 }
 
 Napi::Value ServerNameOf(const Napi::Env& env, SSL* ssl, bool issue) {

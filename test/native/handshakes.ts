@@ -104,7 +104,7 @@ async function callback (): Promise<void> {
 
 /** Loads the addon in a thread that ends before the process does. */
 async function worker (): Promise<void> {
-  const [path] = addonPaths({ versions: process.versions, features: {}, platform: process.platform, arch: process.arch, musl: false })
+  const [path] = addonPaths({ versions: process.versions, features: {}, platform: process.platform, arch: process.arch })
   const code = 'const { Manager } = require(process.argv.at(-1)); new Manager(Number(process.argv.at(-2))).keyTimes()'
   const thread = new Worker(code, { eval: true, argv: [String(keys.handle), String(path)] })
   const status = await new Promise((resolve, reject) => { thread.on('exit', resolve).on('error', reject) })

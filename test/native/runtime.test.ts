@@ -2,16 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { isMusl } from '../../lib/native/libc.js'
 import { loadAddon, type Runtime } from '../../lib/native/binding.js'
 import { runModule } from '../helpers/process.js'
 
 const directory = mkdtempSync(join(tmpdir(), 'runtime-'))
 t.teardown(() => { rmSync(directory, { recursive: true }) })
 
-const here: Runtime = {
-  versions: process.versions, features: process.features, platform: process.platform, arch: process.arch, musl: isMusl()
-}
+const here: Runtime = { versions: process.versions, features: process.features, platform: process.platform, arch: process.arch }
 
 function withVersions (versions: Record<string, string | undefined>): Runtime {
   return { ...here, versions: { ...process.versions, ...versions } }

