@@ -23,7 +23,8 @@ t.test('the package holds what runs, its types, what builds the addon, what READ
     return made.startsWith('dist/cli/') ? [`${made}.js`] : [`${made}.js`, `${made}.d.ts`]
   })
   const native = ['binding', 'keys', 'tls'].flatMap((folder) => readdirSync(join(ROOT, 'native', folder)).map((name) => `native/${folder}/${name}`))
-  const texts = [...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`), ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'THIRD-PARTY-NOTICES.md',
+  const docs = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(md|svg)$/.test(name)).map((name) => `docs/${name}`)
+  const texts = [...docs, ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'THIRD-PARTY-NOTICES.md',
     'native/addon.gypi', 'native/binding.gyp', 'package.json']
   t.strictSame(paths.filter((path) => !BINARY.test(path)).sort(), [...library, ...native, ...texts].sort())
 })
