@@ -34,7 +34,6 @@ else if (role === 'clients') await runClients(Number(args[0]), Number(args[1]))
 else await main(Number(role ?? 60), args[0] ?? fileURLToPath(new URL('../docs/img/rotations.svg', import.meta.url)))
 
 async function main (seconds: number, file: string): Promise<void> {
-  const started = Date.now()
   const results = await Promise.all(SERVERS.map(async (kind) => [kind, await measure(kind, seconds)] as const))
   console.log(`${CLIENTS} clients that reconnect every ${RECONNECT_MS / 1000} s, a rotation every ${ROTATION_MS / 1000} s, for ${seconds} s`)
   console.log(`Node.js ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}\n`)
@@ -42,7 +41,7 @@ async function main (seconds: number, file: string): Promise<void> {
     const resumed = connections.filter(([, wasResumed]) => wasResumed).length
     console.log(`${NAMES[kind].padEnd(20)} ${percent(connections)} resumed (${resumed} of ${connections.length} returning connections)`)
   }
-  writeFileSync(file, chart(new Map(results), started, seconds))
+  writeFileSync(file, chart(new Map(results)))
   console.log(`\nThe chart is in ${file}`)
 }
 
@@ -102,7 +101,10 @@ function percent (connections: Connection[]): string {
 }
 
 /** An SVG line chart: one point a second for each server. */
-function chart (results: Map<ServerKind, Connection[]>, started: number, seconds: number): string {
+function chart (results: Map<ServerKind, Connection[]>): string {
+  const times = [...results.values()].flatMap((connections) => connections.map(([time]) => time))
+  const started = Math.min(...times)
+  const seconds = Math.floor((Math.max(...times) - started) / 1000)
   const [width, height, left, right, top, bottom] = [760, 300, 56, 16, 56, 44]
   const x = (second: number): string => (left + second / seconds * (width - left - right)).toFixed(1)
   const y = (share: number): string => (height - bottom - share * (height - top - bottom)).toFixed(1)
@@ -118,13 +120,13 @@ function chart (results: Map<ServerKind, Connection[]>, started: number, seconds
   })
   const shares = [0, 0.5, 1].map((share) =>
     `<path d="M${left} ${y(share)}H${width - right}" stroke="#d4d4d4"/><text x="${left - 8}" y="${Number(y(share)) + 4}" text-anchor="end">${share * 100} %</text>`)
-  const times = Array.from({ length: Math.floor(seconds / 10) + 1 }, (_, index) =>
+  const marks = Array.from({ length: Math.floor(seconds / 10) + 1 }, (_, index) =>
     `<text x="${x(index * 10)}" y="${height - bottom + 18}" text-anchor="middle">${index * 10} s</text>`)
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="13" fill="#404040">
 <rect width="${width}" height="${height}" fill="#fff"/>
 <text x="${left}" y="20">Share of returning connections that resume, second by second. A rotation every ${ROTATION_MS / 1000} s.</text>
-${[...shares, ...times, ...lines.reverse()].join('\n')}
-<text x="${(width + left) / 2}" y="${height - 6}" text-anchor="middle">time since the start</text>
+${[...shares, ...marks, ...lines.reverse()].join('\n')}
+<text x="${(width + left) / 2}" y="${height - 6}" text-anchor="middle">time since the first returning connection</text>
 </svg>
 `
 }
