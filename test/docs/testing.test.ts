@@ -23,7 +23,7 @@ t.test('the tests of the page pass', async (t) => {
 })
 
 t.test('a faked clock in 1970 makes a server that issues no tickets, as the page says', async (t) => {
-  t.match(text(FILE), 'The default of `mock.timers.enable()` is 1970.')
+  t.match(text(FILE), '`mock.timers.enable()` without options sets `Date` to 1970.')
   mock.timers.enable({ apis: ['Date'] })
   const year = new Date().getUTCFullYear()
   const { port, app } = await startApp(t)
