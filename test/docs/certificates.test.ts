@@ -122,7 +122,7 @@ t.test('without a signal, the server sees new files by itself; a pair that does 
   await until(() => running.output().includes('is not the key of'))
   t.equal(await fingerprint(running.port), first)
   put({ cert: 'not a certificate' })
-  await until(() => /PEM|wrong tag|certificate cannot be renewed.*no start line/i.test(running.output()))
+  await until(() => running.output().includes('PEM routines'))
   t.equal(await fingerprint(running.port), first)
   put({ cert: next.cert })
   await until(() => running.renewals() === 1)
