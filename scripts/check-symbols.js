@@ -69,7 +69,8 @@ for (const name of needed) {
   }
   const versions = glibc.filter((symbol) => symbol.name === name)
   if (versions.length === 0 || !inMusl.has(name)) {
-    problems.push(`needs ${name}: glibc ${versions.length > 0 ? 'has' : 'lacks'} it, musl ${inMusl.has(name) ? 'has' : 'lacks'} it, and so do not have it: ${lacking.join(', ')}`)
+    const [glibcHas, muslHas] = [versions.length > 0, inMusl.has(name)].map((has) => has ? 'has' : 'lacks')
+    problems.push(`needs ${name}: glibc ${glibcHas} this symbol, musl ${muslHas} it, and these Node.js lack it: ${lacking.join(', ')}`)
   } else if (versions.every(({ version }) => isTooNew(version))) {
     problems.push(`needs ${name}, which glibc ${OLDEST_GLIBC} lacks: ${versions.map(({ version }) => version).join(', ')}`)
   } else if (new Set(versions.map(({ address }) => address)).size > 1) {

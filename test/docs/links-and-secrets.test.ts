@@ -10,47 +10,44 @@ import { FileSource } from '../../lib/sources/watched-files.js'
 import { SingleUseClient } from '../helpers/client.js'
 import { assertResumes, blocks, readRepoFile, ROOT, runShell, runTypeScript, runVariables, type Running } from '../helpers/docs.js'
 
-t.test('the README lists the options of the code, with their defaults and variables', (t) => {
-  const readme = readRepoFile('README.md')
-  const rows = [...readme.matchAll(/^\| `(\w+)` \| `(.+?)` \| (.+?) \| .+ \|$/gm)]
+t.test("docs/reference.md: the options are the code's, with their defaults and variables", (t) => {
+  const reference = readRepoFile('docs/reference.md')
+  const rows = [...reference.matchAll(/^\| `(\w+)` \| `(.+?)` \| (.+?) \| .+ \|$/gm)]
   t.same(rows.map(([, option]) => option), Object.keys(DEFAULT_OPTIONS))
   const nameOf = (variable: string): string => `TICKET_KEYS${variable === '' ? '' : `_${variable}`}`
   for (const [, option = '', shown, variable] of rows) {
     t.equal(shown, inspect(DEFAULT_OPTIONS[option as keyof typeof DEFAULT_OPTIONS]), `${option}: default`)
     const names = Object.entries(VARIABLES).filter(([, { option: of }]) => of === option).map(([name]) => `\`${nameOf(name)}\``)
-    t.equal(variable, option === 'source' ? 'see below' : names.join(), `${option}: variable`)
+    t.equal(variable, option === 'source' ? 'see [below](#sources)' : names.join(), `${option}: variable`)
   }
-  const sources = [...readme.matchAll(/^\| `\{ type: '(\w+)'.*?\}` \| (.*?) ?\| .+ \|$/gm)]
+  const sources = [...reference.matchAll(/^\| `\{ type: '(\w+)'.*?\}` \| (.*?) ?\| .+ \|$/gm)]
   t.same(sources.map(([, type]) => type), ['memory', 'static', 'secret', 'file', 'directory', 'shared'])
   const shown = [...rows.map(([, , , variable]) => variable), ...sources.map(([, , variables]) => variables)]
     .join()
     .match(/TICKET_KEYS\w*/g)
   t.same([...new Set(shown)].sort(), Object.keys(VARIABLES).map(nameOf).sort(), 'all variables, and no others')
-  const [deleted = ''] = /^.* are deleted from `process\.env`.*$/m.exec(readme) ?? []
-  t.same(
-    deleted.match(/TICKET_KEYS\w*/g)?.sort(),
-    Object.entries(VARIABLES)
-      .filter(([, { secret }]) => secret === true)
-      .map(([name]) => nameOf(name))
-      .sort()
-  )
+  const [deleted = ''] = /^.* are deleted from `process\.env`.*$/m.exec(reference) ?? []
+  t.same(deleted.match(/TICKET_KEYS\w*/g)?.sort(),
+    Object.entries(VARIABLES).filter(([, { secret }]) => secret === true).map(([name]) => nameOf(name)).sort())
   t.end()
 })
 
-t.test('links between the documents have a target', (t) => {
+t.test('links between the documents lead somewhere', (t) => {
   const anchors = (file: string): string[] =>
     [...readRepoFile(file).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
-      title
-        .toLowerCase()
-        .replace(/[^\w -]/g, '')
-        .replaceAll(' ', '-')
-    )
-  for (const file of ['README.md', 'SECURITY.md', ...readdirSync(new URL('docs', ROOT)).map((name) => `docs/${name}`)]) {
+      title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
+  const pages = readdirSync(new URL('docs', ROOT)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)
+  for (const file of ['README.md', 'SECURITY.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...pages]) {
     for (const [, path = '', anchor] of readRepoFile(file).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
       const target = path === '' ? file : new URL(path, new URL(file, ROOT)).pathname.slice(ROOT.pathname.length)
       t.ok(existsSync(new URL(target, ROOT)), `${file}: ${target}`)
       if (anchor !== undefined) t.ok(anchors(target).includes(anchor), `${file}: ${target}#${anchor}`)
     }
+  }
+  // A reader of the front page finds every page.
+  for (const page of pages) {
+    t.ok([readRepoFile('README.md'),
+      readRepoFile('docs/reference.md')].some((from) => from.includes(page.replace('docs/', ''))), page)
   }
   t.end()
 })

@@ -1,14 +1,22 @@
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { Agent, request } from 'node:https'
 import t from 'tap'
 import { metricsRegistry } from '../../lib/metrics/register.js'
 import type { TicketKeysStatus } from '../../lib/manager/ticket-keys.js'
 import { serverCert } from '../helpers/certs.js'
+import { createTicketKeys } from '../../lib/index.js'
+import { keysHeld } from '../../lib/keys/timetable.js'
 import { connect } from '../helpers/client.js'
 import { blocks, onlyBlock, readRepoFile } from '../helpers/docs.js'
 import { manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
+import { nginx } from '../helpers/real-servers.js'
+import { closeAll, plainHttps } from '../helpers/server.js'
 
 const FILE = 'docs/operating.md'
+
+t.teardown(closeAll)
 
 function promtool (args: string[], directory: string): { status: number | null, output: string } {
   const { error, status, stdout, stderr } = spawnSync('promtool', args, { cwd: directory, encoding: 'utf8' })
@@ -119,4 +127,58 @@ t.test('docs/api.md lists the fields of status() and the members of the manager'
   )
   t.same(own.filter((name) => !named.includes(name)), [])
   t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !readRepoFile('docs/api.md').includes(`| \`${event}\` |`)), [])
+})
+
+t.test('TLS 1.1 clients get no tickets', async (t) => {
+  t.match(readRepoFile(FILE), '**TLS 1.0 and 1.1 get no tickets.**')
+  const options = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
+  const { server, port } = await plainHttps(options)
+  const keys = await createTicketKeys({ environment: false })
+  t.teardown(() => keys.close())
+  keys.attach(server)
+  const { session, protocol } = await connect({ port, tls: options })
+  t.equal(protocol, 'TLSv1.1')
+  t.equal((await connect({ port, session, tls: options })).reused, false)
+})
+
+t.test('the limit of 256 keys: the numbers of the page', async (t) => {
+  const MINUTE = 60_000
+  const week = 7 * 24 * 60 * MINUTE
+  const [, needed] = /`rotationInterval: '30m'` with `ticketLifetime: '7d'` needs (\d+) keys/.exec(readRepoFile(FILE)) ?? []
+  t.equal(Number(needed), keysHeld(30 * MINUTE, week))
+  const [, shortest] = /the shortest `rotationInterval` is (\d+) minutes/.exec(readRepoFile(FILE)) ?? []
+  const options = { environment: false, ticketLifetime: '7d', maxSessionAge: '7d' } as const
+  const keys = await createTicketKeys({ ...options, rotationInterval: `${Number(shortest)}m` })
+  await keys.close()
+  await t.rejects(createTicketKeys({ ...options, rotationInterval: `${Number(shortest) - 1}m` }),
+    { code: 'FST_TICKET_KEYS_OPTIONS', message: /more than 256 keys would have to be held/ })
+})
+
+t.test('nginx uses one session for all names: it resumes only with bindServerName: false', async (t) => {
+  const directives = onlyBlock(FILE, 'nginx', '### Proxies that share one session over all names')
+  const resumed: number[] = []
+  for (const bindServerName of [true, false]) {
+    const { server, port, handshakes } = await plainHttps()
+    const keys = await createTicketKeys({ environment: false, bindServerName })
+    t.teardown(() => keys.close())
+    keys.attach(server)
+    const { ports: [front = 0] } = await nginx(t, [`location / { ${directives} proxy_pass https://127.0.0.1:${port}; }`])
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false })
+    for (let i = 0; i < 30; i++) {
+      const [response] = await once(request({ port: front, agent, headers: { host: `name${i}.test` } }).end(), 'response') as [IncomingMessage]
+      await once(response.resume(), 'end')
+    }
+    agent.destroy()
+    t.equal(handshakes.length, 30)
+    resumed.push(handshakes.filter(({ reused }) => reused).length)
+    const { rejected } = keys.stats()
+    const refused = rejected['TLSv1.2'].server_name + rejected['TLSv1.3'].server_name
+    t.ok(bindServerName ? refused >= 28 : refused === 0, `${refused} refused by name`)
+    const elsewhere = handshakes.filter(({ reused, protocol }) => reused && protocol === 'TLSv1.2')
+    t.ok(elsewhere.every(({ servername }) => servername === false), 'the application sees no server name')
+  }
+  const [byDefault = 0, unbound = 0] = resumed
+  t.equal(byDefault, 0)
+  // nginx has two workers here, and the first connection of each has no ticket.
+  t.ok(unbound === 28 || unbound === 29, `${unbound} of 30`)
 })

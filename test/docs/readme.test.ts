@@ -11,13 +11,14 @@ import { assertResumes, blocks, readRepoFile, runShell, runTypeScript } from '..
 import { manage } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 
-const [start = '', production = '', cluster = '', without = '', callback = '', ...more] = blocks('README.md', 'ts')
+const [start = '', production = '', ...more] = blocks('README.md', 'ts')
+const [without = '', callback = '', ...others] = blocks('docs/api.md', 'ts')
 
 /** Runs a block of the README between what it takes for granted and what looks at it; returns what that sent. */
 async function run (t: Test, before: string, block: string, after: string, root = ''): Promise<Record<string, unknown>> {
   const { key, cert } = await serverCert()
   const code = block.replaceAll(/port: (8443|9464)/g, 'port: 0').replaceAll("'/run/", `'${root}/run/`)
-    .replaceAll("'fastify-ticket-keys'", "'../../lib/index.js'").replaceAll("'fastify-ticket-keys/cluster'", "'../../lib/cluster.js'")
+    .replaceAll("'fastify-ticket-keys'", "'../../lib/index.js'")
   const running = runModule(`${before}\nconst { KEY: key, CERT: cert } = process.env\n${code}\n${after}`, { env: { KEY: key, CERT: cert } })
   t.teardown(running.stop)
   return await running.next() as Record<string, unknown>
@@ -51,25 +52,14 @@ t.test('in production: a shared secret, and metrics on their own port', async (t
   await resumes(t, port)
 })
 
-t.test('with node:cluster: a worker has the keys of the primary', async (t) => {
-  const before = "import { createTicketKeys } from '../../lib/index.js'"
-  const after = `if (cluster.isPrimary) {
-    cluster.fork().on('message', (message) => { if (message.found !== undefined) process.send(message) })
-  } else {
-    const keys = await createTicketKeys()
-    process.send({ found: keys.status().source })
-  }`
-  t.same(await run(t, before, cluster, after), { found: 'cluster' })
-})
-
-t.test('without Fastify: a file, and any kind of server', async (t) => {
+t.test('docs/api.md: without Fastify, a file, and a server of any kind', async (t) => {
   const root = t.testdir()
   mkdirSync(join(root, 'run/keys'), { recursive: true })
   await runShell('npx fastify-ticket-keys generate --out run/keys/tickets.json', root)
   await assertResumes(t, await runTypeScript(t, without, root), 'file')
 })
 
-t.test('ticket by ticket: a callback with a single key', async (t) => {
+t.test('docs/api.md: a callback that knows one key', async (t) => {
   const before = `import { randomBytes } from 'node:crypto'
     import { plainHttps } from '../helpers/server.js'
     const { server, port } = await plainHttps({ key: process.env.KEY, cert: process.env.CERT })
@@ -79,11 +69,11 @@ t.test('ticket by ticket: a callback with a single key', async (t) => {
   await resumes(t, port)
 })
 
-t.test('the tables of metrics, reasons and errors match the code', async (t) => {
-  const rows = (pattern: RegExp): string[] => [...readRepoFile('README.md').matchAll(pattern)].map(([, name = '']) => name)
+t.test('docs/reference.md: the tables of metrics, reasons and errors are those of the code', async (t) => {
+  const rows = (pattern: RegExp): string[] => [...readRepoFile('docs/reference.md').matchAll(pattern)].map(([, name = '']) => name)
   const { keys } = await manage(t)
   t.same(rows(/^\| `(tls_\w+)` \|/gm), metricsRegistry(keys, 'text').getMetricsAsArray().map(({ name }) => name))
   t.same(rows(/^\| `([a-z_]+)` \| [^|]+ \|$/gm), REASONS)
   t.same(rows(/^\| `(FST_\w+)` \|/gm).sort(), Object.values(errors).map((Made) => new Made('').code).sort())
-  t.equal(more.length, 0, 'every block is run by a test above')
+  t.equal(more.length + others.length, 0, 'every block is run above')
 })

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -28,6 +28,23 @@ export function onlyBlock (file: string, language: string, section: string): str
   const [only, ...more] = blocks(file, language, section)
   if (only === undefined || more.length > 0) throw new Error(`${more.length + 1} blocks of ${language} in ${section}`)
   return only
+}
+
+/** The code blocks of a document, of every language. A test compares their number with what it has run. */
+export function countBlocks (file: string): number {
+  return readRepoFile(file).match(/^```\w+/gm)?.length ?? 0
+}
+
+/**
+ * Makes a directory with `key.pem`, `cert.pem` and the given files. Code in the directory finds the built package by its
+ * name, as an application does.
+ */
+export async function applicationDirectory (t: Test, files: Record<string, string>): Promise<string> {
+  const directory = mkdtempSync(fileURLToPath(new URL('test/.run-', ROOT)))
+  t.teardown(() => { rmSync(directory, { recursive: true }) })
+  const { key, cert } = await serverCert()
+  for (const [name, data] of Object.entries({ 'key.pem': key, 'cert.pem': cert, ...files })) writeFileSync(join(directory, name), data)
+  return directory
 }
 
 /** A running server that was set up as in the docs. */

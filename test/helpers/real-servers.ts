@@ -19,16 +19,18 @@ export interface RealServer {
 }
 
 /**
- * Starts nginx with one `server` block for each string of directives. In these strings, `DIRECTORY` stands for the
- * directory of the keys. `keys` are the files in that directory.
+ * Starts nginx with one `server` block for each string of directives. A block without a `location` responds with `ok`.
+ * In these strings, `DIRECTORY` stands for the directory of the keys. `keys` are the files in that directory.
  */
 export async function nginx (t: Test, servers: string[], keys: Record<string, Buffer> = {}): Promise<RealServer> {
   const { key, cert } = await serverCert()
   const directory = makeDirectory(t, { ...keys, 'key.pem': key, 'cert.pem': cert })
   const ports = await Promise.all(servers.map(freePort))
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${directory}/${name};`)
-  const blocks = servers.map((directives, index) =>
-    `server { listen 127.0.0.1:${ports[index]} ssl; ${directives.replaceAll('DIRECTORY', directory)} return 200 ok; }`)
+  const blocks = servers.map((directives, index) => {
+    const response = directives.includes('location') ? '' : 'return 200 ok;'
+    return `server { listen 127.0.0.1:${ports[index]} ssl; ${directives.replaceAll('DIRECTORY', directory)} ${response} }`
+  })
   const configuration = join(directory, 'nginx.conf')
   writeFileSync(configuration, `daemon off; pid ${directory}/nginx.pid; error_log stderr; worker_processes 2; events {}
     http { access_log off; ${temporary.join(' ')} ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${directory}/cert.pem;

@@ -22,21 +22,12 @@ t.test("the package contains the code, its types, the addon's sources, the docum
     // Nobody imports the command line.
     return made.startsWith('dist/cli/') ? [`${made}.js`] : [`${made}.js`, `${made}.d.ts`]
   })
-  const native = ['binding', 'keys', 'tls'].flatMap((folder) =>
-    readdirSync(join(ROOT, 'native', folder)).map((name) => `native/${folder}/${name}`)
-  )
-  const texts = [
-    ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`),
-    ...sources('examples'),
-    'CHANGELOG.md',
-    'LICENSE',
-    'README.md',
-    'SECURITY.md',
-    'THIRD-PARTY-NOTICES.md',
-    'native/addon.gypi',
-    'native/binding.gyp',
-    'package.json'
-  ]
+  const native = ['binding', 'keys',
+    'tls'].flatMap((folder) => readdirSync(join(ROOT, 'native', folder)).map((name) => `native/${folder}/${name}`))
+  const docs = readdirSync(join(ROOT, 'docs'),
+    { recursive: true, encoding: 'utf8' }).filter((name) => /\.(md|svg)$/.test(name)).map((name) => `docs/${name}`)
+  const texts = [...docs, ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'THIRD-PARTY-NOTICES.md',
+    'native/addon.gypi', 'native/binding.gyp', 'package.json']
   t.strictSame(paths.filter((path) => !BINARY.test(path)).sort(), [...library, ...native, ...texts].sort())
 })
 
