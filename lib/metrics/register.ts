@@ -99,7 +99,7 @@ function ageSamples ({ buckets, sum, count }: TicketStats['age']): Sample[] {
 export function metricsRegistry (manager: TicketKeys, contentType: 'text' | 'openmetrics'): Registry<RegistryContentType> {
   const registry = new Registry<RegistryContentType>()
   registry.setContentType(contentType === 'text' ? Registry.PROMETHEUS_CONTENT_TYPE : Registry.OPENMETRICS_CONTENT_TYPE)
-  registerMetrics(manager, registry as Registry)
+  registerMetrics(manager, registry)
   return registry
 }
 
