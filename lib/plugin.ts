@@ -13,8 +13,11 @@ import { tlsSession, type TlsSession } from './tls/tls-session.js'
 /** @ts-ignore: fastify may not be installed; lib/util/fastify-types.ts has the reason */
 declare module 'fastify' {
   interface FastifyInstance {
-    /** the manager of this server's session ticket keys */
-    ticketKeys: TicketKeys
+    /**
+     * the manager of this server's session ticket keys. Missing on a server without TLS, which the option `requireTls: false`
+     * allows. A decorator has one type for all options.
+     */
+    ticketKeys?: TicketKeys
   }
   interface FastifyRequest {
     /** the TLS session of the connection; `null` without TLS */

@@ -14,7 +14,7 @@ export function parseDurationFlag (text: string): number {
     throw new InvalidArgumentError(`The number has no unit. Write ms, s, m, h or d after it, such as ${text.trim()}s.`)
   }
   if (milliseconds === undefined || milliseconds < 1) {
-    throw new InvalidArgumentError("Must be a number above 0 with a unit, such as '90s', '15m', '12h' or '7d'.")
+    throw new InvalidArgumentError("Must be milliseconds, seconds, minutes, hours or days, with the unit, such as '500ms', '90s' or '12h'.")
   }
   return Math.round(milliseconds)
 }

@@ -1,9 +1,9 @@
-import type { Registry } from 'prom-client'
+import type { OpenMetricsContentType, Registry } from 'prom-client'
 import { KEY_FORMATS } from '../keys/formats/index.js'
 import type { KeySource } from '../sources/key-source.js'
 import type { SourceOption } from '../sources/make-source.js'
 import { DURATION_FORM, type Duration, type DurationLimits } from '../util/duration.js'
-import type { FastifyInstance, RouteShorthandOptions } from '../util/fastify-types.js'
+import type { RouteInstance, RouteShorthandOptions } from '../util/fastify-types.js'
 
 /*
  * Every option and every variable, in one place. To add an option, add a line to TicketKeysOptions and one to OPTIONS.
@@ -15,9 +15,9 @@ export interface MetricsOptions {
   /** path of the Prometheus text, default `/metrics`; the JSON is at `<path>/ticket-keys` */
   path?: string
   /** another Fastify instance for the routes, for example on an internal port */
-  instance?: FastifyInstance
+  instance?: RouteInstance
   /** your prom-client registry, which receives the metrics */
-  register?: Registry
+  register?: Registry | Registry<OpenMetricsContentType>
   /** options of the routes, such as `logLevel`, or `onRequest` for authentication */
   routeOptions?: RouteShorthandOptions
 }

@@ -1,4 +1,4 @@
-import { Registry, type Aggregator, type Metric, type RegistryContentType } from 'prom-client'
+import { Registry, type Aggregator, type Metric, type OpenMetricsContentType, type RegistryContentType } from 'prom-client'
 import { RELOAD_RESULTS, type ByProtocol, type TicketStats } from '../manager/stats.js'
 import type { TicketKeys, TicketKeysStatus } from '../manager/ticket-keys.js'
 import { PROTOCOLS, REASONS } from '../native/types.js'
@@ -100,7 +100,7 @@ function ageSamples ({ buckets, sum, count }: TicketStats['age']): Sample[] {
 export function metricsRegistry (manager: TicketKeys, contentType: 'text' | 'openmetrics'): Registry<RegistryContentType> {
   const registry = new Registry<RegistryContentType>()
   registry.setContentType(contentType === 'text' ? Registry.PROMETHEUS_CONTENT_TYPE : Registry.OPENMETRICS_CONTENT_TYPE)
-  registerMetrics(manager, registry as Registry)
+  registerMetrics(manager, registry)
   return registry
 }
 
@@ -108,7 +108,7 @@ export function metricsRegistry (manager: TicketKeys, contentType: 'text' | 'ope
  * Registers the manager's metrics until the manager closes. Their values are read at each scrape. Throws
  * FST_TICKET_KEYS_OPTIONS if the registry already has metrics of these names.
  */
-export function registerMetrics (manager: TicketKeys, registry: Registry): void {
+export function registerMetrics (manager: TicketKeys, registry: Registry | Registry<OpenMetricsContentType>): void {
   let snapshot: Snapshot | undefined
   // A registry calls `get` of all its metrics in one turn of the event loop.
   const read = (): Snapshot => {

@@ -1,5 +1,5 @@
 import Negotiator from 'negotiator'
-import type { FastifyInstance } from '../util/fastify-types.js'
+import type { FastifyInstance, RouteInstance } from '../util/fastify-types.js'
 import type { TicketKeys } from '../manager/ticket-keys.js'
 import { metricsRegistry, registerMetrics } from './register.js'
 import type { MetricsOptions } from '../config/options.js'
@@ -33,7 +33,7 @@ export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, option
   })
 }
 
-function addTextRoute (instance: FastifyInstance, path: string, manager: TicketKeys, routeOptions: object): void {
+function addTextRoute (instance: RouteInstance, path: string, manager: TicketKeys, routeOptions: object): void {
   const text = metricsRegistry(manager, 'text')
   // Each registry has a single content type.
   const registries = [text, metricsRegistry(manager, 'openmetrics')]

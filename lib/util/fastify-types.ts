@@ -6,3 +6,23 @@
  */
 /** @ts-ignore: fastify may not be installed; the comment above has the reason */
 export type { FastifyInstance, FastifyPluginAsync, FastifyRequest, RouteShorthandOptions } from 'fastify'
+
+/**
+ * What the metrics routes need of a Fastify instance. Fastify's own type is generic, and an instance with another logger
+ * or server is not assignable to its default.
+ */
+export interface RouteInstance {
+  prefix: string
+  hasRoute (route: { method: 'GET', url: string }): boolean
+  get (path: string, options: object, handler: (request: RouteRequest, reply: RouteReply) => Promise<unknown>): unknown
+}
+
+/** The parts of a request that the metrics routes use. */
+export interface RouteRequest {
+  headers: { accept?: string | undefined }
+}
+
+/** The parts of a reply that the metrics routes use. */
+export interface RouteReply {
+  header (name: string, value: string): unknown
+}

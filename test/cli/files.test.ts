@@ -124,6 +124,9 @@ t.test('wrong usage exits with status 2, a failure with status 1, each with one 
     fails(t, 2, /HAProxy refuses fewer than 3/, 'generate', '--format', 'haproxy', '--keys', '2', '--stdout'),
     fails(t, 2, /needs 322 keys, more than 256/, 'generate', '--rotation-interval', '100ms', '--ticket-lifetime', '2s', '--stdout'),
     fails(t, 2, /Must be milliseconds/, 'generate', '--rotation-interval', 'soon', '--stdout'),
+    ...['generate', 'rotate'].flatMap((command) => ['--rotation-interval', '--ticket-lifetime'].map(async (flag) => {
+      await fails(t, 2, /The number has no unit\. Write ms, s, m, h or d after it, such as 3600s\./, command, flag, '3600')
+    })),
     fails(t, 2, /choices|Allowed choices are json/, 'inspect', '--format', 'pem', dir),
     fails(t, 2, /required option '--to <format>'/, 'convert', dir, '--stdout'),
     fails(t, 2, /unknown command/, 'destroy')

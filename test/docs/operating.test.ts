@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { Agent, request } from 'node:https'
 import t from 'tap'
 import { metricsRegistry } from '../../lib/metrics/register.js'

@@ -4,6 +4,7 @@ import type { SecureContextOptions } from 'node:tls'
 import Fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyHttp2SecureOptions, FastifyHttpsOptions, FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
+import type { TicketKeys } from '../../lib/manager/ticket-keys.js'
 import { plugin } from '../../lib/plugin.js'
 import type { TicketKeysOptions } from '../../lib/config/options.js'
 import { serverCert } from './certs.js'
@@ -19,9 +20,12 @@ export function fastifyLogCollector (): { lines: string[], options: { level: str
   return { lines, options: { level: 'info', stream: { write } } }
 }
 
+/** A Fastify server with TLS: on such a server the plugin always decorates the manager. */
+type ManagedApp = FastifyInstance<Server> & { ticketKeys: TicketKeys }
+
 /** A listening Fastify server with TLS. */
 export interface App {
-  app: FastifyInstance<Server>
+  app: ManagedApp
   port: number
   /** Logged warnings and errors, such as `warn: text`, without the warning about unlocked memory. */
   log: () => string[]
@@ -49,7 +53,7 @@ export async function makeApp ({ https, http2 = false }: Pick<AppOptions, 'https
   const secure = { logger: options, https: { key, cert, ...https } }
   const app = (http2
     ? Fastify({ ...secure, http2 } as FastifyHttp2SecureOptions<never, FastifyBaseLogger>)
-    : Fastify(secure as FastifyHttpsOptions<Server>)) as unknown as FastifyInstance<Server>
+    : Fastify(secure as FastifyHttpsOptions<Server>)) as unknown as ManagedApp
   app.get('/', async ({ tlsSession }) => ({ tlsSession }))
   return { app, log: () => lines.filter((line) => !line.includes('RLIMIT_MEMLOCK')) }
 }

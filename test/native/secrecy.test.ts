@@ -70,7 +70,7 @@ async function everythingSaid (
   const app = Fastify({ https: { key, cert }, logger: { level: 'trace', stream: { write (line: string) { logged.push(line) } } } })
   t.teardown(async () => { await app.close() })
   await app.register(ticketKeys, { environment: false, ...options })
-  const manager = app.ticketKeys
+  const manager = app.ticketKeys as TicketKeys
   const events: unknown[] = []
   for (const name of ['rotation', 'reload', 'reload-error', 'stale'] as const) {
     manager.on(name, (...args: unknown[]) => {

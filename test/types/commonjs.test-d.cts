@@ -15,7 +15,7 @@ app.register(ticketKeys, { metrics: 1 })
 
 type Fits<Type> = (value: Type) => void
 const fitsManager: Fits<TicketKeys | Promise<TicketKeys>> = () => {}
-fitsManager(app.ticketKeys)
+fitsManager(app.ticketKeys!)
 fitsManager(createTicketKeys())
 const fitsRenew: Fits<2> = () => {}
 fitsRenew(TicketStatus.Renew)

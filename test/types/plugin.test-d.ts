@@ -1,7 +1,8 @@
 // The types as users of the package see them. Nothing here runs. ../package/types.test.ts compiles this file against the
 // installed package. @ts-expect-error marks wrong uses: TypeScript reports an error if the next line has none.
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
-import { Registry } from 'prom-client'
+import { pino } from 'pino'
+import { Registry, type OpenMetricsContentType, type PrometheusContentType } from 'prom-client'
 import ticketKeys, {
   fastifyTicketKeys, type TicketKeys, type TicketKeysOptions, type TicketKeysStatus, type TlsSession
 } from 'fastify-ticket-keys'
@@ -64,16 +65,28 @@ fits<TicketKeysOptions>({ source: { type: 'secret', secret: 'text', previousSecr
 fits<TicketKeysOptions>({ source: { type: 'file', path: '/run/keys', format: 'nginx80' } })
 fits<TicketKeysOptions>({ source: { type: 'directory', path: '/run/keys' } })
 
+// The metrics on instances of every kind, and in registries of both kinds.
+await app.register(ticketKeys, { metrics: { instance: Fastify({ loggerInstance: pino() }) } })
+await app.register(ticketKeys, { metrics: { instance: Fastify({ http2: true }) } })
+const http2App = Fastify({ http2: true, https: { key: '' }, loggerInstance: pino() })
+await app.register(ticketKeys, { metrics: { instance: http2App, routeOptions: { onRequest: async (request) => { request.log.info('') } } } })
+await http2App.register(ticketKeys)
+await app.register(ticketKeys, { metrics: { register: new Registry<PrometheusContentType>() } })
+await app.register(ticketKeys, { metrics: { register: new Registry<OpenMetricsContentType>() } })
+
 // What it decorates.
-exactly<TicketKeys>()(app.ticketKeys)
-exactly<TicketKeysStatus>()(app.ticketKeys.status())
-exactly<number>()(app.ticketKeys.stats().rejected['TLSv1.3'].unknown_key)
-exactly<Promise<void>>()(app.ticketKeys.rotate())
-exactly<Promise<'success' | 'unchanged'>>()(app.ticketKeys.reload())
-// @ts-expect-error: there is a manager
+exactly<TicketKeys | undefined>()(app.ticketKeys)
+// @ts-expect-error: with requireTls: false there may be none
+app.ticketKeys.status()
+exactly<TicketKeysStatus | undefined>()(app.ticketKeys?.status())
+const manager = app.ticketKeys!
+exactly<number>()(manager.stats().rejected['TLSv1.3'].unknown_key)
+exactly<Promise<void>>()(manager.rotate())
+exactly<Promise<'success' | 'unchanged'>>()(manager.reload())
+// @ts-expect-error: a manager, or nothing
 app.ticketKeys = null
 // @ts-expect-error: versions that have managed tickets only
-fits<object>(app.ticketKeys.stats().rejected['TLSv1.1'])
+fits<object>(manager.stats().rejected['TLSv1.1'])
 
 app.get('/', async (request) => {
   exactly<TlsSession | null>()(request.tlsSession)
@@ -87,6 +100,6 @@ app.get('/', async (request) => {
 
 // Everywhere in the application, not only on what `register` was called on.
 export function oldest (server: FastifyInstance, request: FastifyRequest): void {
-  exactly<TicketKeys>()(server.ticketKeys)
+  exactly<TicketKeys | undefined>()(server.ticketKeys)
   exactly<number | null | undefined>()(request.tlsSession?.authenticatedAt)
 }
