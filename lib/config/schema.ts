@@ -55,7 +55,7 @@ export interface TicketKeysOptions {
   bindServerName?: boolean
   /** with client certificates, also issue tickets if the server has an SNICallback; default `false` */
   resumeSniCallback?: boolean
-  /** refuse key files that everybody can read, instead of warning; default `false` */
+  /** refuse key files that cause a warning otherwise, such as one that everybody can read; default `false` */
   strictPermissions?: boolean
   /** the metrics routes: `true`, `false`, a path, or an object; default `true` */
   metrics?: boolean | string | MetricsOptions

@@ -53,7 +53,7 @@ export class SourceVariables {
   /**
    * Builds the option `source`; `undefined` if no variable selects a source. Throws FST_TICKET_KEYS_TWO_SOURCES.
    *
-   * @param strict refuse secret files that everybody can read
+   * @param strict refuse secret files that it would warn of otherwise
    */
   read (strict: boolean, problems: OptionErrors): SourceOption | undefined {
     const set = Object.entries(SOURCE_VARIABLES).flatMap(([variable, schema]) => this.#find(variable, schema))
@@ -111,8 +111,8 @@ export class SourceVariables {
 
   #readFile ({ name, text }: SetVariable, strict: boolean, problems: OptionErrors): Buffer {
     try {
-      const { secret, warning } = readSecretFile(text, strict)
-      if (warning !== undefined) this.warnings.push(`${name} names a file that ${warning}`)
+      const { secret, warnings } = readSecretFile(text, strict)
+      this.warnings.push(...warnings.map((warning) => `${name} names a file that ${warning}`))
       return secret
     } catch (error) {
       problems.add(name, secretFileProblem(text, error))

@@ -1,16 +1,14 @@
 import { dirname, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { watch, type FSWatcher } from 'chokidar'
 import { SourceError } from '../util/errors.js'
 import { Mutex } from '../util/mutex.js'
 import { joinKeySets, parseKeys, type KeyFormat } from '../keys/formats/index.js'
 import type { KeySet } from '../keys/key.js'
 import { SecretArena } from '../native/secret-memory.js'
-import { checkDirectory, digestOf, readKeyDirectory, readKeyFile, type KeyFile } from './read-key-files.js'
+import { DirectoryWatch } from './directory-watch.js'
+import { FileSafety } from './file-safety.js'
+import { digestOf, readKeyDirectory, readKeyFile, type KeyFile } from './read-key-files.js'
 import type { KeySource, SourceKeys } from './key-source.js'
-
-/** Events come in swarms, ms. */
-const DEBOUNCE_MS = 50
 
 /** How files are looked at; the defaults are for everything but tests. */
 export interface WatchSettings {
@@ -44,8 +42,7 @@ abstract class WatchedSource implements KeySource {
   readonly #mutex = new Mutex()
   #loaded: string | undefined
   #warnings: string[] = []
-  #watcher: FSWatcher | undefined
-  #event: NodeJS.Timeout | undefined
+  #watch: DirectoryWatch | undefined
 
   /** @param path of the keys, absolute @param directory to watch, absolute */
   constructor (
@@ -73,6 +70,8 @@ abstract class WatchedSource implements KeySource {
   }
 
   async #load (): Promise<SourceKeys | null> {
+    // A parent that was renamed, or a link to another directory: the watch reports neither.
+    this.#watch?.check()
     try {
       const { files, error, digest } = await this.#readSettled()
       if (error !== undefined) throw error
@@ -87,30 +86,12 @@ abstract class WatchedSource implements KeySource {
 
   /** Watches the directory, not the file: after a rename, or Kubernetes' swap of the `..data` link, a watch on the file is blind. */
   async watch (changed: () => void): Promise<void> {
-    const soon = (): void => {
-      this.#event ??= setTimeout(() => {
-        this.#event = undefined
-        changed()
-      }, DEBOUNCE_MS).unref()
-    }
-    // Not what is in it, of which there may be any amount, and which may be links to elsewhere that go on changing.
-    const ignored = (path: string): boolean => resolve(path) !== this.#directory
-    const watcher = this.#watcher = watch(this.#directory, { depth: 0, ignored, ignoreInitial: true, persistent: false, atomic: false })
-    watcher.on('all', soon).on('raw', soon)
-    await new Promise<void>((resolve) => {
-      // Without events, as on some file systems or where the system has no more watches, the periodic read goes on.
-      watcher.once('ready', () => resolve()).on('error', () => resolve())
-    })
-    // What changed before the watch was there.
-    soon()
+    this.#watch = new DirectoryWatch(this.#directory, changed)
+    await this.#watch.open()
   }
 
   async close (): Promise<void> {
-    const closed = this.#watcher?.close()
-    clearTimeout(this.#event)
-    // It has let go of every listener, and may still fail in what it was doing.
-    this.#watcher?.removeAllListeners().on('error', () => {})
-    await closed
+    await this.#watch?.close()
   }
 
   /** Reads; again, while the outcome is new, until two readings agree. */
@@ -159,10 +140,10 @@ abstract class WatchedSource implements KeySource {
     }
   }
 
-  /** What is so again is not said again at each rotation. */
+  /** Reports each warning once, not at every rotation. */
   #newWarnings (files: readonly KeyFile[]): string[] {
     const before = this.#warnings
-    this.#warnings = files.flatMap(({ warning }) => warning ?? [])
+    this.#warnings = files.flatMap(({ warnings }) => warnings)
     return this.#warnings.filter((warning) => !before.includes(warning))
   }
 }
@@ -173,7 +154,7 @@ export class FileSource extends WatchedSource {
   readonly #file: string
   readonly #strict: boolean
 
-  /** @param strict refuse a file that others can read */
+  /** @param strict refuse a file that it would warn of otherwise */
   constructor (path: string, format: KeyFormat | undefined, strict: boolean, settings: WatchSettings = {}) {
     const file = resolve(path)
     super(file, dirname(file), format, settings)
@@ -182,9 +163,7 @@ export class FileSource extends WatchedSource {
   }
 
   protected async read (allocate: (bytes: number) => Buffer): Promise<KeyFile[]> {
-    const file = await readKeyFile(this.#file, this.#strict, allocate)
-    await checkDirectory(dirname(this.#file))
-    return [file]
+    return [await readKeyFile(this.#file, new FileSafety(this.#strict), allocate)]
   }
 }
 
@@ -194,7 +173,7 @@ export class DirectorySource extends WatchedSource {
   readonly #directory: string
   readonly #strict: boolean
 
-  /** @param strict refuse files that others can read */
+  /** @param strict refuse files that it would warn of otherwise */
   constructor (path: string, format: KeyFormat | undefined, strict: boolean, settings: WatchSettings = {}) {
     const directory = resolve(path)
     super(directory, directory, format, settings)

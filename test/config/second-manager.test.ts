@@ -8,7 +8,7 @@ import { createTicketKeys } from '../../lib/create.js'
 import { serializeKeys } from '../../lib/keys/formats/index.js'
 import { connect } from '../helpers/client.js'
 import { randomKey } from '../helpers/keys.js'
-import { LogBook } from '../helpers/managed.js'
+import { LogCollector } from '../helpers/managed.js'
 import { ROOT } from '../helpers/package.js'
 import { runModule } from '../helpers/process.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
@@ -29,7 +29,7 @@ t.test('a public and an admin server: the second manager resumes the tickets of 
   for (const data of [{ TICKET_KEYS_SECRET: secretText(), TICKET_KEYS_PREVIOUS_SECRET: secretText() }, { TICKET_KEYS: key }] as NodeJS.ProcessEnv[]) {
     const ports: number[] = []
     for (let count = 0; count < 3; count++) {
-      const keys = await createTicketKeys({ environment: { data }, log: new LogBook() })
+      const keys = await createTicketKeys({ environment: { data }, log: new LogCollector() })
       t.teardown(async () => { await keys.close() })
       t.same(data, {}, 'the variables are gone')
       const { server, port } = await plainHttps()

@@ -7,6 +7,7 @@ import { ACCEPTS } from '../../lib/keys/key.js'
 import { startTicketKeys } from '../../lib/manager/start.js'
 import { resolveOptions, type TicketKeysOptions } from '../../lib/config/options.js'
 import { FileSource } from '../../lib/sources/watched-files.js'
+import { FileSafety } from '../../lib/sources/file-safety.js'
 import { readKeyFile } from '../../lib/sources/read-key-files.js'
 import { connect, SingleUseClient } from '../helpers/client.js'
 import { idOf, issuerAt, randomKey, renameKeys, writeKeys } from '../helpers/keys.js'
@@ -143,8 +144,8 @@ t.test('a file that grows during the read is not accepted with its old content',
     appendFileSync(path, 'x')
     return Buffer.alloc(bytes)
   }
-  await t.rejects(readKeyFile(path, false, growing), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} grew while it was read` })
-  const { data } = await readKeyFile(path, false, Buffer.alloc)
+  await t.rejects(readKeyFile(path, new FileSafety(false), growing), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} grew while it was read` })
+  const { data } = await readKeyFile(path, new FileSafety(false), Buffer.alloc)
   t.equal(data.length, 81)
 })
 
@@ -194,7 +195,7 @@ t.test('a file that everybody can write is refused; one that everybody can read 
     t.same(log.of('warn'), [warning], 'not at each rotation')
 
     chmodSync(path, 0o640)
-    for (const [mode, fits] of [[0o777, false], [0o1777, true], [0o755, true]] as const) {
+    for (const [mode, fits] of [[0o777, false], [0o1777, false], [0o755, true]] as const) {
       chmodSync(join(directory, 'keys'), mode)
       const outcome = await startError(source, { strictPermissions: true })
       if (fits) t.equal(outcome, 'it started', 'strict, and readable by a group')
