@@ -153,6 +153,12 @@ for (const protocol of PROTOCOLS) {
     const own = await connect({ port, protocol })
     t.ok((await connect({ port: plain.port, protocol, session: own.session })).reused, 'in the other direction too')
   })
+}
+
+for (const protocol of PROTOCOLS) {
+  const many = protocol === 'TLSv1.3' ? 2 : 1
+  const full = { reused: false, status: 200, tickets: many }
+  const issues = Array<string>(many).fill('issue')
 
   t.test(`${protocol}: a callback that throws or returns an invalid value costs a full handshake, and is reported`, async (t) => {
     const key = makeKey()
@@ -214,6 +220,10 @@ for (const protocol of PROTOCOLS) {
     const { session } = await connect({ port, protocol })
     t.equal((await connect({ port, protocol, session })).reused, true)
   })
+}
+
+for (const protocol of PROTOCOLS) {
+  const issues = Array<string>(protocol === 'TLSv1.3' ? 2 : 1).fill('issue')
 
   t.test(`${protocol}: the callback receives the key name, the protocol and the server name`, async (t) => {
     const key = makeKey()
