@@ -22,7 +22,10 @@ export const demands = (ca: string): TlsOptions => ({ requestCert: true, rejectU
 export const trusts = (ca: string): SecureContext => createSecureContext({ key, cert, ca })
 
 /** Client options: this certificate, and a server name. */
-export const as = (pair: KeyPair, servername?: string): Partial<ConnectOptions> => ({ ...pair, ...(servername !== undefined && { servername }) })
+export const as = (pair: KeyPair, servername?: string): Partial<ConnectOptions> => ({
+  ...pair,
+  ...(servername !== undefined && { servername })
+})
 
 /** Client options: this server name. */
 export const at = (servername: string): Partial<ConnectOptions> => ({ servername })
