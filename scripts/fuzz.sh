@@ -15,11 +15,13 @@ for source in native/fuzz/*.cc; do
   clang++ -std=c++17 -Wall -Wextra -Werror -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
     -Inative -isystem "$node_headers" "$source" native/tls/ticket_data.cc native/tls/client_hello.cc -o "$work/$target.fuzz"
   # libFuzzer writes new inputs to the first directory, and a crashing input to the working directory.
-  if ! "$work/$target.fuzz" "$work/$target" "$corpus" -max_total_time="$seconds" -max_len=700 -print_final_stats=1 >"$work/$target.log" 2>&1; then
+  if ! "$work/$target.fuzz" "$work/$target" "$corpus" \
+    -max_total_time="$seconds" -max_len=700 -print_final_stats=1 >"$work/$target.log" 2>&1; then
     cat "$work/$target.log"
     echo "$target: FAILED; the input is in $PWD" >&2
     exit 1
   fi
   if [ "${KEEP:-0}" = 1 ]; then "$work/$target.fuzz" -merge=1 "$corpus" "$work/$target" >/dev/null 2>&1; fi
-  echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$target.log") inputs in $seconds s, $(find "$corpus" -type f | wc -l) kept"
+  inputs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$target.log")
+  echo "$target: $inputs inputs in $seconds s, $(find "$corpus" -type f | wc -l) kept"
 done

@@ -13,7 +13,11 @@ g++ -std=c++17 -Wall -Wextra -Werror -Os -g -Inative native/bench/policy_cost.cc
 
 # Prints the number of instructions for one resumed handshake.
 count () {
-  valgrind --tool=callgrind --toggle-collect=ServerStep --callgrind-out-file="$work/out" "$work/policy_cost" "$@" "$handshakes" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+  if ! valgrind --tool=callgrind --toggle-collect=ServerStep --callgrind-out-file="$work/out" \
+    "$work/policy_cost" "$@" "$handshakes" >"$work/log" 2>&1; then
+    cat "$work/log" >&2
+    exit 1
+  fi
   echo $(($(sed -n 's/^\(summary\|totals\): *//p' "$work/out" | tail -1) / handshakes))
 }
 

@@ -10,8 +10,11 @@ trap 'rm -rf "$work"' EXIT
 cp -r native lib test binding.gyp package.json tsconfig.json "$work"
 ln -s "$PWD/node_modules" "$work/node_modules"
 cd "$work"
-npx node-gyp configure -- -Dsanitize=address,undefined >gyp.log 2>&1 && npx node-gyp build --jobs max >>gyp.log 2>&1 || { cat gyp.log; exit 1; }
-nm -D build/Release/fastify_ticket_keys.node | grep __asan_init >/dev/null || { echo 'the addon was built without AddressSanitizer' >&2; exit 1; }
+{ npx node-gyp configure -- -Dsanitize=address,undefined && npx node-gyp build --jobs max; } >gyp.log 2>&1 || { cat gyp.log; exit 1; }
+if ! nm -D build/Release/fastify_ticket_keys.node | grep __asan_init >/dev/null; then
+  echo 'the addon was built without AddressSanitizer' >&2
+  exit 1
+fi
 
 # Leak detection is off: it would report memory that only V8's heap points to. scripts/valgrind.sh looks for leaks.
 # The quarantine of freed memory is small, so that test/tls/malformed-tickets.test.ts can check that memory does not grow.

@@ -26,7 +26,8 @@ async function namesOf (data: NodeJS.ProcessEnv, options: TicketKeysOptions = {}
 
 t.test('a public and an admin server: the second manager resumes the tickets of the first', async (t) => {
   const key = serializeKeys([randomKey()], 'nginx80').toString('base64')
-  for (const data of [{ TICKET_KEYS_SECRET: secretText(), TICKET_KEYS_PREVIOUS_SECRET: secretText() }, { TICKET_KEYS: key }] as NodeJS.ProcessEnv[]) {
+  for (const data of [{ TICKET_KEYS_SECRET: secretText(), TICKET_KEYS_PREVIOUS_SECRET: secretText() },
+    { TICKET_KEYS: key }] as NodeJS.ProcessEnv[]) {
     const ports: number[] = []
     for (let count = 0; count < 3; count++) {
       const keys = await createTicketKeys({ environment: { data }, log: new LogCollector() })
@@ -70,21 +71,31 @@ t.test('a value set again wins, an empty one is forgotten, and so are the values
 
 t.test('what was wrong the first time is wrong again, and a value in code hides nothing from the next manager', async (t) => {
   const both: NodeJS.ProcessEnv = { TICKET_KEYS_SECRET: secretText(), TICKET_KEYS_FILE: '/run/keys/tickets.json' }
-  for (const time of ['first', 'second']) t.throws(() => resolveOptions({ environment: { data: both } }), { code: 'FST_TICKET_KEYS_TWO_SOURCES' }, time)
+  for (const time of ['first', 'second']) {
+    t.throws(() => resolveOptions({ environment: { data: both } }),
+      { code: 'FST_TICKET_KEYS_TWO_SOURCES' }, time)
+  }
   const short: NodeJS.ProcessEnv = { TICKET_KEYS_SECRET: 'short' }
-  for (const time of ['first', 'second']) t.throws(() => resolveOptions({ environment: { data: short } }), { message: /^ticket keys: TICKET_KEYS_SECRET must have/ }, time)
+  for (const time of ['first', 'second']) {
+    t.throws(() => resolveOptions({ environment: { data: short } }),
+      { message: /^ticket keys: TICKET_KEYS_SECRET must have/ }, time)
+  }
   const data: NodeJS.ProcessEnv = { TICKET_KEYS_SECRET: secretText() }
   t.equal(resolveOptions({ environment: { data }, source: { type: 'memory' } }).source.type, 'memory')
   t.equal(resolveOptions({ environment: { data } }).source.type, 'secret')
   t.equal(resolveOptions({ environment: { data } }, undefined, true).source.type, 'secret', 'shareTicketKeys after a manager')
   const path = join(t.testdir({ '.env': `TICKET_KEYS_SECRET=${secretText()}\n` }), '.env')
-  t.same(await namesOf(data, { environment: { data, dotenv: { path } } }), await namesOf(data), 'the value comes before the one of a .env file, as before it was deleted')
+  t.same(await namesOf(data, { environment: { data, dotenv: { path } } }), await namesOf(data),
+    'the value comes before the one of a .env file, as before it was deleted')
 })
 
 t.test('every copy of the package in the process has the same source', async (t) => {
   const root = t.testdir({ copy: {}, bare: {} })
   for (const copy of ['copy', 'bare']) {
-    for (const part of ['dist', 'package.json', ...copy === 'copy' ? ['build', 'binding.gyp'] : []]) cpSync(join(ROOT, part), join(root, copy, part), { recursive: true })
+    for (const part of ['dist', 'package.json', ...copy === 'copy' ? ['build', 'binding.gyp'] : []]) {
+      cpSync(join(ROOT, part),
+        join(root, copy, part), { recursive: true })
+    }
     symlinkSync(join(ROOT, 'node_modules'), join(root, copy, 'node_modules'))
   }
   const at = (copy: string): string => JSON.stringify(pathToFileURL(join(root, copy, 'dist/index.js')).href)
@@ -93,7 +104,8 @@ t.test('every copy of the package in the process has the same source', async (t)
     import { createTicketKeys } from '../../lib/create.js'
     const log = { info () {}, warn () {}, error () {} }
     const sources = []
-    const start = async (create, options = {}) => { sources.push(await create({ log, ...options }).then((keys) => keys.status().source, ({ message }) => message)) }
+    const start = async (create,
+      options = {}) => { sources.push(await create({ log, ...options }).then((keys) => keys.status().source, ({ message }) => message)) }
     await start(createTicketKeys)
     process.env = { ...process.env }
     await start((await import(${at('copy')})).createTicketKeys)
@@ -111,6 +123,7 @@ t.test('every copy of the package in the process has the same source', async (t)
     process.on('message', () => process.exit())
   `, { env: { TICKET_KEYS_SECRET: secretText() } })
   t.teardown(running.stop)
-  const lost = 'ticket keys: TICKET_KEYS_SECRET was read and deleted before, and there was no locked memory to keep its value in: set it again'
+  const lost = 'ticket keys: TICKET_KEYS_SECRET was read and deleted before, ' +
+    'and there was no locked memory to keep its value in: set it again'
   t.same(await running.next(), [['secret', 'secret', 'secret', 'secret', 'secret', lost, 'secret', 'secret'], []])
 })

@@ -166,7 +166,8 @@ t.test('nginx uses one session for all names: it resumes only with bindServerNam
     const { ports: [front = 0] } = await nginx(t, [`location / { ${directives} proxy_pass https://127.0.0.1:${port}; }`])
     const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false })
     for (let i = 0; i < 30; i++) {
-      const [response] = await once(request({ port: front, agent, headers: { host: `name${i}.test` } }).end(), 'response') as [IncomingMessage]
+      const [response] = await once(request({ port: front, agent, headers: { host: `name${i}.test` } }).end(),
+        'response') as [IncomingMessage]
       await once(response.resume(), 'end')
     }
     agent.destroy()

@@ -9,16 +9,15 @@ import { resolveOptions, type TicketKeysOptions } from '../../lib/config/options
 import { FileSource } from '../../lib/sources/watched-files.js'
 import { FileSafety } from '../../lib/sources/file-safety.js'
 import { readKeyFile } from '../../lib/sources/read-key-files.js'
-import { connect, SingleUseClient } from '../helpers/client.js'
-import { idOf, issuerAt, randomKey, renameKeys, writeKeys } from '../helpers/keys.js'
+import { SingleUseClient } from '../helpers/client.js'
+import { idOf, issuerAt, randomKey, writeKeys } from '../helpers/keys.js'
 import { LogCollector, manage, serve } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
 import { closeAll } from '../helpers/server.js'
 
 t.teardown(closeAll)
 
-const PATIENCE = 30_000
-const HOUR = 3_600_000
+const NOTICE_TIMEOUT_MS = 30_000
 
 /** A manager that does not start, and why. */
 async function startError (source: NonNullable<TicketKeysOptions['source']>, options: TicketKeysOptions = {}): Promise<unknown> {
@@ -50,12 +49,12 @@ t.test('a bad file keeps the last good keys, is logged once, counted, and tried 
   t.equal(await issuerAt(port), idOf(good))
 
   writeFileSync(path, text.replace(/"aesKey": ".*"/, `"aesKey": "${Buffer.alloc(32).toString('base64')}"`))
-  await until(() => log.of('error').length === 2, PATIENCE)
+  await until(() => log.of('error').length === 2, NOTICE_TIMEOUT_MS)
   t.match(log.of('error')[1], 'line 4, column 5: its AES key is all zero')
 
   const next = randomKey()
   writeKeys(path, [next, { ...good, ...ACCEPTS }], 'json')
-  await until(() => keys.status().current === idOf(next), PATIENCE)
+  await until(() => keys.status().current === idOf(next), NOTICE_TIMEOUT_MS)
   t.equal(keys.status().lastError, null)
   t.equal(log.of('info').filter((message) => message === "source 'file': the keys can be loaded again").length, 1)
   await client.connect()
@@ -72,11 +71,11 @@ t.test('a file that disappears and returns unchanged is logged, counted and repo
   const results: string[] = []
   keys.on('reload', ({ result }) => { results.push(result) })
   renameSync(path, `${path}.away`)
-  await until(() => keys.stats().reloads.error > 0, PATIENCE)
+  await until(() => keys.stats().reloads.error > 0, NOTICE_TIMEOUT_MS)
   renameSync(`${path}.away`, path)
-  await until(() => keys.status().lastError === null, PATIENCE)
+  await until(() => keys.status().lastError === null, NOTICE_TIMEOUT_MS)
   const read = keys.status().lastReload as number
-  await until(() => (keys.status().lastReload as number) > read, PATIENCE)
+  await until(() => (keys.status().lastReload as number) > read, NOTICE_TIMEOUT_MS)
   t.same(results, ['unchanged'])
   t.match(keys.stats().reloads, { success: 0, unchanged: 1 })
   t.same(log.of('info'), ["source 'file': the keys can be loaded again"])
@@ -144,7 +143,8 @@ t.test('a file that grows during the read is not accepted with its old content',
     appendFileSync(path, 'x')
     return Buffer.alloc(bytes)
   }
-  await t.rejects(readKeyFile(path, new FileSafety(false), growing), { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} grew while it was read` })
+  await t.rejects(readKeyFile(path, new FileSafety(false), growing),
+    { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} grew while it was read` })
   const { data } = await readKeyFile(path, new FileSafety(false), Buffer.alloc)
   t.equal(data.length, 81)
 })
@@ -207,56 +207,4 @@ t.test('a file that everybody can write is refused; one that everybody can read 
   await t.rejects(keys.reload(), { message: 'can be read by everybody' })
   t.equal(keys.status().keys.length, 1)
   t.equal(log.of('error').length, 1)
-})
-
-t.test('a list without times that has not changed for two rotation intervals is stale, and still issues', async (t) => {
-  const path = join(t.testdir(), 'key')
-  const key = randomKey()
-  writeKeys(path, [key])
-  const { clock, keys, log, port } = await serve(t, { source: { type: 'file', path, format: 'nginx80' }, rotationInterval: '1h' })
-  const events: Array<{ reason: string }> = []
-  keys.on('stale', (event) => { events.push(event) })
-  clock.step(2 * HOUR - 60_000)
-  t.match(keys.status(), { stale: false, staleReason: null })
-  t.equal(await keys.reload(), 'unchanged', 'reading the file is not a change')
-  clock.step(60_001)
-  keys.tick()
-  const reason = 'the list of keys has not changed for twice rotationInterval; its key goes on issuing'
-  t.match(keys.status(), { stale: true, staleReason: reason, current: idOf(key) })
-  t.same(events, [{ reason }])
-  t.same(log.of('error'), [`ticket keys are stale: ${reason}`])
-  const client = new SingleUseClient({ port })
-  for (let i = 0; i < 3; i++) await client.connect()
-  t.match(client, { full: 1, resumed: 2 })
-  renameKeys(path, [randomKey()])
-  await keys.reload()
-  t.equal(keys.status().stale, false)
-  clock.step(2 * HOUR + 1)
-  t.equal(keys.status().stale, true)
-  keys.tick()
-  t.equal(events.length, 2, 'once each time')
-})
-
-t.test('a timetable whose keys have all passed issueUntil is stale: no tickets until new keys arrive', async (t) => {
-  const path = join(t.testdir(), 'keys.json')
-  const now = Date.now()
-  const key = randomKey({ notBefore: now - HOUR, issueUntil: now + HOUR, acceptUntil: now + 3 * HOUR })
-  writeKeys(path, [key], 'json')
-  const { clock, keys, log, port } = await serve(t, { source: { type: 'file', path } })
-  const events: Array<{ reason: string }> = []
-  keys.on('stale', (event) => { events.push(event) })
-  const { session } = await connect({ port })
-  clock.step(HOUR + 60_000)
-  const reason = 'no key may issue tickets now: full handshakes only, no new tickets'
-  t.match(keys.status(), { stale: true, staleReason: reason, current: null })
-  t.equal(await issuerAt(port), undefined)
-  t.match(await connect({ port, session }), { reused: true, tickets: { length: 0 } }, 'earlier tickets still resume')
-  t.same(events, [{ reason }])
-  t.same(log.of('error'), [`ticket keys are stale: ${reason}`])
-  const next = randomKey({ notBefore: now, issueUntil: now + 9 * HOUR, acceptUntil: now + 9 * HOUR })
-  renameKeys(path, [key, next], 'json')
-  await until(() => keys.status().current === idOf(next), PATIENCE)
-  t.equal(await issuerAt(port), idOf(next))
-  t.match(await connect({ port, session }), { reused: true, tickets: { length: 1 } })
-  t.match(keys.status(), { stale: false, staleReason: null })
 })

@@ -22,7 +22,7 @@ export interface Subject {
 }
 
 /** How long a source may take to notice a change on a busy machine, ms. */
-const PATIENCE = 30_000
+const NOTICE_TIMEOUT_MS = 30_000
 
 /**
  * Tests of the requirements on every key source. To test your own source, call this function with a `make` that returns
@@ -109,7 +109,7 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
       const before = await issuerAt(port)
       await client.connect()
       await change?.()
-      await until(async () => await issuerAt(port) !== before, PATIENCE)
+      await until(async () => await issuerAt(port) !== before, NOTICE_TIMEOUT_MS)
       await client.connect()
     }
     // Time for some polls, if they are that frequent: what has not changed is not loaded again.
@@ -126,13 +126,13 @@ export function conformance (name: string, make: (t: Test) => Promise<Subject>):
     const client = new SingleUseClient({ port })
     await client.connect()
     await damage()
-    await until(() => keys.status().lastError !== null, PATIENCE)
+    await until(() => keys.status().lastError !== null, NOTICE_TIMEOUT_MS)
     await t.rejects(keys.reload())
     await client.connect()
     t.equal(await issuerAt(port), before)
     await repair()
     await change()
-    await until(async () => await issuerAt(port) !== before, PATIENCE)
+    await until(async () => await issuerAt(port) !== before, NOTICE_TIMEOUT_MS)
     await client.connect()
     t.match(client, { full: 1, resumed: 2, failed: 0 })
     t.equal(keys.status().lastError, null)

@@ -121,7 +121,8 @@ t.test('paths are followed as the system follows them', (t) => {
     else t.same(check(), [], path)
   }
   chmodSync(at('safe/key'), 0o620)
-  t.same(new FileSafety(false).checkFile(at('safe/twice')), [{ path: at('safe/twice'), step: at('safe/twice'), problem: byGroup }], 'a link stands for its target')
+  t.same(new FileSafety(false).checkFile(at('safe/twice')),
+    [{ path: at('safe/twice'), step: at('safe/twice'), problem: byGroup }], 'a link stands for its target')
   t.same(new FileSafety(true).checkDirectory(at('safe/inner/..')), [])
   t.throws(() => new FileSafety(false).checkDirectory(at('safe/up/unsafe/inner')), { message: `${at('unsafe')} ${byEverybody}` })
   symlinkSync('loop', at('safe/loop'))

@@ -1,11 +1,5 @@
 import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
+  closeSync, openSync, renameSync,
   statSync,
   symlinkSync,
   unlinkSync,
@@ -18,17 +12,18 @@ import t, { type Test } from 'tap'
 import { serializeKeys } from '../../lib/keys/formats/index.js'
 import { ACCEPTS, type TicketKey } from '../../lib/keys/key.js'
 import type { TicketKeysOptions } from '../../lib/config/options.js'
-import { DirectorySource, FileSource } from '../../lib/sources/watched-files.js'
+import { FileSource } from '../../lib/sources/watched-files.js'
 import { connect, SingleUseClient } from '../helpers/client.js'
-import { idOf, issuerAt, randomKey, renameKeys, updateMountedSecret, writeKeys } from '../helpers/keys.js'
+import { idOf, issuerAt, randomKey, renameKeys, writeKeys } from '../helpers/keys.js'
 import { serve, type Managed } from '../helpers/managed.js'
 import { until } from '../helpers/process.js'
 import { closeAll, type PlainServer } from '../helpers/server.js'
+import { issues } from '../helpers/file-server.js'
 
 t.teardown(closeAll)
 
-/** Long enough for a busy machine; nothing waits for it unless it fails. */
-const PATIENCE = 30_000
+/** Long enough for a busy machine. Only a failing test waits this long. */
+const NOTICE_TIMEOUT_MS = 30_000
 
 interface Served extends Managed, PlainServer {
   path: string
@@ -42,13 +37,6 @@ async function serveFile (t: Test, options: TicketKeysOptions = {}): Promise<Ser
   const keys0 = [randomKey(), randomKey(ACCEPTS)]
   writeKeys(path, keys0)
   return { ...await serve(t, { source: { type: 'file', path, format: 'nginx80' }, ...options }), path, keys0 }
-}
-
-/** Waits until a key issues, and shows it by a handshake. */
-async function issues (t: Test, { keys, port }: Managed & PlainServer, key: TicketKey | undefined, name: string): Promise<void> {
-  const id = key === undefined ? undefined : idOf(key)
-  await until(() => keys.status().current === id, PATIENCE)
-  t.equal(await issuerAt(port), id, name)
 }
 
 t.test('a file that is replaced by a rename is loaded, and sessions resume', async (t) => {
@@ -91,7 +79,7 @@ t.test('a file that is written in place and in pieces is loaded when it is compl
   }
   closeSync(file)
   await issues(t, served, next[0], 'the first key of the new list issues')
-  await until(() => keys.status().keys.length === 3, PATIENCE)
+  await until(() => keys.status().keys.length === 3, NOTICE_TIMEOUT_MS)
   // On a machine so busy that the pieces were further apart than a file needs to settle, the list may have grown step by step.
   t.comment(`pieces up to ${Math.round(slowest)} ms apart`)
   t.same(names, slowest < 240 ? [next.map(idOf)] : names)
@@ -103,7 +91,7 @@ t.test('a file may disappear and return: the last good keys stay in use', async 
   const served = await serveFile(t)
   const { keys, keys0: [first], log, path, port } = served
   unlinkSync(path)
-  await until(() => keys.status().lastError !== null, PATIENCE)
+  await until(() => keys.status().lastError !== null, NOTICE_TIMEOUT_MS)
   t.match(keys.status().lastError, `${path} can't be read: ENOENT`)
   await issues(t, served, first, 'without the file')
   const next = randomKey()
@@ -188,143 +176,4 @@ t.test('a directory: the files in name order make one list, without dot files', 
   await issues(t, served, b, 'gone again')
   t.notOk((await connect({ port: served.port, session })).reused)
   t.match(served.keys.stats(), { rejected: { 'TLSv1.3': { unknown_key: 1 } }, reloads: { error: 0 } })
-})
-
-/** Open handles, and what inotify watches for this process. */
-function handles (): { open: number, watches: number } {
-  const fds = readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      return [readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')]
-    } catch {
-      return [] // the one that read the directory
-    }
-  })
-  return { open: fds.length, watches: fds.join('').split('inotify wd').length - 1 }
-}
-
-t.test('after a thousand Kubernetes swaps of ..data, the right keys are loaded and no handle leaks', { timeout: 110_000 }, async (t) => {
-  const directory = t.testdir()
-  const key = (): TicketKey => randomKey({ notBefore: Date.now() - 1000, issueUntil: Date.now() + 1e6, acceptUntil: Date.now() + 2e6 })
-  const old = randomKey({ notBefore: -Infinity, issueUntil: 1000, acceptUntil: Infinity })
-  const files = (issuing: TicketKey): Record<string, Buffer> => ({
-    now: serializeKeys([issuing], 'json'),
-    old: serializeKeys([old], 'json')
-  })
-  updateMountedSecret(directory, files(key()))
-  const served = await serve(t, { source: { type: 'directory', path: directory } })
-  const single = await serve(t, { source: { type: 'file', path: join(directory, 'now') } })
-  const client = new SingleUseClient({ port: served.port })
-  for (let i = 0; i < 2; i++) {
-    const next = key()
-    updateMountedSecret(directory, files(next))
-    await issues(t, served, next, 'directory')
-    await issues(t, single, next, 'file')
-  }
-  const before = handles()
-  let swaps = 0
-  for (let next = key(); swaps < 1000; next = key()) {
-    updateMountedSecret(directory, files(next))
-    if (swaps % 50 === 0) await client.connect()
-    await sleep(swaps++ % 5)
-    if (swaps === 1000) await issues(t, served, next, 'the last swap: directory')
-    if (swaps === 1000) await issues(t, single, next, 'the last swap: file')
-  }
-  t.equal(client.failed, 0)
-  // Sockets that are closing are handles too.
-  await until(() => handles().open <= before.open, PATIENCE)
-  t.equal(handles().watches, before.watches)
-  t.same(readdirSync(directory).length, 4, 'two links, ..data, and its target')
-  const { reloads } = served.keys.stats()
-  t.comment(`reloads in ${swaps} swaps: ${JSON.stringify(reloads)}, file: ${JSON.stringify(single.keys.stats().reloads)}`)
-  await served.keys.close()
-  await single.keys.close()
-  await until(() => handles().watches === 0, PATIENCE)
-})
-
-for (const [kind, Source] of [['file', FileSource], ['directory', DirectorySource]] as const) {
-  t.test(`a ${kind} without file system events is polled`, async (t) => {
-    const root = t.testdir({ parent: { keys: {} }, away: {} })
-    const directory = join(root, 'parent/keys')
-    const path = kind === 'file' ? join(directory, 'key') : directory
-    const [first, second, third] = [randomKey(), randomKey(), randomKey()]
-    writeKeys(join(directory, 'key'), [first])
-    const source = new Source(path, 'nginx80', false, { pollInterval: 200 })
-    const served = await serve(t, { source })
-    await issues(t, served, first, 'at first')
-    // The watched directory moves with its parent, without an event.
-    mkdirSync(join(root, 'next/keys'), { recursive: true })
-    writeKeys(join(root, 'next/keys/key'), [second])
-    renameSync(join(root, 'parent'), join(root, 'away/parent'))
-    renameSync(join(root, 'next'), join(root, 'parent'))
-    await issues(t, served, second, 'in the new directory')
-    renameKeys(join(directory, 'key'), [third])
-    await issues(t, served, third, 'a change in it')
-    t.equal(served.keys.status().lastError, null)
-  })
-
-  t.test(`a ${kind}: after its directory was removed and made again, changes are noticed at once`, async (t) => {
-    const directory = join(t.testdir({ keys: {} }), 'keys')
-    const path = kind === 'file' ? join(directory, 'keys') : directory
-    // A file with the name of its directory: the system reports it as it reports the directory itself.
-    const file = join(directory, 'keys')
-    const first = randomKey()
-    writeKeys(file, [first])
-    // No periodic read notices anything here.
-    const served = await serve(t, { source: new Source(path, 'nginx80', false, { pollInterval: 3_600_000 }) })
-    await issues(t, served, first, 'at first')
-    const times: number[] = []
-    const change = async (name: string): Promise<void> => {
-      const next = randomKey()
-      const began = performance.now()
-      renameKeys(file, [next])
-      await until(() => served.keys.status().current === idOf(next), PATIENCE)
-      times.push(Math.round(performance.now() - began))
-      await issues(t, served, next, name)
-    }
-    for (const gone of [0, 300, 1500]) {
-      rmSync(directory, { recursive: true })
-      await sleep(gone)
-      mkdirSync(directory)
-      await change(`gone for ${gone} ms: the first change`)
-      await change('the second change')
-      renameSync(directory, `${directory}.away`)
-      mkdirSync(directory)
-      await change('moved away: the first change')
-      await change('the second change')
-      rmSync(`${directory}.away`, { recursive: true })
-    }
-    t.comment(`noticed after ${times.join(', ')} ms, of which 250 to settle`)
-    t.ok(Math.min(...times) < 1000)
-    t.equal(served.keys.status().lastError, null)
-  })
-}
-
-t.test('a source may close at any moment while its watch is being set up', async (t) => {
-  const directory = t.testdir()
-  writeKeys(join(directory, 'key'), [randomKey()])
-  const before = handles().watches
-  for (let turns = 0; turns < 30; turns++) {
-    const source = new DirectorySource(directory, 'nginx80', false)
-    let closed = false
-    const watching = source.watch(() => { t.notOk(closed, 'told of a change after it was closed') })
-    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
-    closed = true
-    await source.close()
-    await watching
-  }
-  await sleep(200)
-  t.equal(handles().watches, before)
-})
-
-t.test('a source that closes while its directory is missing looks for it no longer', async (t) => {
-  const directory = join(t.testdir({ keys: {} }), 'keys')
-  writeKeys(join(directory, 'key'), [randomKey()])
-  const { keys } = await serve(t, { source: { type: 'directory', path: directory, format: 'nginx80' } })
-  const before = handles().watches
-  rmSync(directory, { recursive: true })
-  await until(() => keys.status().lastError !== null, PATIENCE)
-  await keys.close()
-  mkdirSync(directory)
-  await sleep(300)
-  t.ok(handles().watches < before)
 })

@@ -1,28 +1,17 @@
-import { constants } from 'node:crypto'
-import { once } from 'node:events'
 import type { Server } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
-import t, { type Test } from 'tap'
-import { tlsSession } from '../../lib/tls/tls-session.js'
-import { makeCa, serverCert } from '../helpers/certs.js'
+import t from 'tap'
+import { makeCa } from '../helpers/certs.js'
 import {
   connect, externalPsk, flipBit, hangUp, PROTOCOLS, pskServerOptions, relay, ticketKeyName, type Exchange, type Protocol
 } from '../helpers/client.js'
-import { full, Ledger, resumed, sum, type Step } from '../helpers/ledger.js'
-import { serve } from '../helpers/managed.js'
+import { full, resumed, sum, type Step } from '../helpers/ledger.js'
 import { runModule, until } from '../helpers/process.js'
 import { cacheSessions, closeAll, plainHttps } from '../helpers/server.js'
+import { start, type Served } from '../helpers/counted-server.js'
 
 t.teardown(closeAll)
 
 const STAGES = ['connected', 'client-hello', 'server-hello', 'finished'] as const
-
-type Served = Awaited<ReturnType<typeof serve>> & { ledger: Ledger }
-
-async function start (t: Test, options: Parameters<typeof plainHttps>[0] = {}): Promise<Served> {
-  const served = await serve(t, {}, () => plainHttps(options))
-  return { ...served, ledger: new Ledger(t, served) }
-}
 
 /** Follows a server's connections, of whatever end. */
 function follow (server: Server): { accepted: number, open: number } {
@@ -135,25 +124,6 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-t.test('TLSv1.1: no ticket, no count, and no managed session', async (t) => {
-  const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
-  const { keys, ledger, port, server } = await start(t, { ...old, maxVersion: 'TLSv1.3' })
-  const sessions: unknown[] = []
-  server.on('secureConnection', (socket: TLSSocket) => { sessions.push(tlsSession(socket)) })
-  const before = keys.stats()
-  const { ca } = await serverCert()
-  for (let i = 0; i < 2; i++) {
-    const socket = connectTls({ port, host: '127.0.0.1', ca: ca.cert, ...old })
-    await once(socket, 'secureConnect')
-    t.same([socket.getProtocol(), socket.getTLSTicket()], ['TLSv1.1', undefined])
-    socket.end()
-    await once(socket, 'close')
-  }
-  t.same(sessions, [null, null])
-  t.strictSame(keys.stats(), before)
-  await ledger.step('TLSv1.2 at the same server', full('TLSv1.2'), () => connect({ port, protocol: 'TLSv1.2' }))
-})
-
 t.test('TLSv1.2: if a client hangs up before its renewed ticket arrives, the ticket was issued', async (t) => {
   const served = await start(t)
   const { keys, ledger, port, server } = served
@@ -164,39 +134,6 @@ t.test('TLSv1.2: if a client hangs up before its renewed ticket arrives, the tic
     await hangUp('client-hello', { port, protocol: 'TLSv1.2', session })
     await until(() => seen.accepted === 1 && seen.open === 0)
   })
-})
-
-t.test('TLSv1.3: an external PSK is a resumed handshake, not a resumed ticket, and gets no ticket', async (t) => {
-  const served = await start(t, pskServerOptions())
-  const { ledger, port } = served
-  const client = { port, protocol: 'TLSv1.3' as const }
-  const { tickets } = await ledger.step('PSK only', { 'TLSv1.3': { otherwise: 1 } }, () => externalPsk(client))
-  t.strictSame(tickets, [])
-  const { session } = await ledger.step('no PSK', full('TLSv1.3'), () => connect({ ...client, ciphers: 'TLS_AES_128_GCM_SHA256' }))
-  await ledger.step('PSK and a ticket', resumed('TLSv1.3'), () => externalPsk({ ...client, session }))
-  await ledger.step('PSK and a bad ticket', { 'TLSv1.3': { otherwise: 1, rejected: { bad_ticket: 1 } } }, () =>
-    externalPsk({ ...client, session: flipBit(session as Buffer, -1) }))
-})
-
-t.test('TLSv1.2: an external PSK is a full handshake, and gets no ticket', async (t) => {
-  const { ledger, port } = await start(t, pskServerOptions())
-  const { tickets } = await ledger.step('PSK only', { 'TLSv1.2': { full: 1 } }, () => externalPsk({ port, protocol: 'TLSv1.2' }))
-  t.strictSame(tickets, [])
-  await ledger.step('no PSK', full('TLSv1.2'), () => connect({ port, protocol: 'TLSv1.2' }))
-})
-
-t.test('TLSv1.2: a session resumed by its ID is a resumed handshake, not a resumed ticket, and gets no ticket', async (t) => {
-  const { ledger, port, server } = await start(t)
-  const sessions = cacheSessions(server)
-  const client = { port, protocol: 'TLSv1.2' as const }
-  const withoutTickets = { ...client, tls: { secureOptions: constants.SSL_OP_NO_TICKET } }
-  const { session } = await ledger.step('no tickets', { 'TLSv1.2': { full: 1 } }, () => connect(withoutTickets))
-  t.equal(sessions.size, 1)
-  await ledger.step('by session ID', { 'TLSv1.2': { otherwise: 1 } }, () => connect({ ...withoutTickets, session }))
-  const { tickets } = await ledger.step('by session ID, with ticket support', { 'TLSv1.2': { otherwise: 1 } }, () =>
-    connect({ ...client, session })
-  )
-  t.strictSame(tickets, [])
 })
 
 /** One connection of the mix, and what it does to the counters. */

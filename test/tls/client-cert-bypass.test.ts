@@ -1,42 +1,24 @@
 import { createSecureContext } from 'node:tls'
 import type { SecureContext, TlsOptions } from 'node:tls'
 import t from 'tap'
-import { makeCa, serverCert } from '../helpers/certs.js'
-import type { KeyPair } from '../helpers/certs.js'
 import { PROTOCOLS } from '../helpers/client.js'
-import type { ConnectOptions } from '../helpers/client.js'
 import { assertBypassClosed } from '../helpers/client-cert-bypass.js'
 import type { BypassCase } from '../helpers/client-cert-bypass.js'
-import type { Outcome } from '../helpers/mutual.js'
 import { closeAll } from '../helpers/server.js'
+import { alice, as, at, bob, caA, caB, cert, demands, key, nobody, resumedAs, trusts } from '../helpers/client-cert-parties.js'
 
 t.teardown(closeAll)
 
 const NODE = Number(process.versions.node.split('.')[0])
+
 /** From Node.js 24 on, a server does not take a client without a certificate for authorized. */
 const GUARDED = NODE >= 24
-/** `SSL_OP_NO_EXTENDED_MASTER_SECRET`, which Node.js has no name for. */
-const NO_EXTENDED_MASTER_SECRET = 1
 
-const [{ key, cert }, caA, caB] = await Promise.all([serverCert(), makeCa('CA A'), makeCa('CA B')])
-const [alice, bob, weak] = await Promise.all([
-  caA.issue({ name: 'alice', client: true }),
-  caB.issue({ name: 'bob', client: true }),
-  caA.issue({ name: 'weak', client: true, rsaBits: 1024 })
-])
-const revoked = await caA.crl([alice])
-
-const demands = (ca: string): TlsOptions => ({ requestCert: true, rejectUnauthorized: true, ca })
 const asks = (ca: string): TlsOptions => ({ requestCert: true, rejectUnauthorized: false, ca })
-const trusts = (ca: string): SecureContext => createSecureContext({ key, cert, ca })
-const as = (pair: KeyPair, servername?: string): Partial<ConnectOptions> => ({ ...pair, ...(servername !== undefined && { servername }) })
-const at = (servername: string): Partial<ConnectOptions> => ({ servername })
-
-const resumedAs = (peer: string): Outcome => ({ reused: true, authorized: true, peer })
-const nobody = (reused: boolean, authorized = false): Outcome => ({ reused, authorized, peer: null })
 
 /** What the SNICallback of `byTenant` answers. */
 let tenant: SecureContext | Error
+
 const byTenant: TlsOptions = {
   ...demands(caB.cert),
   SNICallback: (_name, done) => { tenant instanceof Error ? done(tenant) : done(null, tenant) }
@@ -193,97 +175,8 @@ const BYPASS_CASES: Record<string, BypassCase> = {
     full: 'refused',
     open: () => resumedAs('alice'),
     reason: 'client_certificate'
-  },
-  'another host with the same keys that trusts another CA': {
-    made: demands(caA.cert),
-    shown: demands(caB.cert),
-    client: as(alice),
-    full: 'refused',
-    open: () => resumedAs('alice'),
-    reason: 'client_certificate'
-  },
-  'another CA by setSecureContext': {
-    made: demands(caA.cert),
-    change: (server) => { server.setSecureContext({ key, cert, ca: caB.cert, sessionIdContext: 'shared' }) },
-    client: as(alice),
-    full: 'refused',
-    open: () => resumedAs('alice'),
-    reason: 'client_certificate'
-  },
-  'a certificate revoked by setSecureContext': {
-    made: demands(caA.cert),
-    change: (server) => { server.setSecureContext({ key, cert, ca: caA.cert, crl: revoked, sessionIdContext: 'shared' }) },
-    client: as(alice),
-    full: 'refused',
-    open: () => resumedAs('alice'),
-    reason: 'client_certificate'
-  },
-  'another CA for a host, by addContext': {
-    made: demands(caB.cert),
-    prepare: (server) => { server.addContext('foo.test', trusts(caA.cert)) },
-    change: (server) => { server.addContext('foo.test', { key, cert, ca: caB.cert }) },
-    client: as(alice, 'foo.test'),
-    full: 'refused',
-    open: () => resumedAs('alice'),
-    reason: 'client_certificate'
-  },
-  'another CA for some hosts, by a later addContext with a star': {
-    made: demands(caB.cert),
-    prepare: (server) => { server.addContext('foo.test', trusts(caA.cert)) },
-    change: (server) => { server.addContext('*.test', trusts(caB.cert)) },
-    client: as(alice, 'foo.test'),
-    full: 'refused',
-    open: () => resumedAs('alice'),
-    reason: 'client_certificate'
-  },
-  'a host that was the default one, given its own CA by addContext': {
-    made: demands(caA.cert),
-    // As an SNI host already: Node.js looks for contexts only once there is one.
-    prepare: (server) => { server.addContext('bar.test', trusts(caA.cert)) },
-    change: (server) => { server.addContext('foo.test', trusts(caB.cert)) },
-    client: as(alice, 'foo.test'),
-    full: 'refused',
-    open: () => resumedAs('alice'),
-    reason: 'client_certificate'
-  },
-  'a host given its own CA while the handshake that makes the ticket is under way': {
-    made: { ...demands(caA.cert), ALPNCallback: ({ protocols }) => { duringHandshake(); return protocols[0] } },
-    prepare: (server) => { duringHandshake = () => { server.addContext('foo.test', trusts(caB.cert)) } },
-    client: { ...as(alice, 'foo.test'), alpn: ['http/1.1'] },
-    full: 'refused',
-    open: () => resumedAs('alice'),
-    reason: 'none'
-  },
-  'a certificate too weak for the security level since': {
-    made: { ...demands(caA.cert), ciphers: 'DEFAULT@SECLEVEL=1' },
-    shown: { ...demands(caA.cert), ciphers: 'DEFAULT@SECLEVEL=2' },
-    client: { ...as(weak), ciphers: 'DEFAULT@SECLEVEL=0' },
-    full: 'refused',
-    open: () => resumedAs('weak'),
-    reason: 'client_certificate'
-  },
-  'a cipher that the server no longer has': {
-    made: { ciphers: 'ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256' },
-    shown: { ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' },
-    client: { ciphers: 'ECDHE-ECDSA-AES256-SHA384' },
-    protocols: ['TLSv1.2'],
-    full: 'refused',
-    open: () => nobody(true),
-    reason: 'mismatch'
-  },
-  'extended master secret dropped where the server never had it': {
-    made: { ...demands(caA.cert), secureOptions: NO_EXTENDED_MASTER_SECRET },
-    prepare: (server) => { server.addContext('foo.test', trusts(caB.cert)) },
-    client: as(alice),
-    clientShows: { ...at('foo.test'), tls: { secureOptions: NO_EXTENDED_MASTER_SECRET } },
-    protocols: ['TLSv1.2'],
-    full: 'refused',
-    open: () => resumedAs('alice'),
-    reason: 'server_name'
   }
 }
-
-let duringHandshake = (): void => {}
 
 for (const [name, bypass] of Object.entries(BYPASS_CASES)) {
   for (const protocol of bypass.protocols ?? PROTOCOLS) {

@@ -1,0 +1,162 @@
+import { randomBytes, randomInt } from 'node:crypto'
+import type { RejectReason } from '../../lib/native/types.js'
+import type { StaticKeyParts } from '../../lib/sources/static.js'
+import { applicationData, withApplicationData } from './client.js'
+import type { Protocol } from './client.js'
+import type { Hello, Reply } from './hello.js'
+import { EXTENDED_MASTER_SECRET_ALERT } from './openssl.js'
+import { openTicket, sealTicket } from './open-ticket.js'
+
+export const NAME = 'a.test'
+
+const DECODE_ERROR = 50
+
+export const key = randomBytes(80)
+
+/** A key that issues and accepts until then. */
+export const until = (key: Buffer, acceptUntil: number): StaticKeyParts => ({
+  name: key.subarray(0, 16),
+  hmacKey: key.subarray(16, 48),
+  aesKey: key.subarray(48),
+  notBefore: 0,
+  issueUntil: acceptUntil,
+  acceptUntil
+})
+
+/** A ClientHello, the expected reasons of refusal, and the expected reply. */
+const MAX_TICKETS = 4
+export interface Attack {
+  hello: Omit<Hello, 'protocol'>
+  reasons: RejectReason[]
+  reply: Reply
+}
+
+/** A bad ticket, and the expected reason of refusal. */
+type Bad = [ticket: Buffer, reason: RejectReason]
+
+/** The tickets of one protocol version from which the bad tickets are made. */
+export interface Material {
+  good: Buffer
+  secret: Buffer
+  /** of the other protocol version, of another name, of another key, of a key that has expired, with another cipher */
+  otherVersion: Buffer
+  otherName: Buffer
+  otherKey: Buffer
+  expired: Buffer
+  otherCipher: Buffer
+}
+
+const oneOf = <Value>(...values: Value[]): Value => values[randomInt(values.length)] as Value
+
+/** Application data that this package did not write: an unknown version, or not as long as it says. */
+function misread (data: Buffer): Buffer {
+  const copy = Buffer.from(data)
+  const length = data.length - NAME.length - 1
+  switch (randomInt(6)) {
+    case 0: copy[0] = oneOf(0, 2, 3, 255); return copy
+    case 1: copy[1] = oneOf(2, 4, 128, 255); return copy
+    case 2: copy[length] = oneOf(0, NAME.length - 1, NAME.length + 1, 255); return copy
+    case 3: return data.subarray(0, randomInt(data.length))
+    case 4: return Buffer.concat([data, randomBytes(randomInt(1, 400))])
+    default: return Buffer.concat([Buffer.from([2]), randomBytes(randomInt(300))])
+  }
+}
+
+const BAD: Array<(material: Material) => Bad> = [
+  ({ good }) => {
+    const length = randomInt(1, good.length)
+    return [good.subarray(0, length), length < 16 ? 'unknown_key' : 'bad_ticket']
+  },
+  ({ good }) => [Buffer.concat([good, randomBytes(randomInt(1, 200))]), 'bad_ticket'],
+  ({ good }) => {
+    const flipped = Buffer.from(good)
+    const at = randomInt(good.length)
+    flipped[at] = good.readUInt8(at) ^ 1 << randomInt(8)
+    return [flipped, at < 16 ? 'unknown_key' : 'bad_ticket']
+  },
+  () => [randomBytes(randomInt(1, 400)), 'unknown_key'],
+  () => [Buffer.concat([key.subarray(0, 16), randomBytes(randomInt(400))]), 'bad_ticket'],
+  ({ good }) => {
+    const session = openTicket(key, good)
+    return [sealTicket(key, withApplicationData(session, misread(applicationData(session)))), 'bad_ticket']
+  },
+  () => [sealTicket(key, randomBytes(randomInt(300))), 'bad_ticket'],
+  ({ good }) => [sealTicket(key, openTicket(key, good).subarray(0, -randomInt(1, 60))), 'bad_ticket'],
+  ({ otherVersion }) => [otherVersion, 'mismatch'],
+  ({ otherCipher }) => [otherCipher, 'mismatch'],
+  ({ otherName }) => [otherName, 'server_name'],
+  ({ otherKey }) => [otherKey, 'unknown_key'],
+  ({ expired }) => [expired, 'expired_key']
+]
+
+/** Content of a server_name extension that is none. */
+function malformedNames (): Buffer {
+  const name = Buffer.from(NAME)
+  return oneOf(
+    Buffer.alloc(0), Buffer.from([0]), Buffer.from([0, 0]), Buffer.from([0, 3, 0, 0, 9]), Buffer.from([0, 1, 0]),
+    Buffer.concat([Buffer.from([0, 9, 0, 0, 200]), name]), Buffer.concat([Buffer.from([0, 9, 0, 0, 5]), name]),
+    Buffer.concat([Buffer.from([0xff, 0xff, 0, 0, 6]), name]), randomBytes(randomInt(1, 40)).fill(0xff, 0, 1)
+  )
+}
+
+/** Names that are not the ticket's, in a form that may be. */
+function garbageName (): string {
+  return oneOf(
+    'b.test',
+    'a.testt',
+    '.a.test',
+    'a.test..',
+    '*.test',
+    'a',
+    `${'a'.repeat(63)}.test`,
+    'xn--a.test',
+    `\u00e4${NAME}`,
+    'a%2etest'
+  )
+}
+
+export function attack (protocol: Protocol, material: Material): Attack {
+  const { good, secret } = material
+  const tls13 = protocol === 'TLSv1.3'
+  const offer = (ticket: Buffer): Partial<Hello> => tls13 ? { identities: [{ ticket }] } : { ticket }
+  switch (randomInt(tls13 ? 10 : 20)) {
+    case 0: return { hello: { ...offer(good), serverName: malformedNames() }, reasons: ['server_name'], reply: { alert: DECODE_ERROR } }
+    case 1: return { hello: { ...offer(good), serverName: garbageName() }, reasons: ['server_name'], reply: {} }
+    case 2: return { hello: offer(good), reasons: ['server_name'], reply: {} }
+    case 3: {
+      const name = oneOf(key.subarray(0, 16), randomBytes(16))
+      const ticket = Buffer.concat([name, randomBytes(randomInt(20_000, 65_000))])
+      return {
+        hello: { ...offer(ticket), serverName: NAME },
+        reasons: [name.equals(key.subarray(0, 16)) ? 'bad_ticket' : 'unknown_key'],
+        reply: {}
+      }
+    }
+    case 4: return tls13
+      ? { hello: { ...offer(Buffer.alloc(0)), serverName: NAME }, reasons: [], reply: { alert: DECODE_ERROR } }
+      : { hello: { ...offer(Buffer.alloc(0)), serverName: NAME }, reasons: [], reply: {} }
+    case 5: if (!tls13) {
+      return {
+        hello: { ...offer(good), serverName: NAME, extendedMasterSecret: false },
+        reasons: ['mismatch'],
+        reply: { alert: EXTENDED_MASTER_SECRET_ALERT.code }
+      }
+    }
+  }
+  if (!tls13) {
+    const [ticket, reason] = oneOf(...BAD)(material)
+    return { hello: { ticket, serverName: NAME }, reasons: [reason], reply: {} }
+  }
+  const bad = Array.from({ length: randomInt(1, 60) }, () => oneOf(...BAD)(material))
+  const identities: Array<{ ticket: Buffer, secret?: Buffer }> = bad.map(([ticket]) => ({ ticket }))
+  // Only the first four tickets of a ClientHello are looked at.
+  const reasons = bad.slice(0, MAX_TICKETS).map(([, reason]) => reason)
+  if (randomInt(2) === 0) return { hello: { identities, serverName: NAME }, reasons, reply: {} }
+  // A good one among them is taken, and those after it are not looked at.
+  const identity = randomInt(bad.length + 1)
+  identities.splice(identity, 0, { ticket: good, secret })
+  const hello = { identities, serverName: NAME }
+  return identity < MAX_TICKETS
+    ? { hello, reasons: reasons.slice(0, identity), reply: { identity } }
+    : { hello, reasons, reply: {} }
+}
