@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -134,8 +135,9 @@ const JsCallback* CallbackOf(SSL* ssl, const SSL_CTX* ssl_ctx) {
   if (held != nullptr) return held->get();
   const auto* holder = static_cast<Holder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index));
   if (holder == nullptr) return nullptr;
-  auto copy = std::make_unique<Holder>(*holder);
-  if (SSL_set_ex_data(ssl, ssl_index, copy.get()) != 1) return nullptr;
+  // Without memory, the handshake continues without a ticket.
+  std::unique_ptr<Holder> copy(new (std::nothrow) Holder(*holder));
+  if (copy == nullptr || SSL_set_ex_data(ssl, ssl_index, copy.get()) != 1) return nullptr;
   return copy.release()->get();
 }
 

@@ -1,5 +1,6 @@
 #include "tls/ssl_state.h"
 
+#include <new>
 #include <utility>
 
 namespace ticket_keys {
@@ -77,8 +78,9 @@ Handshake* Handshake::Of(SSL* ssl, AttachedContext* context) {
   if (found != nullptr) return found;
   if (context == nullptr) context = GetAttached(SSL_get_SSL_CTX(ssl));
   if (context == nullptr) return nullptr;
-  auto made = std::make_unique<Handshake>(context->shared_from_this());
-  if (SSL_set_ex_data(ssl, handshake_index, made.get()) != 1) return nullptr;
+  // Without memory, the handshake continues without a ticket.
+  std::unique_ptr<Handshake> made(new (std::nothrow) Handshake(context->shared_from_this()));
+  if (made == nullptr || SSL_set_ex_data(ssl, handshake_index, made.get()) != 1) return nullptr;
   return made.release();
 }
 
