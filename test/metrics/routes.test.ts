@@ -2,10 +2,12 @@ import Fastify from 'fastify'
 import { Counter, Registry } from 'prom-client'
 import t from 'tap'
 import ticketKeys from '../../lib/index.js'
+import { createTicketKeys } from '../../lib/create.js'
 import type { SourceKeys } from '../../lib/sources/key-source.js'
 import { makeApp, startApp } from '../helpers/app.js'
 import { connect } from '../helpers/client.js'
 import { randomKey } from '../helpers/keys.js'
+import { LogCollector } from '../helpers/managed.js'
 import { parseMetrics, value } from '../helpers/metrics.js'
 import { closeAll } from '../helpers/server.js'
 import { makeWith, seriesOfDesign } from '../helpers/metrics-app.js'
@@ -167,4 +169,20 @@ t.test('in a scope with a prefix, only a route inside the scope conflicts', asyn
   }, { prefix: '/a' })
   t.equal((await second.app.inject('/a/metrics')).body, 'inside')
   t.match(second.log(), [/exists already/])
+})
+
+t.test('a manager that closes takes its metrics out of the registry, and another manager can use the registry then', async (t) => {
+  const register = new Registry()
+  const options = { environment: false as const, log: new LogCollector(), metrics: { register } }
+  const keys = await createTicketKeys(options)
+  await t.rejects(createTicketKeys(options), {
+    code: 'FST_TICKET_KEYS_OPTIONS',
+    message: 'metrics.register has the metric tls_ticket_issued_total already: give each manager a registry of its own'
+  })
+  t.match(await register.metrics(), 'tls_ticket_keys_stale 0')
+  await keys.close()
+  t.equal(await register.metrics(), '\n')
+  const next = await createTicketKeys(options)
+  t.teardown(() => next.close())
+  t.match(await register.metrics(), 'tls_ticket_keys_stale 0')
 })
