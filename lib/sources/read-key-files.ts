@@ -106,7 +106,7 @@ export function digestOf (files: readonly KeyFile[]): string {
  * mistake, the variable may hold the secret itself.
  */
 export function secretFileProblem (path: string, error: unknown): string {
-  if (error instanceof Unfit) return `names a file that ${problemOf(error)}`
+  if (error instanceof Unfit || error instanceof UnsafeFileError) return `names a file that ${problemOf(error)}`
   if (canBePath(path)) return `names ${path}, which ${problemOf(error)}`
   return existsSync(path) ? `names a file that ${problemOf(error)}` : 'is not the path of a file (it takes a path, not the secret itself)'
 }
