@@ -121,7 +121,9 @@ t.test('two processes with mounted directories, swapped each second, once with i
     t.ok(reloads.success >= 3)
     t.ok(reloads.error >= 1)
     t.same(reloadErrors, Array(reloads.error).fill('FST_TICKET_KEYS_FORMAT'))
-    t.match(errors, { length: 1 })
-    t.match(errors[0], `${join(directories[index] ?? '', 'the-next')} (json), line`)
+    // A host that starts slowly, on a busy machine, may find no key that can issue, and says so first.
+    const failures = errors.filter((message) => !message.startsWith('ticket keys are stale'))
+    t.match(failures, { length: 1 })
+    t.match(failures[0], `${join(directories[index] ?? '', 'the-next')} (json), line`)
   }
 })
