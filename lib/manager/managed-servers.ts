@@ -38,7 +38,7 @@ export class ManagedServers {
 
   /** Removes all servers, and returns those that still exist. */
   removeAll (): Attachment[] {
-    const closed = [...this.#closed].flatMap((reference) => reference.deref() ?? [])
+    const closed = [...this.#closed].map((reference) => reference.deref()).filter((attachment) => attachment !== undefined)
     const all = [...this.#open, ...closed]
     this.#open.clear()
     this.#closed.clear()

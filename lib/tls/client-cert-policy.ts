@@ -95,7 +95,7 @@ function bundledRoots (): Buffer {
 
 /** Whether Node.js takes its default CAs from OpenSSL's own store, by a command-line option or by its build. */
 function usesOpenSslStore (): boolean {
-  const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
+  const options = [...process.execArgv, ...String(process.env.NODE_OPTIONS).split(/\s+/)]
   if (options.includes('--use-bundled-ca')) return false
   return options.includes('--use-openssl-ca') || process.config.target_defaults.defines.includes('NODE_OPENSSL_CERT_STORE')
 }
