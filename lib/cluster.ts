@@ -219,7 +219,7 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   process.env[PRIMARY_VARIABLE] = String(process.pid)
   if (!listening) cluster.on('message', answer)
   listening = true
-  // A primary has them, if only none.
+  // In a primary, `cluster.workers` is always an object. It may be empty.
   for (const worker of Object.values(cluster.workers as Record<string, Worker>)) {
     if (worker.isConnected()) send(worker, { type: 'fastify-ticket-keys:offer' })
   }

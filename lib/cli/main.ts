@@ -24,7 +24,7 @@ export async function main (args: readonly string[], output: Output = process): 
   registerFiles(program, output)
   registerProbe(program, output)
   const whenWritten = watchErrors(output.stdout)
-  // If nobody reads the messages, the exit status still says how the command ended.
+  // If standard error is closed, the exit status still shows how the command ended.
   watchErrors(output.stderr)
 
   const error = await program.parseAsync(args, { from: 'user' }).then(() => undefined, (reason: Error) => reason)

@@ -120,7 +120,7 @@ export function registerMetrics (manager: TicketKeys, registry: Registry | Regis
   }
   const taken = METRICS.find(({ name }) => registry.getSingleMetric(name) !== undefined)
   if (taken !== undefined) {
-    throw new OptionsError(`metrics.register has the metric ${taken.name} already: give each manager a registry of its own`)
+    throw new OptionsError(`metrics.register has the metric ${taken.name} already: give each manager a separate registry`)
   }
   for (const definition of METRICS) registry.registerMetric(toMetric(definition, read))
   // A closed manager has no keys: its metrics would fire the alerts.

@@ -50,6 +50,13 @@ CipherContext StartGcm(bool encrypt, const Bytes& key, const Bytes& iv, const By
   return context;
 }
 
+// Encrypts or decrypts `length` bytes, and ends the message. Returns false if OpenSSL fails.
+bool FinishGcm(const CipherContext& context, const uint8_t* in, size_t length, uint8_t* out) {
+  int written = 0;
+  return EVP_CipherUpdate(context.get(), out, &written, in, static_cast<int>(length)) == 1 &&
+         EVP_CipherFinal_ex(context.get(), out + written, &written) == 1;
+}
+
 }  // namespace
 
 Napi::Value Hkdf(const Napi::CallbackInfo& info) {
@@ -77,12 +84,9 @@ Napi::Value Seal(const Napi::CallbackInfo& info) {
   const ErrorQueueMark mark;
   const CipherContext context =
       StartGcm(true, info[0].As<Bytes>(), info[1].As<Bytes>(), info[2].As<Bytes>());
-  int written = 0;
   const bool done =
       context != nullptr && out.Length() == plain.Length() + kTagLength &&
-      EVP_CipherUpdate(context.get(), out.Data(), &written, plain.Data(),
-                       static_cast<int>(plain.Length())) == 1 &&
-      EVP_CipherFinal_ex(context.get(), out.Data() + written, &written) == 1 &&
+      FinishGcm(context, plain.Data(), plain.Length(), out.Data()) &&
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, static_cast<int>(kTagLength),
                           out.Data() + plain.Length()) == 1;
   return Napi::Boolean::New(info.Env(), done);
@@ -94,14 +98,11 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   const ErrorQueueMark mark;
   const CipherContext context =
       StartGcm(false, info[0].As<Bytes>(), info[1].As<Bytes>(), info[2].As<Bytes>());
-  int written = 0;
   const bool done =
       context != nullptr && sealed.Length() == out.Length() + kTagLength &&
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, static_cast<int>(kTagLength),
                           sealed.Data() + out.Length()) == 1 &&
-      EVP_CipherUpdate(context.get(), out.Data(), &written, sealed.Data(),
-                       static_cast<int>(out.Length())) == 1 &&
-      EVP_CipherFinal_ex(context.get(), out.Data() + written, &written) == 1;
+      FinishGcm(context, sealed.Data(), out.Length(), out.Data());
   if (!done) OPENSSL_cleanse(out.Data(), out.Length());
   return Napi::Boolean::New(info.Env(), done);
 }

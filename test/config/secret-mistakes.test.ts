@@ -34,8 +34,8 @@ t.test('a text that is no secret is refused with the likely reason', async (t) =
     ['~/secrets/production/eu-west-1/ticket-secret', path],
     ['file:///run/secrets/production/ticket-secret', path],
     [join(import.meta.dirname, 'secret-mistakes.test.ts'), path],
-    ['${TICKET_SECRET}', template], // eslint-disable-line no-template-curly-in-string
-    ['prefix-of-the-secret-${TICKET_SECRET}', template], // eslint-disable-line no-template-curly-in-string
+    [`$${'{TICKET_SECRET}'}`, template],
+    [`prefix-of-the-secret-$${'{TICKET_SECRET}'}`, template],
     ['$(cat /run/secrets/production/ticket-secret)', template],
     ['{{ .Values.session.tickets.secret }}', template],
     ['changeme'.repeat(4), repeated],

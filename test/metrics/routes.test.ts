@@ -177,7 +177,7 @@ t.test('a manager that closes takes its metrics out of the registry, and another
   const keys = await createTicketKeys(options)
   await t.rejects(createTicketKeys(options), {
     code: 'FST_TICKET_KEYS_OPTIONS',
-    message: 'metrics.register has the metric tls_ticket_issued_total already: give each manager a registry of its own'
+    message: 'metrics.register has the metric tls_ticket_issued_total already: give each manager a separate registry'
   })
   t.match(await register.metrics(), 'tls_ticket_keys_stale 0')
   await keys.close()

@@ -29,7 +29,7 @@ export interface ProbeOptions {
   http?: boolean
   /**
    * Treat all targets as one service, whose addresses should accept each other's tickets. Default: `false`, each target
-   * is a service of its own.
+   * is a separate service.
    */
   together?: boolean
   /** Finds the addresses of a name. Default: the system's resolver. */
