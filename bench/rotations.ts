@@ -1,9 +1,10 @@
-// Usage: npm run build && npx tsx bench/rotations.ts [seconds] [file]. Measures the share of returning connections that resume while the
-// ticket key rotates: plain Node.js with setTicketKeys on a timer, beside this package. Writes an SVG chart, by default
-// docs/img/rotations.svg.
+// Usage: npm run build && npx tsx bench/rotations.ts [seconds] [file]
 //
-// Each server runs in a process of its own, and so do its clients. The clients use each TLS 1.3 ticket once, as browsers do. The first
-// connection of a client cannot resume, so it is not counted. Both servers run at the same time.
+// Measures the share of returning connections that resume while the ticket key rotates. Compares plain Node.js, which
+// calls setTicketKeys on a timer, with this package. Writes an SVG chart, by default to docs/img/rotations.svg.
+//
+// Each server runs in its own process, and so do its clients. The clients use each TLS 1.3 ticket once, as browsers do.
+// The first connection of a client cannot resume, so it is not counted. Both servers run at the same time.
 import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
@@ -58,7 +59,7 @@ async function measure (kind: ServerKind, seconds: number): Promise<Connection[]
   }
 }
 
-/** The first message of a child. Rejects if the child ends without a message. */
+/** Resolves to the first message of a child process. Rejects if the child exits without a message. */
 function message<T> (child: ReturnType<typeof fork>): Promise<T> {
   return new Promise((resolve, reject) => {
     child.once('message', (value) => { resolve(value as T) })
@@ -83,7 +84,7 @@ async function runClients (port: number, seconds: number): Promise<void> {
   const end = Date.now() + seconds * 1000
   const connections: Connection[] = []
   await Promise.all(Array.from({ length: CLIENTS }, async (_, index) => {
-    // The clients begin one after the other, so that their connections are spread evenly.
+    // The clients start one after the other, so that their connections are spread evenly.
     await sleep(index * RECONNECT_MS / CLIENTS)
     const client = new SingleUseClient({ port, protocol: 'TLSv1.3', rejectUnauthorized: false })
     await client.connect()
@@ -101,7 +102,7 @@ function percent (connections: Connection[]): string {
   return `${(100 * resumed / connections.length).toFixed(1)} %`
 }
 
-/** An SVG line chart: one point a second for each server. */
+/** Returns an SVG line chart with one point per second for each server. */
 function chart (results: Map<ServerKind, Connection[]>): string {
   const times = [...results.values()].flatMap((connections) => connections.map(([time]) => time))
   const started = Math.min(...times)

@@ -20,26 +20,26 @@ import { KeyRing, type KeyStatus } from './manager/key-ring.js'
 import { erase } from './native/secret-memory.js'
 
 /**
- * As for `createTicketKeys`: the workers' own options may be given. `rotationInterval`, `ticketLifetime`, `source`, `environment` and
- * `log` count.
+ * The options of `createTicketKeys`, so that the primary can pass the same options as the workers. Here,
+ * `rotationInterval`, `ticketLifetime`, `source`, `environment` and `log` have an effect.
  */
 export type ShareOptions = ManagerOptions
 
-/** The shared keys, for people and health checks. Times are ms since 1970. */
+/** The state of the shared keys, for operators and health checks. Times are ms since 1970. */
 export interface SharedKeysStatus {
   /** id of the issuing key */
   current: string | null
   nextRotation: number | null
   keys: KeyStatus[]
-  /** false where the system did not lock the keys' memory against swapping */
+  /** false if the system did not lock the keys' memory, so that the keys may be swapped to disk */
   memoryLocked: boolean
-  /** how many workers have these keys now */
+  /** number of connected workers that have these keys */
   workers: number
 }
 
-/** The keys that the primary of a cluster gives to its workers. */
+/** The keys that a cluster primary shares with its workers. */
 export class SharedTicketKeys {
-  /** Resolves when the first keys are there. Rejects, with everything closed, where there are none. */
+  /** Resolves when the first keys are loaded. If that fails, closes this object and rejects. */
   readonly ready: Promise<void>
   readonly #clock = new Clock()
   readonly #native: NativeManager
@@ -65,11 +65,11 @@ export class SharedTicketKeys {
       }
     })
     this.ready = this.start(log)
-    // The log has the error. A primary that does not wait for `ready` goes on.
+    // The error is logged. The process must not exit if the primary does not wait for `ready`.
     this.ready.catch(() => {})
   }
 
-  /** For the source `shared`, in this process and its threads. */
+  /** The handle for the source `shared`, in this process and its threads. */
   get handle (): number {
     return this.#native.handle
   }
@@ -86,19 +86,19 @@ export class SharedTicketKeys {
     }
   }
 
-  /** Makes the next key the issuing one, now, and tells the workers. Rejects with FST_TICKET_KEYS_CLOSED, FST_TICKET_KEYS_ROTATE. */
+  /** Rotates at once and updates the workers. Rejects with FST_TICKET_KEYS_CLOSED or FST_TICKET_KEYS_ROTATE. */
   async rotate (): Promise<void> {
     await this.#whenOpen()
     await this.#refresher.rotate()
   }
 
-  /** Loads the keys again, now, and tells the workers. Rejects with what the source threw; the keys then stay as they were. */
+  /** Loads the keys again and updates the workers. If the source fails, rejects with its error; the keys stay. */
   async reload (): Promise<'success' | 'unchanged'> {
     await this.#whenOpen()
     return await this.#refresher.reload()
   }
 
-  /** Erases the keys here, and stops sharing. The workers keep the keys that they have until these end. */
+  /** Stops sharing and erases the keys of the primary. The workers keep their keys until the keys expire. */
   async close (): Promise<void> {
     this.#closed = true
     if (shared === this) {
@@ -118,7 +118,7 @@ export class SharedTicketKeys {
       await this.#whenOpen()
       this.#publicKeys.set(worker, publicKey)
       if (request.rotate) await this.#refresher.rotate()
-      // The clock may have jumped, which a worker notices when it has no key left.
+      // A worker without a current key asks for keys, for example after the clock has jumped.
       else this.#refresher.tick()
       await this.#whenOpen()
       this.#sendTo([[worker, publicKey]], request.id)
@@ -133,7 +133,7 @@ export class SharedTicketKeys {
       await this.#refresher.start()
     } catch (error) {
       if (!this.#closed) log.error(`the cluster primary has no ticket keys to share: ${(error as Error).message}`, { err: error as Error })
-      // The first error is the one that matters.
+      // Report the first error, even if close() also fails.
       await this.close().catch(() => {})
       throw error
     }
@@ -164,7 +164,7 @@ export class SharedTicketKeys {
   }
 }
 
-/** With the option `optional`, where the addon does not load: shares nothing, and the workers keep Node.js's own tickets. */
+/** Used if the addon does not load and `optional` is set. It shares nothing, and workers keep Node.js's own tickets. */
 class UnmanagedSharedKeys extends SharedTicketKeys {
   readonly #problem: Error
 
@@ -192,10 +192,9 @@ let shared: SharedTicketKeys | undefined
 let listening = false
 
 /**
- * Shares keys with the workers of a cluster. Call it in the primary before the first fork. It returns at once; a worker with the source
- * `memory` waits for the first keys. Throws FST_TICKET_KEYS_OPTIONS, which names every wrong option, also in a worker and where keys are
- * shared
- * already.
+ * Shares keys with the workers of a cluster. Call it in the primary before the first fork. It returns at once. A worker
+ * with the source `memory` waits for the first keys. Throws FST_TICKET_KEYS_OPTIONS, which names every wrong option.
+ * Also throws this error in a worker, and if keys are already shared.
  */
 export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   if (!cluster.isPrimary || !isMainThread) {
@@ -208,7 +207,7 @@ export function shareTicketKeys (options: ShareOptions = {}): SharedTicketKeys {
   const problems = new OptionErrors()
   const { log = processLog, ...rest } = checkIsObject(options, problems)
   if (!isLog(log)) problems.add('log', 'must have the functions info, warn and error')
-  // Variables with secrets are left for the workers, which delete them.
+  // Do not delete the variables with secrets: the workers need them, and delete them.
   const resolved = resolveOptions(rest, problems, true)
   const logger = toLogger(log)
   if (resolved.unmanaged !== null) {
@@ -230,17 +229,17 @@ function answer (worker: Worker, message: unknown): void {
   const request = readRequest(message)
   if (request === undefined) return
   if (shared === undefined) refuse(worker, request)
-  // A request that cannot be read is not answered. The worker then reports the silence.
+  // A malformed request gets no answer. The worker then reports a timeout.
   else shared.answer(worker, request).catch(() => {})
 }
 
-/** @param error why, where keys are shared: the source cannot rotate, or gave no keys */
+/** @param error why shared keys cannot be sent: the source cannot rotate, or gave no keys */
 function refuse (worker: Worker, { id }: KeysRequest, error?: unknown): void {
   const failed = shared !== undefined && error instanceof Error
   send(worker, failed ? { type: 'fastify-ticket-keys:failed', id, problem: error.message } : { type: 'fastify-ticket-keys:not-shared', id })
 }
 
 function send (worker: Worker, message: FromPrimary): void {
-  // A worker that ends meanwhile needs no keys.
+  // Ignore errors: a worker that has exited needs no keys.
   worker.send(message, undefined, undefined, () => {})
 }

@@ -6,17 +6,18 @@ import { checkIsObject, resolveOptions, type TicketKeysOptions } from './config/
 import { OptionErrors } from './util/option-errors.js'
 
 /**
- * Options of `createTicketKeys` that the plugin does not have. Of `metrics` only `register` has an effect: there are no routes without
- * Fastify.
+ * Options of `createTicketKeys`: those of the plugin, and `log`. Of `metrics`, only `register` has an effect, because
+ * routes need Fastify.
  */
 export interface ManagerOptions extends TicketKeysOptions {
-  /** where messages go; Node.js warnings if left out */
+  /** receives messages; by default, messages are Node.js warnings */
   log?: Log
 }
 
 /**
- * Makes a manager for servers without Fastify; `attach` them. Options not given come from the environment (`TICKET_KEYS_*`). Rejects
- * with FST_TICKET_KEYS_OPTIONS, which names every wrong option, or with what the source has to say.
+ * Makes a manager for servers without Fastify. Call its `attach` for each server. Missing options come from the
+ * environment (`TICKET_KEYS_*`). Rejects with FST_TICKET_KEYS_OPTIONS, which names every wrong option, or with the
+ * error of the source.
  */
 export async function createTicketKeys (options: ManagerOptions = {}): Promise<TicketKeys> {
   const problems = new OptionErrors()

@@ -8,7 +8,8 @@ type CommonJsExport = typeof plugin & typeof named & { default: typeof plugin, f
 
 const named = { createTicketKeys, setTicketKeyCallback, tlsSession, TicketKeys, TicketStatus }
 
-// For require(), which gets the plugin function itself ('module.exports' below): Node.js, "Loading ECMAScript modules using require()".
+// require() returns the plugin function itself, because of the export 'module.exports' below. See "Loading ECMAScript
+// modules using require()" in the Node.js documentation.
 const commonjs: CommonJsExport = Object.assign(plugin, named, { default: plugin, fastifyTicketKeys: plugin })
 
 export { plugin as default, plugin as fastifyTicketKeys, commonjs as 'module.exports' }

@@ -14,8 +14,8 @@ import { tlsSession, type TlsSession } from './tls/tls-session.js'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * the manager of this server's session ticket keys. Missing on a server without TLS, which the option `requireTls: false`
-     * allows. A decorator has one type for all options.
+     * the manager of this server's session ticket keys. It is missing on a server without TLS, which the option
+     * `requireTls: false` allows. It is optional because a decorator has one type for all options.
      */
     ticketKeys?: TicketKeys
   }
@@ -30,7 +30,7 @@ const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, option
   const resolved = resolveOptions(optionsOf(options))
   for (const warning of resolved.warnings) fastify.log.warn(warning)
   fastify.decorateRequest('tlsSession', { getter (this: FastifyRequest) { return tlsSession(this.raw.socket) } })
-  // Before the server is looked at: on other runtimes a server with TLS does not look like one.
+  // Check the runtime first: on other runtimes, isTlsServer() does not recognize a server with TLS.
   if (resolved.unmanaged === null) assertSupportedRuntime()
   if (resolved.unmanaged === null && !isTlsServer(fastify.server)) {
     await resolved.source.close?.()
@@ -42,7 +42,7 @@ const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, option
   try {
     fastify.decorate('ticketKeys', manager)
     if (resolved.metrics !== null) addRoutes(fastify, manager, resolved.metrics, resolved.metricsPathGiven)
-    // Last, so that what is refused above leaves the server as it was.
+    // Attach last, so that an error above leaves the server unchanged.
     manager.attach(fastify.server)
   } catch (error) {
     await manager.close().catch(() => {})
@@ -52,15 +52,15 @@ const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, option
   fastify.addHook('onListen', async () => { attachSecondServers(fastify, manager) })
 }
 
-/** Fastify gives plugins the options of `register` as well. */
+/** Removes the options of `register`, which Fastify passes to plugins too. */
 function optionsOf (options: TicketKeysOptions): TicketKeysOptions {
   const { prefix, logLevel, logSerializers, ...own } = options as TicketKeysOptions & Record<string, unknown>
   return own
 }
 
 /**
- * For 'localhost' Fastify listens on 127.0.0.1 and on ::1, with a server each; the others are known only now, behind a symbol that is not
- * exported.
+ * For 'localhost', Fastify listens on 127.0.0.1 and on ::1 with one server each. The second server does not exist
+ * before Fastify listens. Fastify keeps it behind a symbol that it does not export.
  */
 function attachSecondServers (fastify: FastifyInstance, manager: TicketKeys): void {
   const bindings = serverBindings(fastify)
@@ -72,7 +72,7 @@ function attachSecondServers (fastify: FastifyInstance, manager: TicketKeys): vo
 }
 
 function serverBindings (fastify: FastifyInstance): unknown {
-  // A scope inherits from the one around it; the symbol is the outermost's.
+  // Scopes inherit from the outer scope. Only the outermost scope has the symbol.
   for (let scope: object | null = fastify; scope !== null; scope = Object.getPrototypeOf(scope) as object | null) {
     const symbol = Object.getOwnPropertySymbols(scope).find(({ description }) => description === 'fastify.serverBindings')
     if (symbol !== undefined) return Reflect.get(fastify, symbol)
@@ -80,5 +80,7 @@ function serverBindings (fastify: FastifyInstance): unknown {
   return undefined
 }
 
-/** The plugin: `await app.register(ticketKeys)`. Decorates the scope that it is called in, and manages the whole server. */
+/**
+ * The plugin: `await app.register(ticketKeys)`. Decorates the scope that registers it, and manages the whole server.
+ */
 export const plugin: FastifyPluginAsync<TicketKeysOptions> = fp(ticketKeys, { fastify: '5.x', name: 'fastify-ticket-keys' })

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Usage: scripts/platforms.sh [--all]. Builds the Linux binaries of both processors, checks what they need, and runs them:
+# Usage: scripts/platforms.sh [--all]. Builds the Linux binaries for both processors, checks the symbols that they need,
+# and runs them:
 #
-# * arm64: the official Node.js 20.19.0 and the newest 22, 24 and 26, by qemu-user. --all runs every test file on every version;
-#   otherwise the lowest and the newest version run all, the others run the tickets.
-# * x64 with musl: a real Node.js 26 for Alpine. It is inside a program of the npm registry, @pnpm/linuxstatic-x64.
-# * arm64 with musl: no Node.js for it can be had here, so a small program loads the binary.
-# * macOS: only whether npm's Node.js for macOS exports what the addon needs of Node.js.
+# * arm64: the official Node.js 20.19.0 and the newest 22, 24 and 26, with qemu-user. The lowest and the newest version
+#   run all test files below. The others run only tls/tickets. With --all, every version runs all test files below.
+# * x64 with musl: a Node.js 26 for Alpine. It is part of the program in the npm package @pnpm/linuxstatic-x64.
+# * arm64 with musl: no Node.js is available here, so a small program loads the binary.
+# * macOS: only checks that npm's Node.js for macOS exports the functions that the addon needs.
 #
-# Needs g++-aarch64-linux-gnu, qemu-user and musl. Keeps downloads for a week outside of the repository.
+# Needs g++-aarch64-linux-gnu, qemu-user and musl. Keeps downloads for a week outside the repository.
 set -euo pipefail
 shopt -s inherit_errexit # a failed download ends the script
 cd "$(dirname "$0")/.."
@@ -32,7 +33,7 @@ npm_package () {
   echo "$folder"
 }
 
-# Prints the folder with the files of Debian packages of another processor, which this system does not install.
+# Prints the folder with the files of Debian packages for another processor. It does not install the packages.
 debian_packages () {
   local arch=$1 folder=$cache/debian-$1
   shift
@@ -73,7 +74,8 @@ aarch64-linux-gnu-g++ "${guards[@]}" -mno-outline-atomics -o "$work/guards-arm64
 qemu-aarch64 -L /usr/aarch64-linux-gnu "$work/guards-arm64"
 
 step 'compile the tests'
-# As JavaScript: esbuild, which tsx needs, is not there for the other systems. Here no build/Release is found, only the binaries above.
+# Compile to JavaScript: tsx needs esbuild, which is not installed for the other platforms. This folder has no
+# build/Release, so the tests load the binaries above.
 tests=$work/project
 npx tsc -p tsconfig.json --noEmit false --declaration false --sourceMap false --removeComments --outDir "$tests"
 cp package.json "$tests"
@@ -91,7 +93,8 @@ run_test () {
 files=(tls/tickets tls/callback tls/servers manager/rotation)
 
 step 'x64 with musl'
-# The program is Node.js with a JavaScript file in it. Without the mark that says so, it is Node.js.
+# The program is a single executable application: Node.js with a JavaScript file in it. A mark (the fuse) says so.
+# Without the mark, the program is plain Node.js.
 musl=$work/musl
 mkdir "$musl"
 node - "$(npm_package @pnpm/linuxstatic-x64@11.21.0)/pnpm" "$musl/node" <<'JS'
@@ -127,7 +130,7 @@ qemu-aarch64 -L "$musl_arm64" "$arm64_musl/host" "$arm64_musl/stubs.so" "$arm64"
 step 'arm64'
 on_arm64 () { echo "qemu-aarch64 -L /usr/aarch64-linux-gnu $1"; }
 jobs=$work/jobs
-# tls/callback-threads starts processes, which qemu-user cannot.
+# tls/callback-threads cannot run here: it starts processes, and qemu-user cannot do that.
 for i in "${!versions[@]}"; do
   [ "${versions[i]}" != 20 ] || continue
   label="arm64, Node.js $($(on_arm64 "${nodes_arm64[i]}") -p 'process.version + ", " + process.arch')"
@@ -137,7 +140,7 @@ for i in "${!versions[@]}"; do
 done >"$jobs"
 export -f run_test
 export work tests
-# This test wants a rotation every second, with the handshakes of many connections in between. qemu is too slow for that.
+# Skip this test: it needs a rotation every second, and many handshakes between rotations. qemu is too slow for that.
 export TAP_GREP='/^a rotation every second under load/' TAP_INVERT=1
 # shellcheck disable=SC2016 # the inner shell expands these
 xargs -0 -n 3 -P "$(nproc)" bash -c 'run_test "$1" "$2" $3' _ <"$jobs"

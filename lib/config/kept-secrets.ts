@@ -1,8 +1,8 @@
 import { allocateSecret } from '../native/secret-memory.js'
 
-/** The source variables of one prefix that were deleted once read. */
+/** The secret variables of one prefix that were read and then deleted. */
 interface Kept {
-  /** by variable, in locked memory; `null` if there was no addon, and so no locked memory */
+  /** values by variable, in locked memory; `null` if the addon, and so locked memory, was missing */
   values: Map<string, Buffer | null>
   /** the variables that selected a source at the last read */
   selectedBy: Set<string>
@@ -10,10 +10,10 @@ interface Kept {
 
 type Store = WeakMap<object, Map<string, Kept>>
 
-/** Kept on `process`, so that every copy of this package in this thread finds it: ESM, CommonJS, another node_modules. */
+/** Property of `process`. Every copy of this package in this thread finds it: ESM, CommonJS, another node_modules. */
 const STORE = Symbol.for('fastify-ticket-keys.kept-secrets.1')
 
-/** What the secret variables of a prefix say, by variable; `null` if a value was lost. */
+/** Values of the secret variables of a prefix, by variable; `null` if a value was lost. */
 export type Secrets = ReadonlyMap<string, Buffer | null>
 
 /** The secret variables to read. Names include the prefix. */
@@ -23,7 +23,7 @@ export interface SecretVariables {
   prefix: string
   /** names of the secret variables */
   names: string[]
-  /** the variables that have a value, also from a .env file */
+  /** values of the variables, including values from a .env file */
   texts: Readonly<Record<string, string>>
   /** the variables that select a source now */
   selecting: string[]
@@ -35,7 +35,7 @@ export function readSecrets ({ data, prefix, names, texts }: Omit<SecretVariable
   const secrets = new Map<string, Buffer | null>()
   for (const name of names) {
     const text = texts[name]
-    // An earlier value from the environment overrides the .env file, as the variable itself does.
+    // An earlier value from the environment overrides the .env file, as a variable in the environment does.
     const value = data[name] === undefined ? kept.get(name) : undefined
     if (value !== undefined) secrets.set(name, value)
     else if (text !== undefined) secrets.set(name, lockedCopy(text) ?? Buffer.from(text))
@@ -45,8 +45,8 @@ export function readSecrets ({ data, prefix, names, texts }: Omit<SecretVariable
 
 /**
  * Reads the secret variables, deletes them, and keeps their values for the life of the process. A later manager of the
- * process then has the same source as the first one. A value set later wins, and an empty one is forgotten. If the
- * variables later select another source, the earlier values are forgotten too.
+ * process then has the same source as the first manager. A new value of a variable replaces the kept value. An empty
+ * value deletes it. If the variables later select another source, all kept values are deleted.
  */
 export function takeSecrets (variables: SecretVariables): Secrets {
   const { data, prefix, names, texts, selecting } = variables
@@ -66,7 +66,7 @@ export function takeSecrets (variables: SecretVariables): Secrets {
 function keptIn (data: NodeJS.ProcessEnv, prefix: string): Kept {
   const holder = process as { [STORE]?: Store }
   const store = holder[STORE] ??= new WeakMap()
-  // Some test runners replace process.env by a copy.
+  // Some test runners replace process.env with a copy.
   const owner = data === process.env ? process : data
   const prefixes = store.get(owner) ?? new Map<string, Kept>()
   store.set(owner, prefixes)
@@ -75,7 +75,7 @@ function keptIn (data: NodeJS.ProcessEnv, prefix: string): Kept {
   return kept
 }
 
-/** `undefined` without the addon. An error of the addon is for the source to report. */
+/** Returns a copy in locked memory; `undefined` without the addon. The source reports why the addon does not load. */
 function lockedCopy (text: string): Buffer | undefined {
   try {
     const memory = allocateSecret(Buffer.byteLength(text))

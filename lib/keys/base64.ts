@@ -7,8 +7,8 @@ const VALUES = new Uint8Array(256).fill(INVALID)
 ALPHABET.forEach((character, value) => { VALUES[character] = value })
 
 /**
- * Base64 (RFC 4648 section 4) from bytes to bytes. Strings can't be erased and stay in the heap of
- * the engine until it likes to reuse it, so key material never becomes one.
+ * Encodes bytes as base64 bytes (RFC 4648 section 4). Key material must never become a string: strings cannot be
+ * erased, and stay in the heap until the engine reuses the memory.
  */
 export function encodeBase64 (bytes: Uint8Array): Buffer {
   const text = Buffer.alloc(Math.ceil(bytes.length / 3) * 4, PAD)
@@ -24,8 +24,8 @@ export function encodeBase64 (bytes: Uint8Array): Buffer {
 }
 
 /**
- * The bytes of a base64 text, in memory from `alloc`; `undefined` if it is not base64 in its one
- * canonical form: padded, no white space, no bits left over (RFC 4648 section 3.5).
+ * Decodes base64 to memory from `alloc`. Returns `undefined` unless the text is canonical base64: padded, without white
+ * space, and with zero pad bits (RFC 4648 section 3.5).
  */
 export function decodeBase64 (text: Uint8Array, alloc: (bytes: number) => Buffer = Buffer.alloc): Buffer | undefined {
   if (text.length === 0 || text.length % 4 !== 0) return undefined

@@ -4,12 +4,12 @@ import type { KeyTimes } from '../native/types.js'
 export { NAME_LENGTH } from '../native/types.js'
 export type { KeyTimes, SourceKey } from '../native/types.js'
 
-/** Most keys a ring can hold. */
+/** Maximum number of keys in a ring. */
 export const MAX_KEYS = 256
 
 /**
- * The secret half of a session ticket key. AES-256-CBC with 32-byte halves; imported 48-byte keys
- * have 16-byte halves and use AES-128-CBC. HMAC-SHA256 always.
+ * The secret part of a session ticket key: an AES key and an HMAC-SHA256 key. 32-byte AES keys use AES-256-CBC.
+ * Imported 48-byte ticket keys have 16-byte AES keys and use AES-128-CBC.
  */
 export interface KeyMaterial {
   /** 16 or 32 bytes */
@@ -24,26 +24,26 @@ export interface TicketKey extends KeyMaterial, KeyTimes {
   name: Buffer
 }
 
-/** What a key is at a moment: not yet issuing, issuing, or only accepting. */
+/** State of a key at a given time: not issuing yet, issuing, or only accepting. */
 export type KeyState = 'next' | 'current' | 'previous'
 
-/** First 8 hex digits of the key's name, as metrics, logs and events show it. */
+/** Returns the first 8 hex digits of the key's name, which metrics, logs and events show. */
 export function keyId (name: Uint8Array): string {
   let id = ''
   for (const byte of name.subarray(0, 4)) id += byte.toString(16).padStart(2, '0')
   return id
 }
 
-/** Times of a key in a list that has none of its own: it issues, as long as it stands in that place. */
+/** Times of the issuing key in a list without times. It issues as long as it keeps its place in the list. */
 export const ISSUES: Readonly<KeyTimes> = Object.freeze({ notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity })
-/** Times of a key in a list that has none of its own: it has issued, and goes on accepting. */
+/** Times of an earlier key in a list without times. It only accepts tickets. */
 export const ACCEPTS: Readonly<KeyTimes> = Object.freeze({ notBefore: -Infinity, issueUntil: -Infinity, acceptUntil: Infinity })
-/** Times of a key in a list that has none of its own: it will issue, and accepts already (HAProxy's last key). */
+/** Times of a future key in a list without times. It accepts tickets already (HAProxy's last key). */
 export const WILL_ISSUE: Readonly<KeyTimes> = Object.freeze({ notBefore: Infinity, issueUntil: Infinity, acceptUntil: Infinity })
 
-/** Keys as a source gives them, in its order. */
+/** Keys in the order of their file or files. */
 export interface KeySet {
   keys: TicketKey[]
-  /** `true`: the keys' times count; `false`: their order does, and the times are the constants above */
+  /** `true`: the times decide which key issues; `false`: the order decides, and the times are the constants above */
   timed: boolean
 }

@@ -1,64 +1,73 @@
 import type { KeyState, KeyTimes } from './key.js'
 
-/** Hosts hold the next keys this long before they issue, so that a late timer or another host never meets an unknown key. */
+/**
+ * Minimum lead time of a new key, in intervals and in ms; the longer time counts. Hosts have the key this long before
+ * it issues, so that a late timer or another host never causes an unknown key.
+ */
 const AHEAD_INTERVALS = 3
 const AHEAD_MS = 30_000
 
-/** How long before its `notBefore` a key must be known, ms. */
+/** Returns how many ms before its `notBefore` every host must have a key. */
 export function leadTime (interval: number): number {
   return Math.max(AHEAD_INTERVALS * interval, AHEAD_MS)
 }
 
-/** How many keys that do not issue yet a timetable holds. */
+/** Returns how many future keys a timetable has. */
 export function keysAhead (interval: number): number {
   return Math.ceil(leadTime(interval) / interval)
 }
 
-/** The most keys that a timetable holds at once, to be compared with MAX_KEYS. Durations in ms. */
+/** Returns the maximum number of keys that a timetable holds at once. Compare it with MAX_KEYS. Durations are in ms. */
 export function keysHeld (interval: number, lifetime: number, ahead = keysAhead(interval)): number {
   return Math.ceil(lifetime / interval) + 2 + ahead
 }
 
-/** The times of a key that issues for one interval from `start` on. Its tickets resume for `lifetime` after that. All in ms. */
+/**
+ * Returns the times of a key that issues for one interval from `start`. Its tickets resume for `lifetime` after that
+ * interval. All values are in ms.
+ */
 export function timesFrom (start: number, interval: number, lifetime: number): KeyTimes {
   return { notBefore: start, ...timesUntil(start + interval, lifetime) }
 }
 
-/** The end of a key that issues until `end`. */
+/** Returns the end times of a key that issues until `end`. All values are in ms. */
 export function timesUntil (end: number, lifetime: number): Pick<KeyTimes, 'issueUntil' | 'acceptUntil'> {
   return { issueUntil: end, acceptUntil: end + lifetime }
 }
 
-/** The next moment at which a key changes its state; Infinity if none does. */
+/** Returns when a key next changes its state, in ms since 1970; Infinity if no key changes. */
 export function nextChange (keys: readonly KeyTimes[], now: number): number {
   const moments = keys.flatMap((key) => [key.notBefore, key.issueUntil, key.acceptUntil])
   return Math.min(...moments.filter((moment) => moment > now), Infinity)
 }
 
-/** The key with the newest `notBefore` that has begun and not passed `issueUntil`, as the addon chooses it. */
+/**
+ * Returns the key that issues at `now`: of the keys between `notBefore` and `issueUntil`, the key with the latest
+ * `notBefore`. The addon chooses by the same rule.
+ */
 export function currentKey<Key extends KeyTimes> (keys: Iterable<Key>, now: number): Key | undefined {
   let current: Key | undefined
   for (const key of keys) {
-    // A key with equal times is the same choice in the addon: the last of them.
+    // Of keys with the same `notBefore`, the last key issues, as in the addon.
     if (mayIssue(key) && key.notBefore <= now && now < key.issueUntil && now < key.acceptUntil &&
       (current === undefined || key.notBefore >= current.notBefore)) current = key
   }
   return current
 }
 
-/** False for keys that only accept. */
+/** Returns false for keys that only accept. */
 export function mayIssue (key: KeyTimes): boolean {
   return key.issueUntil > key.notBefore
 }
 
-/** What a key is at `now`; `undefined` once it has expired. */
+/** Returns the state of a key at `now`; `undefined` if the key has expired. */
 export function stateOf (key: KeyTimes, current: KeyTimes | undefined, now: number): KeyState | undefined {
   if (now >= key.acceptUntil) return undefined
   if (key === current) return 'current'
   return key.notBefore > now ? 'next' : 'previous'
 }
 
-/** When the current key changes next, ms since 1970; `undefined` if it never does. */
+/** Returns when the current key changes next, in ms since 1970; `undefined` if it never changes. */
 export function nextRotation (keys: Iterable<KeyTimes>, now: number): number | undefined {
   let next: number | undefined
   for (const key of keys) {
@@ -68,7 +77,7 @@ export function nextRotation (keys: Iterable<KeyTimes>, now: number): number | u
   return next
 }
 
-/** How often the current key changed after `from` and up to `to`. */
+/** Returns how often the current key changes after `from` and up to `to`. */
 export function rotationsBetween (keys: readonly KeyTimes[], from: number, to: number): number {
   let current = currentKey(keys, from)
   let rotations = 0

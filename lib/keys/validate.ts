@@ -2,10 +2,13 @@ import { Buffer } from 'node:buffer'
 import { WeakKeyError } from '../util/errors.js'
 import { MAX_KEYS, NAME_LENGTH, type KeyTimes, type SourceKey } from './key.js'
 
-/** Bytes of printable text in a row that cannot be chance: once in 10^13 keys. */
+/** A random key of this many bytes is printable text only once in 10^13 keys. */
 const TEXT_LENGTH = 32
 
-/** Says what is wrong with the shape of a key that a program gave, in words that follow the key's place. Bytes may be absent. */
+/**
+ * Returns what is wrong with the form of a key from JavaScript, or `undefined`. The text follows the key's place in a
+ * message. `aesKey` and `hmacKey` may both be missing.
+ */
 export function shapeProblem (key: unknown): string | undefined {
   if (typeof key !== 'object' || key === null) return 'must be an object with name, aesKey and hmacKey'
   const { name, aesKey, hmacKey, notBefore, issueUntil, acceptUntil } = key as Record<string, unknown>
@@ -19,25 +22,25 @@ export function shapeProblem (key: unknown): string | undefined {
   return problem === undefined ? undefined : 'must have notBefore, issueUntil, acceptUntil in that order'
 }
 
-/** Says whether the times of a key are in the wrong order. */
+/** Returns which times of a key are in the wrong order, or `undefined`. */
 export function timesProblem ({ notBefore, issueUntil, acceptUntil }: KeyTimes): string | undefined {
   if (notBefore > issueUntil) return 'issueUntil is before notBefore'
   return issueUntil > acceptUntil ? 'acceptUntil is before issueUntil' : undefined
 }
 
-/** Infinities are times, too. */
+/** Returns true for every number except NaN. Infinities are valid times. */
 export function isTime (value: unknown): value is number {
   return typeof value === 'number' && !Number.isNaN(value)
 }
 
 /**
- * Refuses keys that nobody drew at random: slots that were never filled, passwords, files padded with one byte, the same key twice.
- * A message names the key by its place and holds no byte of the key. It does not hold the key's name either: a file that is read in the
- * wrong format has key bytes where the name should be.
+ * Refuses keys that are not random: unused slots, passwords, files padded with one byte, duplicate keys. Messages name
+ * a key by its place. They contain neither its bytes nor its name: a file that is read in the wrong format has key
+ * bytes where the name should be.
  *
- * @param keys of the right shape; only those with bytes can be weak
- * @param where what the keys were read from, for messages
- * @param place where a key stands in it, by index
+ * @param keys must have the right form; keys without bytes are never weak
+ * @param where the name of the file or source, for messages
+ * @param place returns the place of the key with this index, for messages
  * @throws WeakKeyError
  */
 export function checkKeys (
@@ -51,7 +54,10 @@ export function checkKeys (
   if (weak !== undefined) throw new WeakKeyError(`${where}, ${place(weak.index)}: ${weak.problem}`)
 }
 
-/** Lists the keys that {@link checkKeys} would refuse, and why: each key once, and its own faults before what it shares with another. */
+/**
+ * Returns the keys that {@link checkKeys} refuses, each once, with its first problem. Problems of the key itself come
+ * before problems with another key.
+ */
 export function weakKeys (
   keys: ReadonlyArray<Pick<SourceKey, 'name' | 'aesKey' | 'hmacKey'>>, place: (index: number) => string
 ): Array<{ index: number, problem: string }> {
@@ -76,7 +82,7 @@ function strengthProblem (name: Buffer, aesKey: Buffer, hmacKey: Buffer): string
   if (!isKeyLength(aesKey, hmacKey)) {
     return `its AES key has ${aesKey.length} bytes and its HMAC key ${hmacKey.length}; both must have 16, or both 32`
   }
-  // A slot that was never filled would match a ticket that anybody can make up (CVE-2020-13777 was of that kind).
+  // An unused slot is an all-zero key, for which anybody can forge tickets. CVE-2020-13777 was a bug of this kind.
   if (isOneByte(name) && name[0] === 0) return 'its name is all zero, as in a slot that was never filled'
   for (const [half, bytes] of [['AES', aesKey], ['HMAC', hmacKey]] as const) {
     if (isOneByte(bytes)) return `its ${half} key is ${bytes[0] === 0 ? 'all zero' : 'one byte repeated'}`
@@ -99,7 +105,10 @@ function isText (bytes: Buffer): boolean {
   return bytes.every((byte) => (byte >= 0x20 && byte <= 0x7e) || (byte >= 0x09 && byte <= 0x0d))
 }
 
-/** Returns the indices of the two keys of each pair of equal entries. Sorting the Buffers themselves keeps their bytes out of strings. */
+/**
+ * Returns the indices of the two keys of each pair of equal entries. Sorts the Buffers themselves, so that no key bytes
+ * become strings.
+ */
 function findEqual (entries: Array<{ bytes: Buffer, key: number }>): Array<[number, number]> {
   const sorted = entries.toSorted((a, b) => Buffer.compare(a.bytes, b.bytes) || a.key - b.key)
   const pairs: Array<[number, number]> = []

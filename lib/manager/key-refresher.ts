@@ -12,9 +12,9 @@ import { RefreshSchedule } from './refresh-schedule.js'
 import { RotationTracker, type Rotation } from './rotation-tracker.js'
 import { staleReason } from './staleness.js'
 
-/** What a refresher reports. A listener may close the refresher. */
+/** Event callbacks. They never receive key material, and may call close(). */
 export interface KeyRefresherEvents {
-  /** the ring has different keys; their buffers are erased already */
+  /** the ring now has different keys; the buffers in `keys` are already erased */
   keys? (keys: SourceKeys): void
   rotation? (event: Rotation): void
   reload? (event: { result: LoadResult }): void
@@ -35,7 +35,7 @@ export class KeyRefresher {
   #changedAt = 0
   #timed = true
   #warnings: readonly string[] = []
-  /** why the keys of the last load could not be used */
+  /** why the last loaded keys could not be used; `null` if they could */
   #refused: Error | null = null
   #wasStale = false
   readonly #schedule = new RefreshSchedule()
@@ -43,7 +43,7 @@ export class KeyRefresher {
   #loadWaits = false
   #closed = false
 
-  /** @param maxListAge ms after which an unchanged list without times is stale */
+  /** @param maxListAge ms after which an unchanged list of keys without times is stale */
   constructor (source: KeySource, ring: KeyRing, clock: Clock, log: Logger, maxListAge: number, events: KeyRefresherEvents = {}) {
     this.source = source
     this.#ring = ring
@@ -61,7 +61,7 @@ export class KeyRefresher {
   async start (): Promise<void> {
     const now = this.#clock.now()
     const loading = loadKeys(this.source, now, true)
-    // Keys that are there at once take effect at once.
+    // Do not await keys that come without a promise: they take effect in the same turn of the event loop.
     const keys = isPromise(loading) ? await loading : loading
     if (this.#closed) {
       eraseSourceKeys(keys)
@@ -78,7 +78,7 @@ export class KeyRefresher {
     this.#arm(this.#clock.now())
   }
 
-  /** Looks at the clock: counts rotations, erases expired keys, asks the source for more. */
+  /** Counts rotations, erases expired keys, and loads from the source if a load is due or `loadNow` is true. */
   tick (loadNow = false): void {
     try {
       const { now, back } = this.rotations.observe()
@@ -87,12 +87,12 @@ export class KeyRefresher {
       if ((loadNow || back || this.#schedule.isDue(now)) && !this.#mutex.busy) this.#refresh(now)
       if (!this.#closed) this.#noticeStale(now)
     } finally {
-      // A listener may have closed this refresher. An exception of a listener must not stop the timer.
+      // A listener may have closed this refresher. If a listener throws, the timer must still be armed.
       if (!this.#closed) this.#arm(this.#clock.now())
     }
   }
 
-  /** Loads again and counts it. Rejects with what the source threw. */
+  /** Loads the keys again and counts this reload. Rejects with the source's error. */
   async reload (): Promise<LoadResult> {
     return await this.#mutex.runExclusive(async () => {
       if (this.#closed) throw new ClosedError('the manager is closed')
@@ -145,7 +145,7 @@ export class KeyRefresher {
     if (isPromise(loading)) this.#mutex.runExclusive(async () => await loading).catch(() => {})
   }
 
-  /** Loads after a source has seen a change. Like a poll, the load counts only if it found different keys. */
+  /** Loads after the source reported a change. Like a poll, the load is counted only if the keys are different. */
   #loadQuietly (): void {
     // A load that is queued will see this change too.
     if (this.#loadWaits || this.#closed) return
@@ -157,10 +157,10 @@ export class KeyRefresher {
   }
 
   /**
-   * The one way from the source to the ring. Keys that come without a promise are applied in the same turn of the event loop: the next
-   * handshake finds them.
+   * Loads keys into the ring. Returns the error if the load fails. Keys that the source returns without a promise are
+   * in the ring when this method returns, so the next handshake uses them.
    *
-   * @param asked whether the application asked for this load: it counts then even if nothing has changed
+   * @param asked true if the application called reload(): the load is counted even if the keys are unchanged
    */
   #load (asked: boolean): Outcome | Promise<Outcome> {
     let loading: Loading
@@ -182,7 +182,7 @@ export class KeyRefresher {
     }
     let result: LoadResult
     try {
-      // "As before" means the keys that could not be used.
+      // `null` means unchanged: the source still has the keys that could not be used.
       if (keys === null && this.#refused !== null) throw this.#refused
       result = keys !== null && this.#apply(keys, now) ? 'success' : 'unchanged'
     } catch (thrown) {
@@ -195,7 +195,7 @@ export class KeyRefresher {
     const recovered = this.history.succeeded(loadedAt)
     if (recovered) this.#log.info(`${this.#where}: the keys can be loaded again`)
     this.#schedule.askBy(loadedAt + this.#pollInterval)
-    // Neither a poll without a change nor a source's own rotation counts.
+    // Do not count a poll without a change, or a rotation by a source that makes its own keys.
     if (asked || recovered || (result === 'success' && this.source.makesKeys !== true)) {
       this.history.reloads[result]++
       this.#events.reload?.({ result })
@@ -204,7 +204,7 @@ export class KeyRefresher {
     return result
   }
 
-  /** Makes a source's keys the ring. Returns whether they differ from those before. */
+  /** Replaces the keys of the ring. Returns whether the new keys differ from the previous keys. */
   #apply (keys: SourceKeys, now: number): boolean {
     assertSourceKeys(keys, this.#where)
     const changed = this.#ring.replace(keys, now, this.#where)

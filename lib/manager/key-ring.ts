@@ -6,7 +6,7 @@ import type { HeldKey, NativeManager } from '../native/types.js'
 import { eraseKeys } from '../native/secret-memory.js'
 import type { SourceKeys } from '../sources/key-source.js'
 
-/** A key as status and metrics show it. Times are ms since 1970; `null`: always, or for ever. */
+/** A key as status() and the metrics show it. Times are ms since 1970. `null` means no limit. */
 export interface KeyStatus {
   /** first 8 hex digits of the name */
   id: string
@@ -16,10 +16,12 @@ export interface KeyStatus {
   acceptUntil: number | null
 }
 
-/** Names of keys that have expired are kept this many long, so that their tickets are told from those of unknown keys. */
+/**
+ * How many names of expired keys to keep. With the name, a ticket is rejected as `expired_key`, not as `unknown_key`.
+ */
 const MAX_EXPIRED = 256
 
-/** JavaScript's side of the ring: names and times. The bytes are in the addon alone. */
+/** The key ring as JavaScript sees it: names and times. Only the addon has the key bytes. */
 export class KeyRing {
   readonly #native: NativeManager
   #keys: HeldKey[] = []
@@ -34,8 +36,11 @@ export class KeyRing {
   }
 
   /**
-   * Checks a source's keys and makes them the ring, all or none. Returns whether they differ from the keys before. Leaves out expired keys.
-   * Zeroes the source's buffers in any case. Throws FST_TICKET_KEYS_WEAK_KEY, and FST_TICKET_KEYS_SOURCE if every key has expired.
+   * Checks a source's keys. Replaces the keys of the ring with them, except expired keys. If it throws, the ring keeps
+   * its keys. In any case, zeroes the source's buffers. Returns whether the new keys differ from the previous keys.
+   *
+   * @throws FST_TICKET_KEYS_WEAK_KEY for a weak key
+   * @throws FST_TICKET_KEYS_SOURCE if every key has expired, or if the addon refuses the keys
    */
   replace ({ keys }: SourceKeys, now: number, where: string): boolean {
     try {
@@ -55,7 +60,10 @@ export class KeyRing {
     }
   }
 
-  /** Erases expired keys. If the system has no memory for the smaller ring, the next call tries again: the addon refuses those keys. */
+  /**
+   * Erases expired keys. If the system has no memory for the smaller ring, the keys stay until the next call. The addon
+   * rejects tickets of expired keys in any case.
+   */
   dropExpired (now: number): void {
     const live = this.#keys.filter((key) => now < key.acceptUntil)
     if (live.length === this.#keys.length) return
@@ -69,7 +77,7 @@ export class KeyRing {
     this.#keys = live
   }
 
-  /** Erases every key: no ticket is issued or accepted any more. */
+  /** Erases every key. From then on, no ticket is issued or accepted. */
   clear (): void {
     this.#keys = []
     this.#expired.clear()
@@ -96,7 +104,7 @@ export class KeyRing {
       const state = stateOf(key, current, now)
       if (state === undefined) return []
       const { notBefore, issueUntil, acceptUntil } = key
-      // The constant times of lists without times begin in 1970: nothing to show.
+      // A key of a list without times has the `notBefore` 0 of ISSUES. It is not a real time, so do not show it.
       const begins = notBefore === 0 ? null : shown(notBefore)
       return [{ id: keyId(key.name), state, notBefore: begins, issueUntil: shown(issueUntil), acceptUntil: shown(acceptUntil) }]
     })
@@ -127,7 +135,7 @@ export class KeyRing {
   }
 }
 
-/** A ring that another thread owns: shown as it is, and never changed. The source that goes with it gives no keys. */
+/** The ring of another thread's manager, which is read-only here. The source of such a ring never returns keys. */
 export class ThreadRing extends KeyRing {
   readonly #native: NativeManager
 

@@ -14,16 +14,16 @@ export function resultOf (outcome: Outcome): LoadResult {
   return outcome
 }
 
-/** How the loads of one source have ended: what status() and stats() show, and when to try again. */
+/** Results of one source's loads, for status() and stats(), and the back-off after a failed load. */
 export class LoadHistory {
   readonly reloads: Record<ReloadResult, number> = { success: 0, unchanged: 0, error: 0 }
-  /** ms since 1970 of the last load that succeeded, with different keys or the same */
+  /** when a load last succeeded, with new or unchanged keys; ms since 1970 */
   lastReload: number | null = null
   lastError: string | null = null
   lastErrorCode: string | null = null
   #retryAfter = FIRST_RETRY_MS
 
-  /** Notes a load that succeeded. Returns whether the load before had failed. */
+  /** Records a successful load. Returns whether the previous load failed. */
   succeeded (now: number): boolean {
     const recovered = this.lastError !== null
     this.lastReload = now
@@ -33,7 +33,10 @@ export class LoadHistory {
     return recovered
   }
 
-  /** Notes and counts a load that failed. Returns when to try again, in ms, and whether the load before failed in the same way. */
+  /**
+   * Records and counts a failed load. Returns how many ms to wait before the next attempt, and whether the previous
+   * load failed with the same message.
+   */
   failed (error: Error): { retryAfter: number, repeated: boolean } {
     const repeated = this.lastError === error.message
     this.lastError = error.message

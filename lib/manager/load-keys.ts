@@ -14,8 +14,8 @@ export function isPromise<Result> (result: Result | PromiseLike<Result>): result
 }
 
 /**
- * Asks a source for its keys. Returns what the source returns, a promise or not. The promise rejects with FST_TICKET_KEYS_SOURCE after
- * SOURCE_TIMEOUT_MS. Keys that arrive after that are erased.
+ * Calls `load` of a source. Returns the keys, or a promise if the source returns a promise. The promise rejects with
+ * FST_TICKET_KEYS_SOURCE after SOURCE_TIMEOUT_MS. Keys that arrive later are erased.
  */
 export function loadKeys (source: KeySource, now: number, keepAlive: boolean): Loading {
   const loading = source.load(now)
@@ -23,9 +23,9 @@ export function loadKeys (source: KeySource, now: number, keepAlive: boolean): L
 }
 
 /**
- * Waits for what a method of a source has begun, for at most SOURCE_TIMEOUT_MS.
+ * Waits for `begun`, the promise of a source's method. Rejects with FST_TICKET_KEYS_SOURCE after SOURCE_TIMEOUT_MS.
  *
- * @param keepAlive whether the process stays alive for the timeout; without it, a program that waits for nothing else ends
+ * @param keepAlive whether the timeout keeps the process alive; if not, a program with nothing else to wait for exits
  */
 export async function withTimeout<Result> (
   source: KeySource, method: string, begun: PromiseLike<Result>, keepAlive = false

@@ -1,15 +1,15 @@
 import type { Attachment } from '../tls/attachment.js'
 
 /**
- * The servers of one manager. The manager keeps an open server alive, but not a closed one: the garbage collector frees a
- * closed server that the application no longer uses. A closed server can listen again, and is then managed as before.
+ * The servers of one manager. The manager keeps an open server alive, but not a closed one: the garbage collector frees
+ * a closed server that the application no longer uses. A closed server can listen again, and is then managed as before.
  */
 export class ManagedServers {
   readonly #open = new Set<Attachment>()
   readonly #byServer = new WeakMap<object, Attachment>()
   readonly #closed = new Set<WeakRef<Attachment>>()
 
-  /** The servers that are not closed. */
+  /** Number of servers that are not closed. */
   get count (): number {
     return this.#open.size
   }

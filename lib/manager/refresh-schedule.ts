@@ -1,34 +1,34 @@
-/** The clock may be set at any time without notice: read it at least this often. */
+/** Maximum delay of the timer. The system clock can be set at any time, and Node.js does not report that. */
 const MAX_TIMER_MS = 10_000
-/** For a source whose refreshAt has passed already. */
+/** Delay of a load if the `refreshAt` of the source has already passed. */
 const MIN_REFRESH_DELAY_MS = 100
 
-/** When to ask the source again, and the one timer that wakes the refresher. Moments are ms since 1970. */
+/** Decides when to load from the source again, and has the timer that wakes the refresher. Times are ms since 1970. */
 export class RefreshSchedule {
   #refreshAt = Infinity
   #timer: NodeJS.Timeout | undefined
 
-  /** Whether the source wants to be asked by `now`. */
+  /** Returns whether a load is due at `now`. */
   isDue (now: number): boolean {
     return now >= this.#refreshAt
   }
 
-  /** The source names the next moment with the keys that it gives now. */
+  /** Called when a load begins. Clears a time that has passed: the loaded keys name the next time. */
   begin (now: number): void {
     if (this.isDue(now)) this.#refreshAt = Infinity
   }
 
-  /** Asks at the moment that a source has named. */
+  /** Schedules a load at `refreshAt`, or after MIN_REFRESH_DELAY_MS if that time has passed. */
   askAt (refreshAt: number, now: number): void {
     this.#refreshAt = refreshAt > now ? refreshAt : now + MIN_REFRESH_DELAY_MS
   }
 
-  /** Asks earlier than planned, if `moment` is earlier. */
+  /** Schedules a load at `moment`, unless an earlier load is scheduled. */
   askBy (moment: number): void {
     this.#refreshAt = Math.min(this.#refreshAt, moment)
   }
 
-  /** Wakes at the next moment to ask, or at `nextChange`, whichever is first. */
+  /** Sets the timer. It calls `wake` at the next load or at `nextChange`, and after MAX_TIMER_MS at the latest. */
   arm (now: number, nextChange: number, wake: () => void): void {
     clearTimeout(this.#timer)
     const wait = Math.min(this.#refreshAt - now, nextChange - now, MAX_TIMER_MS)

@@ -3,13 +3,15 @@ import { keyId } from '../keys/key.js'
 import type { HeldKey } from '../native/types.js'
 import type { KeyRing } from './key-ring.js'
 
-/** The current key changed; ids are the first 8 hex digits of names. */
+/** A change of the current key. Keys are identified by the first 8 hex digits of their names. */
 export interface Rotation {
   current: string | null
   previous: string | null
 }
 
-/** Notices, after the fact, what the addon has decided by the clock: which key issues, since when, and how often that changed. */
+/**
+ * Tracks the current key, which the addon chooses by the clock. Knows since when the key issues, and counts rotations.
+ */
 export class RotationTracker {
   #count = 0
   readonly #ring: KeyRing
@@ -26,20 +28,20 @@ export class RotationTracker {
     this.#seen = this.#since = clock.now()
   }
 
-  /** The first key is no rotation. */
+  /** Records the first current key, which does not count as a rotation. */
   start (now: number): void {
     this.#current = this.#ring.current(now)
     this.#seen = this.#since = now
   }
 
-  /** Counts what changed since the last look; returns the time, and whether the clock was set back since then. */
+  /** Counts the rotations since the last call. Returns the time now, and whether the clock was set back since then. */
   observe (): { now: number, back: boolean } {
     const now = this.#clock.now()
     const before = this.#seen
     const count = this.countAt(now)
     this.#seen = now
     const current = this.#ring.current(now)
-    // By the whole name: ids of names that are text begin alike.
+    // Compare whole names. Names that are text can have equal first bytes, and then their ids are equal.
     if (!isSame(current, this.#current)) {
       this.#count = count
       const previous = this.#current
@@ -52,15 +54,15 @@ export class RotationTracker {
     return { now, back: now < before - 1000 }
   }
 
-  /** How often the current key has changed until now, which may be more than was observed. */
+  /** Returns the number of rotations until `now`, including rotations that observe() has not seen yet. */
   countAt (now: number): number {
     const current = this.#ring.current(now)
     if (current === undefined || isSame(current, this.#current)) return this.#count
-    // The clock went back, or the ring is another: one change, whatever lies between.
+    // If the clock was set back or the ring was replaced, count one rotation.
     return this.#count + Math.max(1, now > this.#seen ? this.#ring.rotationsBetween(this.#seen, now) : 0)
   }
 
-  /** ms for which the current key has been the issuing one here; `null` without one. */
+  /** Returns for how many ms the current key has issued in this manager; `null` without a current key. */
   currentKeyAge (now: number): number | null {
     const current = this.#ring.current(now)
     if (current === undefined) return null

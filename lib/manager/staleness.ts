@@ -1,4 +1,4 @@
-/** What decides whether keys are stale. */
+/** The values that decide whether keys are stale. */
 export interface KeyAge {
   /** whether a key can issue tickets now */
   issues: boolean
@@ -10,7 +10,7 @@ export interface KeyAge {
   maxListAge: number
 }
 
-/** Says why the keys are stale; `null` if they are not. */
+/** Returns why the keys are stale; `null` if they are not. */
 export function staleReason ({ issues, timed, unchangedFor, maxListAge }: KeyAge): string | null {
   if (!issues) return 'no key may issue tickets now: full handshakes only, no new tickets'
   if (!timed && unchangedFor > maxListAge) {

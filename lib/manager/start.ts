@@ -4,7 +4,7 @@ import { toLogger, type Log } from '../util/log.js'
 import { TicketKeys } from './ticket-keys.js'
 import { UnmanagedTicketKeys, warnUnmanaged } from './unmanaged-ticket-keys.js'
 
-/** Makes the manager for options that were checked, and loads its first keys. Tests give another clock. */
+/** Makes a manager from checked options and loads its first keys. Tests pass their own clock. */
 export async function startTicketKeys (resolved: ResolvedOptions, log: Log, clock = new Clock()): Promise<TicketKeys> {
   const logger = toLogger(log)
   if (resolved.unmanaged === null) return await new TicketKeys(resolved, clock, logger).start()

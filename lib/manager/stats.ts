@@ -8,20 +8,23 @@ export type ReloadResult = typeof RELOAD_RESULTS[number]
 /** A count for each TLS version that has tickets. */
 export type ByProtocol = Record<Protocol, number>
 
-/** Everything counted since the manager was made; for the whole process where threads share it. */
+/**
+ * Counts since the manager was made. With the source `shared`, all threads of the process share the counts of tickets
+ * and handshakes.
+ */
 export interface TicketStats {
   issued: ByProtocol
   renewed: ByProtocol
   resumed: ByProtocol
   rejected: Record<Protocol, Record<RejectReason, number>>
   handshakes: Record<Protocol, { full: number, resumed: number }>
-  /** ages of tickets that resumed, seconds; each bucket counts those up to `le` and above the one before */
+  /** ages of resumed tickets in seconds; a bucket counts ages up to its `le` and above the previous bucket's `le` */
   age: { buckets: Array<{ le: number, count: number }>, sum: number, count: number }
   rotations: number
   reloads: Record<ReloadResult, number>
 }
 
-/** The statistics of a manager that counts nothing: without the addon. */
+/** Returns statistics with all counts zero, for a manager without the addon. */
 export function emptyStats (): TicketStats {
   const zeros = <Value>(value: () => Value): Record<Protocol, Value> =>
     Object.fromEntries(PROTOCOLS.map((protocol) => [protocol, value()])) as Record<Protocol, Value>
@@ -38,7 +41,7 @@ export function emptyStats (): TicketStats {
   }
 }
 
-/** The counters of the addon, in the order of native/keys/counters.h. */
+/** Reads the addon's counters, which are in the order of native/keys/counters.h. */
 export function readCounters (read: (out: Float64Array) => void): Omit<TicketStats, 'rotations' | 'reloads'> {
   const { counterCount, ageBounds } = addon()
   const counts = new Float64Array(counterCount)

@@ -13,32 +13,32 @@ import { ThreadSource } from '../sources/other-thread.js'
 import { ManagedServers } from './managed-servers.js'
 import { readCounters, type TicketStats } from './stats.js'
 
-/** How the keys are, for people and health checks. Times are ms since 1970. */
+/** The state of the keys, for operators and health checks. Times are ms since 1970. */
 export interface TicketKeysStatus {
   source: string
-  /** `false` where the option `optional` has left the tickets to Node.js */
+  /** `false` if the addon did not load and the option `optional` left the tickets to Node.js */
   managed: boolean
-  /** why, where `managed` is false */
+  /** why `managed` is false; otherwise `null` */
   reason: string | null
-  /** no key could issue now, or the keys of a list without times are older than they should be */
+  /** no key can issue now, or a list of keys without times has not changed for twice `rotationInterval` */
   stale: boolean
-  /** why, where `stale` is true */
+  /** why `stale` is true; otherwise `null` */
   staleReason: string | null
   /** id of the issuing key */
   current: string | null
   nextRotation: number | null
   keys: KeyStatus[]
   lastReload: number | null
-  /** message of the last load that failed, until one succeeds */
+  /** error message of the last load; `null` if that load succeeded */
   lastError: string | null
-  /** its code; unlike the message, it may be shown to everybody */
+  /** code of that error; unlike the message, the code is safe to publish */
   lastErrorCode: string | null
-  /** false where the system did not lock the keys' memory against swapping */
+  /** false if the system did not lock the keys' memory, so that the keys may be swapped to disk */
   memoryLocked: boolean
   servers: number
 }
 
-/** Events of the manager and their arguments; none carries key material. */
+/** Events of the manager and their arguments. No argument contains key material. */
 export interface TicketKeysEvents {
   rotation: [{ current: string | null, previous: string | null }]
   reload: [{ result: 'success' | 'unchanged' }]
@@ -46,10 +46,12 @@ export interface TicketKeysEvents {
   stale: [{ reason: string }]
 }
 
-/** @internal For the log. */
+/** @internal A log message. */
 export const NOT_LOCKED = 'ticket keys could not be locked in memory and may be swapped to disk: raise RLIMIT_MEMLOCK'
 
-/** One source, one ring, any number of servers. Made by `createTicketKeys` or the Fastify plugin. */
+/**
+ * A manager has one source, one key ring and any number of servers. `createTicketKeys` and the Fastify plugin make it.
+ */
 export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   readonly #clock: Clock
   readonly #log: Logger
@@ -60,7 +62,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   readonly #onClose: Array<() => void> = []
   readonly #stopClockSync: () => void
   readonly #policy: ResolvedOptions['policy']
-  /** false where another thread's manager has the ring, and keeps it */
+  /** false if the ring belongs to a manager in another thread */
   readonly #ownsRing: boolean
   #closed = false
   #closing: Promise<void> | undefined
@@ -83,12 +85,12 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     })
   }
 
-  /** @internal Loads the first keys; rejects, with everything let go of, where there are none. */
+  /** @internal Loads the first keys. If that fails, closes the manager and rejects. */
   async start (): Promise<this> {
     try {
       await this.#refresher.start()
     } catch (error) {
-      // What went wrong first is what matters.
+      // Report the first error, even if close() also fails.
       await this.close().catch(() => {})
       throw error
     }
@@ -97,14 +99,16 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     return this
   }
 
-  /** Names this manager in other threads of the process. */
+  /** Identifies this manager in other threads of the process, for the source `shared`. */
   get handle (): number {
     return this.#native.handle
   }
 
   /**
-   * Takes over the session tickets of an `https`, `http2` or `tls` server; for one that it has already, it does nothing. Throws
-   * FST_TICKET_KEYS_NOT_TLS, FST_TICKET_KEYS_CLOSED.
+   * Manages the session tickets of an `https`, `http2` or `tls` server. Has no effect if this manager already manages
+   * the server. If another manager has taken the server over, this manager takes it back.
+   *
+   * @throws FST_TICKET_KEYS_NOT_TLS, FST_TICKET_KEYS_CLOSED
    */
   attach (server: unknown): this {
     this.#checkOpen()
@@ -148,37 +152,39 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     this.#onClose.push(listener)
   }
 
-  /** @internal What the manager's timer does. */
+  /** @internal Does the work of the manager's timer now. */
   tick (): void {
     this.#refresher.tick()
   }
 
-  /** ms for which the current key has been the issuing one here; `null` without one. */
+  /** Returns for how many ms the current key has issued in this manager; `null` without a current key. */
   currentKeyAge (): number | null {
     return this.#refresher.rotations.currentKeyAge(this.#clock.now())
   }
 
-  /** Makes the next key the issuing one, now. Rejects with FST_TICKET_KEYS_ROTATE where the source does not make its own keys. */
+  /**
+   * Makes the next key the current key at once.
+   * Rejects with FST_TICKET_KEYS_ROTATE if the source does not make its own keys.
+   */
   async rotate (): Promise<void> {
     this.#checkOpen()
     await this.#refresher.rotate()
   }
 
-  /** Loads the keys again, now. Rejects with what the source threw; the keys then stay as they were. */
+  /** Loads the keys again at once. If the source fails, rejects with its error and keeps the previous keys. */
   async reload (): Promise<'success' | 'unchanged'> {
     this.#checkOpen()
     return await this.#refresher.reload()
   }
 
-  /** Every session that was authenticated until now is refused from here on, by this process: `session_revoked`. */
+  /** From now on, this process rejects every session that was authenticated before this call (`session_revoked`). */
   async revokeSessions (): Promise<void> {
     this.#native.revokeSessions()
   }
 
   /**
-   * Erases the keys and lets go of the servers, which from here on do full handshakes and issue no tickets. With the source `shared` the
-   * keys
-   * stay, and the owner's servers and other threads' go on.
+   * Erases the keys and detaches the servers. From then on, the servers do full handshakes and issue no tickets. With
+   * the source `shared`, the manager that owns the keys keeps them, and the servers of other managers continue.
    */
   async close (): Promise<void> {
     if (!this.#closed) {
@@ -199,7 +205,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     await this.#refresher.close()
   }
 
-  /** Its servers' contexts go to a ring without keys. */
+  /** Moves the contexts of the servers to a ring without keys. */
   #leaveRing (attachments: Attachment[]): void {
     const emptyManager = new (addon().Manager)(this.#policy)
     for (const attachment of attachments) attachment.transferTo(emptyManager)
@@ -214,7 +220,7 @@ function openManager (handle: number): NativeManager {
   let native: NativeManager
   try {
     native = new (addon().Manager)(handle)
-    // The addon has 32 bits for it.
+    // The addon reads only 32 bits of the number, which may be another manager's handle.
     if (native.handle !== handle) throw new RangeError('not a handle')
   } catch (cause) {
     throw new SourceError(`no manager in this process has the handle ${handle}: it is in another process, or closed`, { cause })

@@ -9,14 +9,14 @@ import { TicketKeys, type TicketKeysStatus } from './ticket-keys.js'
 const nothing = (): void => {}
 
 /**
- * Stands for the addon's manager, and holds no keys. Complete enough for the methods that the subclasses of TicketKeys and SharedTicketKeys
- * inherit.
+ * Replaces the addon's manager if the addon does not load. It holds no keys. It has only the members that
+ * UnmanagedTicketKeys and UnmanagedSharedKeys use through inherited methods.
  */
 export const NO_MANAGER = {
   handle: 0, memoryLocked: true, setRing: () => false, setClockOffset: nothing, onNoCurrentKey: nothing
 } satisfies Partial<NativeManager> as unknown as NativeManager
 
-/** Why a method of a manager without the addon rejects. */
+/** Returns the error with which a method rejects if the addon does not load. */
 export function notManaged (method: string, cause: Error): Error {
   return new NotBuiltError(`${method}() needs the addon, which does not load, and the option optional leaves tickets to Node.js`, { cause })
 }
@@ -25,7 +25,7 @@ export function warnUnmanaged (problem: Error, log: Logger): void {
   log.warn(`session ticket keys are not managed, and tickets are left to Node.js (option optional): ${problem.message}`, { err: problem })
 }
 
-/** The manager that the option `optional` gives where the addon does not load: every server keeps Node.js's own tickets. */
+/** The manager if the addon does not load and the option `optional` is set. Servers keep Node.js's own tickets. */
 export class UnmanagedTicketKeys extends TicketKeys {
   readonly #problem: Error & { code?: string }
 
@@ -39,7 +39,7 @@ export class UnmanagedTicketKeys extends TicketKeys {
   }
 
   override status (): TicketKeysStatus {
-    // A page may show the status, and the error's text names files of this machine: the log has it.
+    // Applications may publish the status. The error message names files of this machine, so only the log has it.
     return { ...super.status(), stale: false, staleReason: null, managed: false, reason: `the addon does not load (${this.#problem.code})` }
   }
 

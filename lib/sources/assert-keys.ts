@@ -3,15 +3,14 @@ import { SourceError } from '../util/errors.js'
 import { erase } from '../native/secret-memory.js'
 import type { SourceKeys } from './key-source.js'
 
-/*
- * Users write sources too, in JavaScript as well as in TypeScript. These functions check what a source returned before anything uses it.
- */
+/* Users can write their own sources, in JavaScript too. These functions check what a source returned before its use. */
 
 /**
- * Throws FST_TICKET_KEYS_SOURCE, which names the first problem, after it has erased all bytes. The ring checks the strength of the keys:
+ * Checks the form of the keys that a source returned. If the form is wrong, erases all key bytes and throws
+ * FST_TICKET_KEYS_SOURCE, which names the first problem. The ring checks the strength of the keys later, because
  * expired keys may be weak.
  *
- * @param where the source, for messages
+ * @param where the name of the source, for messages
  */
 export function assertSourceKeys (given: unknown, where: string): asserts given is SourceKeys {
   const problem = problemOf(given)
@@ -20,7 +19,7 @@ export function assertSourceKeys (given: unknown, where: string): asserts given 
   throw new SourceError(`${where} gave ${problem}`)
 }
 
-/** Erases the bytes of keys that nothing will use. */
+/** Erases the key bytes in a value that a source returned. The value may have a wrong form. */
 export function eraseSourceKeys (given: unknown): void {
   const { keys } = (given ?? {}) as { keys?: unknown }
   if (!Array.isArray(keys)) return
@@ -31,7 +30,7 @@ export function eraseSourceKeys (given: unknown): void {
   erase(...halves.filter((half) => Buffer.isBuffer(half)))
 }
 
-/** Returns what a source threw as an Error. */
+/** Returns the value that a source threw, or FST_TICKET_KEYS_SOURCE if the value is not an Error. */
 export function errorOf (thrown: unknown, where: string): Error {
   return thrown instanceof Error ? thrown : new SourceError(`${where} threw a value that is not an Error`)
 }

@@ -7,9 +7,12 @@ import { erase, SecretArena } from '../native/secret-memory.js'
 import type { MemorySource } from './memory.js'
 import type { KeySource, SourceKeys } from './key-source.js'
 
-/** How long a primary that shares may take to answer, ms: less than the 10 s that Fastify gives a plugin. */
+/** Timeout for a primary that shares its keys, ms. It is shorter than Fastify's plugin timeout of 10 s. */
 const ANSWER_TIMEOUT_MS = 8000
-/** How long to wait for one that did not share when it forked this worker, ms: where none ever does, no answer comes. */
+/**
+ * Timeout for a primary that did not share keys when it forked this worker, ms. If the primary never shares keys, it
+ * does not answer.
+ */
 const UNKNOWN_PRIMARY_TIMEOUT_MS = 500
 /** How late the primary's new keys may be before this worker asks for them, ms. */
 const PUSH_DELAY_MS = 2000
@@ -17,14 +20,14 @@ const PUSH_DELAY_MS = 2000
 const ALONE = 'this cluster worker has session ticket keys of its own, so that sessions from other workers do not resume here: ' +
   "call shareTicketKeys (fastify-ticket-keys/cluster) in the primary, or use the source 'secret', 'file' or 'directory'"
 
-/** Whether this is a worker of a cluster whose primary shared its keys when it forked this worker. */
+/** Returns whether this process is a cluster worker whose primary already shared its keys when it forked the worker. */
 export function primaryShares (): boolean {
   return cluster.isWorker && process.env[PRIMARY_VARIABLE] === String(process.ppid)
 }
 
 /**
- * The source 'memory' in a cluster worker: the primary's keys, where the primary shares; else keys of its own, until it does. The keys that
- * it has go on when the primary is gone, to their end.
+ * The source 'memory' in a cluster worker. It uses the primary's keys if the primary shares them. Otherwise it makes
+ * its own keys until the primary shares. If the primary exits, the worker keeps its keys until they expire.
  */
 export class ClusterSource implements KeySource {
   readonly #own: MemorySource
@@ -39,7 +42,7 @@ export class ClusterSource implements KeySource {
   #asking = 0
   #lifetimeCompared = false
 
-  /** @param own makes keys where the primary shares none @param ticketLifetime ms */
+  /** @param own makes keys if the primary shares none @param ticketLifetime ms */
   constructor (own: MemorySource, ticketLifetime: number, channel = primaryChannel()) {
     this.#own = own
     this.#ticketLifetime = ticketLifetime
@@ -81,7 +84,7 @@ export class ClusterSource implements KeySource {
   async #loadFromPrimary (now: number): Promise<SourceKeys | null> {
     this.#stopListening ??= this.#channel.listen({
       keys: (message) => this.#receive(message),
-      // What comes is taken as if the primary had sent it unasked.
+      // The `keys` listener handles the answer like keys that the primary sends by itself.
       offer: () => { this.#channel.ask(false, ANSWER_TIMEOUT_MS).catch(() => {}) }
     })
     const promised = this.#state === 'shared' || primaryShares()
@@ -106,7 +109,7 @@ export class ClusterSource implements KeySource {
 
   #receive (message: KeysMessage): void {
     this.#latest = message
-    // Whoever asked loads what came.
+    // If a request is pending, its caller loads the keys.
     if (this.#asking === 0 && this.#hasNews()) this.#changed?.()
   }
 
@@ -116,7 +119,7 @@ export class ClusterSource implements KeySource {
 
   #take (): SourceKeys {
     const message = this.#latest as KeysMessage
-    // Where it can't be opened, the next load asks for another.
+    // If open() fails, the next load asks the primary again.
     this.#latest = undefined
     const record = this.#channel.open(message)
     this.#arena.clear()

@@ -3,41 +3,44 @@ import { basename, resolve } from 'node:path'
 import { watch, type FSWatcher } from 'chokidar'
 import { Mutex } from '../util/mutex.js'
 
-/** Events come in swarms, ms. */
+/** One change causes several events. Events within this time are handled together, ms. */
 const DEBOUNCE_MS = 50
 
-/** How often to look for a directory that is gone, ms. */
+/** How often to check for a missing directory, ms. */
 const MISSING_RETRY_MS = 100
 
 /**
- * Watches a directory by its path. The system watches a directory itself, wherever it is moved. If another directory comes to be at the
- * path, this watches the new one.
+ * Watches the directory at a path. A watch of the operating system stays with a directory that is moved. If another
+ * directory takes its place at the path, this class watches the new directory.
  */
 export class DirectoryWatch {
   readonly #directory: string
   readonly #changed: () => void
   readonly #mutex = new Mutex()
   #watcher: FSWatcher | undefined
-  /** of the directory that is watched; `undefined` if it may be gone */
+  /** identity of the watched directory; `undefined` if the directory may be gone */
   #identity: string | undefined
   #event: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
-  /** ends the wait for a watch that is being set up */
+  /** resolves the wait for a watch that is being set up */
   #ready: (() => void) | undefined
   #closed = false
 
-  /** @param directory absolute @param changed called after each change in the directory; it may have been no change */
+  /**
+   * @param directory absolute path
+   * @param changed called after changes in the directory, and sometimes without a change
+   */
   constructor (directory: string, changed: () => void) {
     this.#directory = directory
     this.#changed = changed
   }
 
-  /** Watches the directory. Resolves once it is watched, or cannot be. */
+  /** Watches the directory. Resolves when the watch works, or when it cannot be set up. */
   async open (): Promise<void> {
     await this.#mutex.runExclusive(async () => { await this.#follow() })
   }
 
-  /** Looks whether the path leads to another directory than the watched one, and watches that one then. */
+  /** Checks which directory is at the path, and watches that directory if it is not the watched one. */
   check (): void {
     this.open().catch(() => {})
   }
@@ -62,22 +65,23 @@ export class DirectoryWatch {
     const stopped = this.#stop()
     await this.#start()
     await stopped
-    // What changed before the watch was there.
+    // The directory may have changed before the watch worked.
     this.#soon()
   }
 
   async #start (): Promise<void> {
-    // Not what is in the directory: any number of files, and links to elsewhere.
+    // Watch only the directory itself. It may have many files, and links that lead elsewhere.
     const ignored = (path: string): boolean => resolve(path) !== this.#directory
     const watcher = this.#watcher = watch(this.#directory, { depth: 0, ignored, ignoreInitial: true, persistent: false, atomic: false })
     watcher.on('all', () => { this.#soon() }).on('raw', (_event: string, name: string | null) => {
-      // The system reports the end of the directory under the directory's own name. A new directory may get the same inode number.
+      // The system reports the removal of the directory with the directory's own name. Forget the identity then: a new
+      // directory can get the same inode number.
       if (name === basename(this.#directory)) this.#identity = undefined
       this.#soon()
     })
     await new Promise<void>((resolve) => {
       this.#ready = resolve
-      // Without events, as on some file systems or where the system has no more watches, the source is still read periodically.
+      // Some file systems send no events, and the system can run out of watches. The source is then still polled.
       watcher.once('ready', () => resolve()).on('error', () => resolve())
     })
   }
@@ -95,13 +99,13 @@ export class DirectoryWatch {
     const watcher = this.#watcher
     this.#watcher = undefined
     const closed = watcher?.close()
-    // Closing removes every listener, and what is under way may still fail.
+    // close() removes every listener, but pending operations can still emit 'error'.
     watcher?.removeAllListeners().on('error', () => {})
     await closed
   }
 }
 
-/** Tells one directory from another at the same path. `undefined` if there is none. */
+/** Returns the device and inode numbers, which identify a directory; `undefined` if there is no directory. */
 async function identityOf (directory: string): Promise<string | undefined> {
   try {
     const { dev, ino } = await stat(directory)

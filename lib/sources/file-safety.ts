@@ -6,30 +6,30 @@ const WRITABLE_BY_OTHERS = 0o002
 const READABLE_BY_OTHERS = 0o004
 const STICKY = 0o1000
 
-/** As many as Linux follows. */
+/** The most symbolic links that Linux follows in a path. */
 const MAX_LINKS = 40
 
 /** Why the file at `path` is not safe: who else can change or read `step`, and what to do. */
 export interface Finding {
   path: string
-  /** the file, a directory or a link on the way to it; absolute */
+  /** absolute path of the file, or of a directory or link on the way to the file */
   step: string
-  /** follows the name of the step */
+  /** text that follows the name of the step in a message */
   problem: string
 }
 
 interface Problem extends Omit<Finding, 'path'> {
-  /** not with `strict` only */
+  /** true if the file is refused even without `strict` */
   refused?: boolean
 }
 
-/** A directory or a file as the system finds it, and as messages show it. */
+/** The path of a directory or file for the system, and the path that messages show. */
 interface Place {
   path: string
   shown: string
 }
 
-/** Permissions with which a file must not be used. */
+/** Thrown if a file must not be used because of its permissions. */
 export class UnsafeFileError extends Error {
   readonly finding: Finding
 
@@ -40,10 +40,11 @@ export class UnsafeFileError extends Error {
 }
 
 /**
- * Checks who else can change files. It follows each path from / to the file, link by link, as OpenSSH's StrictModes does. A step is safe
- * if it belongs to root or to this process's user and others cannot write to it, or if it is mounted read-only. Make a new object for each
- * reading, because it looks at each step once. Open a file before its check, which is synchronous: a network file system that does not
- * answer then blocks no event loop. On Windows it checks nothing, because the mode of a file there says nothing about permissions.
+ * Checks who else can change files. Follows each path from / to the file, link by link, as OpenSSH's StrictModes does.
+ * A step is safe if it is mounted read-only, or if it belongs to root or to this process's user and others cannot write
+ * to it. Make a new object for each reading, because an object examines each step only once. Open a file before its
+ * check. The check is synchronous, so it would block the event loop on a network file system that does not answer. On
+ * Windows, nothing is checked, because the mode of a file there does not show its permissions.
  */
 export class FileSafety {
   readonly #strict: boolean
@@ -52,19 +53,19 @@ export class FileSafety {
   readonly #examined = new Map<string, Stats>()
   readonly #reported = new Set<string>()
 
-  /** @param strict throw where it would warn @param platform for tests @param lstat for tests */
+  /** @param strict throw instead of warning @param platform for tests @param lstat for tests */
   constructor (strict: boolean, platform: string = process.platform, lstat: (path: string) => Stats = lstatSync) {
     this.#strict = strict
     this.#platform = platform
     this.#lstat = lstat
   }
 
-  /** Returns what to warn of, once for all files. Throws UnsafeFileError, or the error of the system. */
+  /** Returns findings for warnings, each only once per object. Throws UnsafeFileError, or the error of the system. */
   checkFile (path: string): Finding[] {
     return this.#check(path, false)
   }
 
-  /** The same for a directory whose files are all read. Check each of these files too. */
+  /** Like `checkFile`, for a directory whose files are all read. Call `checkFile` for each file too. */
   checkDirectory (path: string): Finding[] {
     return this.#check(path, true)
   }
@@ -83,7 +84,7 @@ export class FileSafety {
   }
 
   * #walk (path: string, isDirectory: boolean): Generator<Problem> {
-    // Not normalized: for the system, `..` after a link is the parent of the link's target.
+    // Do not normalize the path: for the system, `..` after a link is the parent of the link's target.
     const names = namesIn(path.startsWith('/') ? path : `${process.cwd()}/${path}`)
     let directory: Place = { path: '/', shown: '/' }
     let shownName: string | undefined
@@ -111,15 +112,15 @@ export class FileSafety {
       const targetNames = namesIn(target)
       names.unshift(...targetNames)
       if (target.startsWith('/')) directory = { path: '/', shown: '/' }
-      // Kubernetes' `..data` leads to a name beside it that changes with every update. Messages show the link, or each update would cause
-      // a new warning.
+      // Kubernetes' `..data` link leads to a name in the same directory, and the name changes with every update.
+      // Messages show the link, because a changed message would be logged as a new warning.
       const isBeside = targetNames.length === 1 && targetNames[0] !== '..' && !target.startsWith('/')
       shownName = isBeside ? shownName ?? name : undefined
     }
     if (isDirectory) yield * this.#examineHolder(directory)
   }
 
-  /** Returns `undefined` where Node.js's permission model forbids to look. */
+  /** Returns `undefined` if Node.js's permission model denies access to the step. */
   * #examine (step: Place, directory: Place): Generator<Problem, Stats | undefined> {
     const known = this.#examined.get(step.path)
     if (known !== undefined) return known
@@ -131,7 +132,7 @@ export class FileSafety {
     const isLink = stats.isSymbolicLink()
     const user = process.geteuid?.()
     const isForeign = stats.uid !== 0 && stats.uid !== user
-    // The mode of a link says nothing. In a sticky directory, nobody can replace the files of another user.
+    // The mode of a link has no effect. In a sticky directory, users cannot replace the files of other users.
     const isWritable = !isLink && !isSticky(stats) && isWritableByOthers(stats)
     if ((isForeign || isWritable) && !isReadOnly(isLink ? directory.path : step.path)) {
       if (isWritable) yield writable(step, stats, '')
@@ -152,7 +153,7 @@ export class FileSafety {
     }
   }
 
-  /** Whoever can write to the directory of a file can add a file, also in a sticky directory. */
+  /** Checks the directory that holds the files. A user who can write to it can add files, also if it is sticky. */
   * #examineHolder (directory: Place): Generator<Problem> {
     const stats = this.#examined.get(directory.path)
     if (stats === undefined || !isSticky(stats) || !isWritableByOthers(stats) || isReadOnly(directory.path)) return
@@ -160,13 +161,13 @@ export class FileSafety {
   }
 }
 
-/** A finding about a key file, in words that begin with the step. */
+/** Returns a message about a key file. It begins with the step. */
 export function describeFinding ({ path, step, problem }: Finding): string {
   const isOnPath = step === '/' || `${resolve(path)}/`.startsWith(`${step}/`)
   return isOnPath ? `${step} ${problem}` : `${step}, to which ${path} leads, ${problem}`
 }
 
-/** A finding about a file, in words that follow "a file that". */
+/** Returns a message about a file. It follows the words "a file that". */
 export function describeFile ({ path, step, problem }: Finding): string {
   return step === resolve(path) ? problem : `is reached through ${step}, which ${problem}`
 }

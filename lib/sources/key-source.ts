@@ -1,42 +1,52 @@
 import type { SourceKey } from '../keys/key.js'
 
-/** All the keys of a source at a moment: they replace what the ring held. */
+/** All keys of a source at one moment. They replace the keys of the ring. */
 export interface SourceKeys {
   /** 1 to 256 keys */
   keys: SourceKey[]
-  /** Whether the keys' times say when they change places; if not, the list's order does, until the source says something new. */
+  /**
+   * `true`: the keys rotate by their times. `false`: the keys rotate only when the source returns another list. Such a
+   * list is stale if it does not change for two rotation intervals.
+   */
   timed: boolean
-  /** When `load` should be called again, ms since 1970, if nothing else happens before. */
+  /** When to call `load` again, unless it is called earlier; ms since 1970. */
   refreshAt?: number
-  /** Something that is right but that the operator should know, for the log: no key material. */
+  /** Warnings for the log about keys that are valid. They must not contain key material. */
   warnings?: string[]
 }
 
-/**
- * Where keys come from. Write your own for a store of your own: only `type` and `load` are required.
- */
+/** Where keys come from. Implement it to load keys from your own store. Only `type` and `load` are required. */
 export interface KeySource {
   /** a word for logs, status and the metrics' `source` label */
   readonly type: string
-  /** `true`: the source makes its own keys, and loading them on time is no reload to be counted */
+  /** `true`: the source makes its own keys. Scheduled loads are then not counted as reloads. */
   readonly makesKeys?: boolean
-  /** How often to `load` whether or not anything happened, ms: for stores that tell of no changes */
+  /** How often to call `load`, ms. For stores that do not report changes. */
   readonly pollInterval?: number
   /**
-   * Returns all keys as they should be at `now` (ms since 1970). `null` says that they are as before: not allowed at the first call.
+   * Returns all keys at `now` (ms since 1970). Returns `null` if the keys have not changed, except at the first call.
    *
-   * Called at the start, at `refreshAt`, after `changed`, on `reload()`, and when no key can issue. Calls do not overlap, unless a call has
-   * not ended after 10 s: then the load has failed, and its keys are erased when they arrive.
+   * Called at the start, at `refreshAt`, every `pollInterval`, after `changed`, on `reload()`, and when no key can
+   * issue. A call that has not ended after 10 s has failed. The next call may overlap with it, and keys that arrive
+   * late are erased. Other calls do not overlap.
    *
-   * An error is logged and counted, the last good keys stay, and the manager tries again. Its message must not hold key material.
+   * If `load` throws, the manager logs and counts the error, keeps the last good keys, and tries again. The error
+   * message must not contain key material.
    */
   load (now: number): SourceKeys | null | Promise<SourceKeys | null>
-  /** Called when the manager could not use the keys of the last `load`. The next `load` returns its keys, even if they are the same. */
+  /**
+   * Called if the manager could not use the keys of the last `load`, for example because all of them have expired. The
+   * manager keeps its previous keys. The next `load` must return its keys, not `null`, even if they have not changed:
+   * the manager then checks them again. Only a source that returns `null` for unchanged keys needs this method.
+   */
   refused? (): void
-  /** Called once, after the first `load`: `changed` asks the manager to load again, soon. It may be called too often. */
+  /**
+   * Called once, after the first `load`. Call `changed` when the keys may have changed: the manager then loads again
+   * soon. Extra calls of `changed` do no harm.
+   */
   watch? (changed: () => void): void | Promise<void>
-  /** Makes the next key the issuing one at `now`; sources that don't make their own keys leave it out. */
+  /** Makes the next key the current key at `now` (ms since 1970). Omit it if the source does not make its own keys. */
   rotate? (now: number): void | Promise<void>
-  /** Lets go of files, connections, timers and secrets. */
+  /** Closes files and connections, stops timers, and erases secrets. */
   close? (): void | Promise<void>
 }

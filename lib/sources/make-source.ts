@@ -13,7 +13,7 @@ import { ThreadSource } from './other-thread.js'
 import type { KeySource } from './key-source.js'
 import { partsOf, StaticSource, timesOf, type StaticKey } from './static.js'
 
-/** The sources that come with the package, as options. */
+/** Options for the sources of this package. */
 export type SourceOption =
   | { type: 'memory' }
   | { type: 'static', keys: readonly StaticKey[] }
@@ -21,7 +21,7 @@ export type SourceOption =
   | { type: 'file' | 'directory', path: string, format?: KeyFormat }
   | { type: 'shared', handle: number }
 
-/** What sources need of the other options. Durations in ms. */
+/** The other options that sources need. Durations are in ms. */
 export interface SourceSettings {
   rotationInterval: number
   ticketLifetime: number
@@ -31,7 +31,7 @@ export interface SourceSettings {
 
 const TYPES = "'memory', 'static', 'secret', 'file', 'directory' or 'shared'"
 
-/** The members that each type takes. */
+/** The properties that each type accepts. */
 const MEMBERS: Record<SourceOption['type'], readonly string[]> = {
   memory: [],
   static: ['keys'],
@@ -41,10 +41,10 @@ const MEMBERS: Record<SourceOption['type'], readonly string[]> = {
   shared: ['handle']
 }
 
-/** What the user called an option or a part of it, such as `source.path`: its name in code, or its variable. */
+/** Returns the user's name for an option such as `source.path`: its name in code, or its environment variable. */
 type NameOf = (option: string) => string
 
-/** Makes the source that an option names; `undefined`, with the reasons noted, where it is wrong. */
+/** Makes the source for an option. If the option is wrong, adds the errors to `problems` and returns `undefined`. */
 export function makeSource (
   option: SourceOption | KeySource, settings: SourceSettings, name: NameOf, problems: OptionErrors
 ): KeySource | undefined {
@@ -81,7 +81,7 @@ function checkCustom (source: KeySource, name: NameOf, problems: OptionErrors): 
   return undefined
 }
 
-/** @param timetables one for each secret */
+/** Returns whether a ring can hold the keys. @param timetables number of timetables: one for each secret */
 function fits (timetables: number, { rotationInterval, ticketLifetime }: SourceSettings, name: NameOf, problems: OptionErrors): boolean {
   if (Number.isNaN(rotationInterval) || Number.isNaN(ticketLifetime)) return false
   if (keysHeld(rotationInterval, ticketLifetime) * timetables <= MAX_KEYS) return true
@@ -102,7 +102,7 @@ function makeStatic (keys: unknown, name: NameOf, problems: OptionErrors): KeySo
   }
   const right: StaticKey[] = []
   const places: string[] = []
-  // Holes too, which an array's own forEach passes over.
+  // Array.from turns holes into `undefined`, so that they are checked too. forEach of the array itself would skip them.
   Array.from(keys as unknown[]).forEach((key, index) => {
     const place = `${where}[${index}]`
     const problem = staticKeyProblem(key)

@@ -4,7 +4,7 @@ import { MAX_KEYS, NAME_LENGTH, type SourceKey } from '../keys/key.js'
 import { currentKey, keysAhead, mayIssue, nextChange, timesFrom, timesUntil } from '../keys/timetable.js'
 import { SecretArena } from '../native/secret-memory.js'
 
-/** Random keys, made here and rotated here. Only names and times stay with this object: the bytes go to the ring. */
+/** Makes and rotates random keys. This object keeps only their names and times. Only the ring has the bytes. */
 export class MemorySource implements KeySource {
   readonly type = 'memory'
   readonly makesKeys = true
@@ -21,18 +21,18 @@ export class MemorySource implements KeySource {
   }
 
   load (now: number): SourceKeys {
-    // What the last load gave is in the ring.
+    // The ring has its own copy of the keys of the last load.
     this.#arena.clear()
     if (now < this.#lastNow - 1000) this.#startAgain(now)
     this.#lastNow = now
     this.#keys = this.#keys.filter((key) => now < key.acceptUntil)
     if (currentKey(this.#keys, now) === undefined) this.#startAgain(now)
     this.#extend(now)
-    // Whatever the clock does next, one key has begun.
+    // A key without a beginning can issue even if the clock is set back.
     const oldest = this.#keys.find(mayIssue)
     if (oldest !== undefined) oldest.notBefore = -Infinity
     const keys = this.#keys
-    // The ring has the bytes from here on, and this object no longer does.
+    // Keep only the names and times. The bytes are for the ring.
     this.#keys = keys.map(({ name, notBefore, issueUntil, acceptUntil }) => ({ name, notBefore, issueUntil, acceptUntil }))
     return { keys, timed: true, refreshAt: nextChange(this.#keys, now) }
   }
@@ -44,15 +44,18 @@ export class MemorySource implements KeySource {
         Object.assign(key, timesFrom(start, this.#interval, this.#lifetime))
         start = key.issueUntil
       } else if (now < key.issueUntil) {
-        // What issued until now accepts for as long as its last ticket lives.
+        // The key that issued until now accepts its tickets for one more ticket lifetime.
         Object.assign(key, timesUntil(now, this.#lifetime))
       }
     }
-    // Only rotating by hand, again and again, fills the ring: the oldest keys go.
+    // Only repeated calls of rotate() can fill the ring. Drop the oldest keys then.
     this.#keys.splice(0, Math.max(0, this.#keys.length + 1 - MAX_KEYS))
   }
 
-  /** The clock was set back, or past every key: what has issued goes on accepting, what has not is dropped, a new timetable starts. */
+  /**
+   * Starts a new timetable after the clock was set back, or past every key. Keys that have issued only accept from now
+   * on. Keys that have not issued are dropped.
+   */
   #startAgain (now: number): void {
     const issued = this.#keys.filter((key) => key.notBefore <= this.#lastNow)
     for (const key of issued) {

@@ -1,9 +1,12 @@
 import type { KeySource } from './key-source.js'
 
-/** The ring of a manager in another thread of this process. Its owner loads, rotates and erases; nothing comes from here. */
+/**
+ * Uses the ring of a manager in another thread of this process. That manager loads, rotates and erases the keys. This
+ * source never returns keys.
+ */
 export class ThreadSource implements KeySource {
   readonly type = 'shared'
-  /** what the owner calls `handle` */
+  /** the `handle` of the manager that owns the ring */
   readonly handle: number
 
   constructor (handle: number) {

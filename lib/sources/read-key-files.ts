@@ -7,17 +7,17 @@ import { MAX_KEYS } from '../keys/key.js'
 import { allocateSecret } from '../native/secret-memory.js'
 import { describeFile, describeFinding, FileSafety, UnsafeFileError } from './file-safety.js'
 
-/** More than 256 keys in any format; a file that is larger is not one of keys. */
+/** Maximum size of a key file in bytes. 256 keys are smaller in every format. */
 const MAX_BYTES = 1 << 20
 
-/** Not blocking on a FIFO that somebody put there. */
+/** O_NONBLOCK, so that open() does not block if the path is a FIFO. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK
 
-/** A key file as it was read. */
+/** A key file and its content. */
 export interface KeyFile {
   path: string
   data: Buffer
-  /** when it was written last, ms since 1970 by the file system */
+  /** modification time in the file system, ms since 1970 */
   modified: number
   warnings: string[]
 }
@@ -25,7 +25,7 @@ export interface KeyFile {
 /**
  * Reads a key file. Throws FST_TICKET_KEYS_SOURCE if the file is missing, not a file, too large, or not safe.
  *
- * @param allocate locked memory for its bytes, which are the caller's to erase
+ * @param allocate returns locked memory for the content; the caller erases that memory
  */
 export async function readKeyFile (path: string, safety: FileSafety, allocate: (bytes: number) => Buffer): Promise<KeyFile> {
   try {
@@ -34,7 +34,7 @@ export async function readKeyFile (path: string, safety: FileSafety, allocate: (
       const stats = await file.stat()
       checkFile(stats)
       const warnings = safety.checkFile(path).map(describeFinding)
-      // One byte more than expected, so that a file that grows meanwhile is noticed.
+      // Try to read one byte more than expected, to notice a file that grows while it is read.
       const memory = allocate(stats.size + 1)
       let length = 0
       for (let bytesRead = -1; bytesRead !== 0 && length < memory.length; length += bytesRead) {
@@ -51,8 +51,8 @@ export async function readKeyFile (path: string, safety: FileSafety, allocate: (
 }
 
 /**
- * The same for a file with a secret, at once, since options are read before anything runs. The texts of its errors and warnings follow
- * "names a file that".
+ * Reads a file with a secret. Reads synchronously, because options are read before anything else runs. Its error
+ * messages and warnings follow the words "names a file that".
  */
 export function readSecretFile (path: string, strict: boolean): { secret: Buffer, warnings: string[] } {
   const file = openSync(path, FLAGS)
@@ -60,7 +60,7 @@ export function readSecretFile (path: string, strict: boolean): { secret: Buffer
     const stats = fstatSync(file)
     checkFile(stats)
     const warnings = new FileSafety(strict).checkFile(path).map(describeFile)
-    // Cleansed when it is collected.
+    // The memory is erased when it is garbage-collected.
     const memory = allocateSecret(Math.max(stats.size, 1))
     return { secret: memory.subarray(0, readSync(file, memory)), warnings }
   } finally {
@@ -69,7 +69,9 @@ export function readSecretFile (path: string, strict: boolean): { secret: Buffer
 }
 
 /**
- * Reads every file of a directory, in the order of their names. Skips names that begin with a dot. Throws FST_TICKET_KEYS_SOURCE.
+ * Reads every file of a directory, in the order of the file names. Skips names that begin with a dot.
+ *
+ * @throws FST_TICKET_KEYS_SOURCE
  */
 export async function readKeyDirectory (directory: string, strict: boolean, allocate: (bytes: number) => Buffer): Promise<KeyFile[]> {
   try {
@@ -94,7 +96,7 @@ function checkFile (stats: Stats): void {
   if (stats.size > MAX_BYTES) throw new Unfit(`has ${stats.size} bytes, more than any file of ticket keys`)
 }
 
-/** Tells one content from another: names and bytes. */
+/** Returns a digest of the names and bytes of files, to detect changes. */
 export function digestOf (files: readonly KeyFile[]): string {
   const hash = createHash('sha256')
   for (const { path, data } of files) hash.update(`${path.length} ${path} ${data.length} `).update(data)
@@ -102,8 +104,8 @@ export function digestOf (files: readonly KeyFile[]): string {
 }
 
 /**
- * Why `readSecretFile` failed, in words that follow the name of the variable. Shows the path only if it can be one: by
- * mistake, the variable may hold the secret itself.
+ * Returns why `readSecretFile` failed. The text follows the name of the variable. It shows the variable's value only if
+ * the value can be a path: by mistake, the variable may contain the secret itself.
  */
 export function secretFileProblem (path: string, error: unknown): string {
   if (error instanceof Unfit || error instanceof UnsafeFileError) return `names a file that ${problemOf(error)}`
@@ -111,20 +113,20 @@ export function secretFileProblem (path: string, error: unknown): string {
   return existsSync(path) ? `names a file that ${problemOf(error)}` : 'is not the path of a file (it takes a path, not the secret itself)'
 }
 
-/** Base64 can begin or end with a slash, and can have slashes inside. */
+/** Returns whether a value is probably a path. A base64 secret can have slashes at any place. */
 function canBePath (path: string): boolean {
   const directory = dirname(resolve(path))
   return path.includes('/') && !path.endsWith('/') && directory !== parse(directory).root && existsSync(directory)
 }
 
-/** What is wrong with a file, in words that follow its name. */
+/** Returns what is wrong with a file. The text follows the file's name. */
 function problemOf (error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (error instanceof UnsafeFileError) return describeFile(error.finding)
   return error instanceof Unfit ? message : `can't be read: ${code}`
 }
 
-/** Something about a file that makes it no key file. */
+/** Thrown if a file cannot be a key file. */
 class Unfit extends Error {}
 
 function sourceError (path: string, error: unknown): Error {

@@ -3,17 +3,18 @@ import { existsSync } from 'node:fs'
 import { decodeBase64 } from '../keys/base64.js'
 import { MIN_SECRET, withoutLineEnd } from './secret.js'
 
-/** A random secret of 32 bytes has fewer with a probability below 2^-60, in hex too. */
+/** Minimum number of different bytes. 32 random bytes have fewer with a probability below 2^-60, in hex too. */
 const MIN_DIFFERENT_BYTES = 8
 
-/** How a path or a URL of a file begins. */
+/** How paths and file URLs begin. */
 const PATH_STARTS = ['/', './', '../', '~/', 'file:']
 
-/** What templates and shells replace by a value. */
+/** How placeholders of templates and shells begin. */
 const PLACEHOLDERS = ['${', '$(', '{{']
 
 /**
- * Why a value must not be used as a secret; `undefined` if it may. Hex and base64 of at least 32 random bytes always may.
+ * Returns why a value must not be used as a secret, or `undefined`. Hex and base64 of at least 32 random bytes are
+ * never refused.
  *
  * @param others the secrets before this one
  */
@@ -32,7 +33,10 @@ export function secretProblem (secret: Buffer | undefined, others: Array<Buffer 
   return undefined
 }
 
-/** Mistakes that nothing else would notice. Everybody who reads the configuration could compute the keys. */
+/**
+ * Returns a message if a text is a path or a template instead of a secret; otherwise `undefined`. No other check finds
+ * these mistakes. Anybody who reads the configuration could compute the keys.
+ */
 function textProblem (content: Buffer): string | undefined {
   if (looksLikePath(content)) {
     return 'is the path of a file: what is in it is the secret. Variables that end in _FILE take a path'
@@ -43,13 +47,18 @@ function textProblem (content: Buffer): string | undefined {
   return undefined
 }
 
-/** Base64 may begin with a slash. A path of letters, digits and slashes seldom has capitals. */
+/**
+ * Returns whether a secret is probably a path. Base64 may also begin with a slash, but usually has capital letters. A
+ * path of letters, digits and slashes seldom has them.
+ */
 function looksLikePath (content: Buffer): boolean {
   if (content.includes('/') && existsSync(content)) return true
   return PATH_STARTS.some((start) => content.subarray(0, start.length).equals(Buffer.from(start))) && !isBase64Key(content)
 }
 
-/** Whether a text is canonical base64 of at least 32 bytes, with or without padding, and has letters of both cases. */
+/**
+ * Returns whether a text is canonical base64 of 32 bytes or more, with letters of both cases. Padding may be missing.
+ */
 function isBase64Key (content: Buffer): boolean {
   const text = content.filter((byte) => byte > 0x20)
   const padded = Buffer.alloc(Math.ceil(text.length / 4) * 4, '=')
@@ -61,7 +70,7 @@ function isBase64Key (content: Buffer): boolean {
   return length >= MIN_SECRET && hasBothCases
 }
 
-/** Whether the bytes repeat with a period of at most half their length. */
+/** Returns whether the bytes repeat with a period of at most half their length. */
 function repeats (bytes: Buffer): boolean {
   for (let period = 1; period <= bytes.length / 2; period++) {
     if (bytes.subarray(period).equals(bytes.subarray(0, -period))) return true
@@ -69,7 +78,7 @@ function repeats (bytes: Buffer): boolean {
   return false
 }
 
-/** Printable ASCII, white space, and UTF-8 of any other letters. */
+/** Returns whether the bytes are printable ASCII, white space, or UTF-8 of other characters. */
 function isText (bytes: Buffer): boolean {
   return bytes.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d)) && isUtf8(bytes)
 }

@@ -3,7 +3,7 @@ import { keysAhead } from '../keys/timetable.js'
 import type { KeySource, SourceKeys } from './key-source.js'
 import type { SourceKey } from '../keys/key.js'
 
-/** Least bytes of a shared secret: as many as HMAC-SHA256, and so HKDF, can make use of. */
+/** Minimum length of a shared secret in bytes. HKDF with HMAC-SHA256 cannot make use of more random bytes. */
 export const MIN_SECRET = 32
 
 const NEVER_ISSUES = { notBefore: -Infinity, issueUntil: -Infinity }
@@ -11,9 +11,9 @@ const NEVER_ISSUES = { notBefore: -Infinity, issueUntil: -Infinity }
 const SALT = Buffer.from('fastify-ticket-keys secret source 1')
 
 /**
- * A secret without the line end that editors and `echo` leave: it is the same from a file and from a variable. Of 32 random bytes the last
- * is a line
- * feed one time in 256: bytes that are no text, and too few without it, keep it.
+ * Returns a secret without the line end that editors and `echo` add. The secret is then the same from a file and from a
+ * variable. One in 256 secrets of 32 random bytes ends in a line feed. So the line end stays if the secret is not text
+ * and would be too short without it.
  */
 export function withoutLineEnd (secret: Buffer): Buffer {
   const end = secret.at(-1) === 10 ? (secret.at(-2) === 13 ? 2 : 1) : 0
@@ -23,8 +23,9 @@ export function withoutLineEnd (secret: Buffer): Buffer {
 }
 
 /**
- * The key of an interval, the same on every host: HKDF-SHA256 with the salt above; the info is the interval's length in ms and its number
- * since 1970, 8 bytes each, big-endian. Of the 80 bytes that come out, 16 are the name, 32 the AES key, 32 the HMAC key.
+ * Derives the key of an interval, which is the same on every host. Uses HKDF-SHA256 with the salt above. The info is
+ * the interval's length in ms and its number since 1970, 8 bytes each, big-endian. The 80 output bytes are 16 for the
+ * name, 32 for the AES key and 32 for the HMAC key.
  */
 export function deriveKey (
   secret: Buffer, interval: number, number: number, alloc: (bytes: number) => Buffer = allocateSecret
@@ -37,7 +38,7 @@ export function deriveKey (
   return { name: Buffer.from(bytes.subarray(0, 16)), aesKey: bytes.subarray(16, 48), hmacKey: bytes.subarray(48, 80) }
 }
 
-/** Keys derived from one secret and the clock: every host that has it has the same ones, with no server in between. */
+/** Derives keys from a secret and the clock. Every host with the secret has the same keys, without a central server. */
 export class SecretSource implements KeySource {
   readonly type = 'secret'
   readonly makesKeys = true
@@ -47,7 +48,9 @@ export class SecretSource implements KeySource {
   readonly #arena = new SecretArena()
   #warning: string | undefined
 
-  /** @param secrets the present one, then earlier ones, whose tickets go on resuming; copied. Durations in ms. */
+  /**
+   * @param secrets the current secret, then earlier secrets, whose tickets still resume; copied. Durations are in ms.
+   */
   constructor (
     secrets: ReadonlyArray<string | Buffer>,
     { rotationInterval, ticketLifetime, tls12Tickets }: { rotationInterval: number, ticketLifetime: number, tls12Tickets: boolean }
@@ -72,16 +75,16 @@ export class SecretSource implements KeySource {
     const interval = this.#interval
     const present = Math.max(0, Math.floor(now / interval))
     const first = Math.max(0, present - Math.ceil(this.#lifetime / interval) - 1)
-    // What the last load gave is in the ring.
+    // The ring has its own copy of the keys of the last load.
     this.#arena.clear()
     const keys: SourceKey[] = []
     this.#secrets.forEach((secret, index) => {
       for (let number = first; number <= present + keysAhead(interval); number++) {
         const start = number * interval
         const issueUntil = start + interval
-        // Another host's clock may be one interval behind: what it issues then still resumes here.
+        // Another host's clock may be one interval behind. The tickets that it issues then must resume here.
         const acceptUntil = issueUntil + interval + this.#lifetime
-        // The oldest has no beginning: a clock that goes back always finds a key that issues.
+        // The oldest key has no beginning, so that a key can issue even if the clock is set back.
         const times = index > 0 ? NEVER_ISSUES : { notBefore: number === first ? -Infinity : start, issueUntil }
         keys.push({ ...deriveKey(secret, interval, number, this.#arena.allocate), ...times, acceptUntil })
       }
@@ -93,7 +96,7 @@ export class SecretSource implements KeySource {
 
   close (): void {
     erase(...this.#secrets)
-    // No key is ever derived from the zeros.
+    // Never derive keys from the erased secrets.
     this.#secrets = []
   }
 }

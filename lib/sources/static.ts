@@ -4,8 +4,8 @@ import { allocateSecret, eraseKeys } from '../native/secret-memory.js'
 import type { KeySource, SourceKeys } from './key-source.js'
 
 /**
- * A key in parts; with any of the times it keeps to them, without it takes its place in the list: the first issues. Times are ms since
- * 1970.
+ * A key in parts. If it has any times (ms since 1970), the times decide when it issues and accepts. Without times, its
+ * place in the list decides: the first key issues.
  */
 export interface StaticKeyParts extends KeyMaterial, Partial<KeyTimes> {
   /** 16 bytes */
@@ -13,18 +13,21 @@ export interface StaticKeyParts extends KeyMaterial, Partial<KeyTimes> {
 }
 
 /**
- * A key that the caller gives: in parts; or as bytes, 80 in the `nginx80` layout (name, HMAC key, AES key) or 48 in Node.js's own, that
- * of `tls.Server`'s `ticketKeys` (name, HMAC key, AES key).
+ * A key from the caller, in parts or as bytes. 80 bytes have the `nginx80` layout, and 48 bytes have the layout of
+ * `ticketKeys` of `tls.Server`. Both layouts are name, HMAC key, AES key.
  */
 export type StaticKey = StaticKeyParts | Buffer
 
-/** Keys that never change: the first issues, the others go on accepting. The caller's buffers are copied and left alone. */
+/**
+ * Keys that never change. Without times, the first key issues and the others only accept. The caller's buffers are
+ * copied, and stay as they are.
+ */
 export class StaticSource implements KeySource {
   readonly type = 'static'
   #keys: SourceKey[] | null
   readonly #timed: boolean
 
-  /** @param keys of the right form: lib/sources/index.ts has looked at them */
+  /** @param keys checked keys: lib/sources/make-source.ts checks them */
   constructor (keys: readonly StaticKey[]) {
     this.#timed = keys.some((key) => timesOf(key) !== undefined)
     this.#keys = keys.map((key, index) => ({
@@ -35,7 +38,7 @@ export class StaticSource implements KeySource {
 
   load (): SourceKeys | null {
     const keys = this.#keys
-    // The ring has them from here on.
+    // The keys now belong to the ring.
     this.#keys = null
     return keys === null ? null : { keys, timed: this.#timed }
   }
@@ -45,7 +48,7 @@ export class StaticSource implements KeySource {
   }
 }
 
-/** The parts of a key of the right form: views, where it is bytes. */
+/** Returns the parts of a checked key. For a Buffer, the parts are views. */
 export function partsOf (key: StaticKey): StaticKeyParts {
   if (!Buffer.isBuffer(key)) return key
   const { halfLength, aesOffset, hmacOffset } = key.length === keyLength(HMAC_FIRST_48) ? HMAC_FIRST_48 : HMAC_FIRST_80
@@ -60,7 +63,10 @@ function copyOf ({ name, aesKey, hmacKey }: StaticKeyParts): Required<Pick<Sourc
   return { name: Buffer.from(name), aesKey: bytes.subarray(0, aesKey.length), hmacKey: bytes.subarray(aesKey.length) }
 }
 
-/** The times of a key that has any; those left out are "always" and "for ever". */
+/**
+ * Returns the times of a key, or `undefined` if it has none. Missing times mean no limit, except that `issueUntil` is
+ * `acceptUntil` if only the latter is given.
+ */
 export function timesOf (key: StaticKey): KeyTimes | undefined {
   const { notBefore, issueUntil, acceptUntil }: Partial<KeyTimes> = Buffer.isBuffer(key) ? {} : key
   if (notBefore === undefined && issueUntil === undefined && acceptUntil === undefined) return undefined

@@ -10,25 +10,27 @@ import { FileSafety } from './file-safety.js'
 import { digestOf, readKeyDirectory, readKeyFile, type KeyFile } from './read-key-files.js'
 import type { KeySource, SourceKeys } from './key-source.js'
 
-/** How files are looked at; the defaults are for everything but tests. */
+/** How files are read. Only tests change the defaults. */
 export interface WatchSettings {
-  /** for file systems that send no events, ms */
+  /** how often to read the files, ms: some file systems send no events */
   pollInterval?: number
-  /** what has just changed may be half of it: it is taken once two reads this far apart are equal, ms; 0: at once */
+  /**
+   * ms between two reads of a changed file, which may be half-written; the file is used when both are equal; 0: at once
+   */
   settling?: number
-  /** a file that goes on changing for longer is an error, ms */
+  /** a file that still changes after this many ms is an error */
   longestSettling?: number
 }
 
-/** What was read: files, or the error that reading them ended in. */
+/** The result of one read: files, or an error. */
 interface Reading {
   files: KeyFile[]
   error?: Error
-  /** tells one outcome from another */
+  /** equal for equal results */
   digest: string
 }
 
-/** What the file and the directory source share: reading, waiting for half-written files, watching. */
+/** The common part of the file and the directory source: reads and watches files, and waits for half-written files. */
 abstract class WatchedSource implements KeySource {
   abstract readonly type: string
   readonly pollInterval: number
@@ -59,9 +61,12 @@ abstract class WatchedSource implements KeySource {
 
   protected abstract read (allocate: (bytes: number) => Buffer): Promise<KeyFile[]>
 
-  /** All or nothing: `null` unless every file was read, is new and has keys that are right. */
+  /**
+   * Returns the keys of all files, or `null` if the files have not changed. Throws if a file cannot be read or has
+   * wrong keys.
+   */
   async load (): Promise<SourceKeys | null> {
-    // The manager stops waiting for a load that takes too long. The next load must not use its memory.
+    // The manager stops waiting for a load that takes too long. The next load must not use the memory of that load.
     return await this.#mutex.runExclusive(async () => await this.#load())
   }
 
@@ -70,7 +75,7 @@ abstract class WatchedSource implements KeySource {
   }
 
   async #load (): Promise<SourceKeys | null> {
-    // A parent that was renamed, or a link to another directory: the watch reports neither.
+    // The watch reports neither a renamed parent directory nor a link that leads to another directory.
     this.#watch?.check()
     try {
       const { files, error, digest } = await this.#readSettled()
@@ -84,7 +89,10 @@ abstract class WatchedSource implements KeySource {
     }
   }
 
-  /** Watches the directory, not the file: after a rename, or Kubernetes' swap of the `..data` link, a watch on the file is blind. */
+  /**
+   * Watches the directory, not the file. A watch on the file would report nothing after a rename, or after Kubernetes
+   * swaps the `..data` link.
+   */
   async watch (changed: () => void): Promise<void> {
     this.#watch = new DirectoryWatch(this.#directory, changed)
     await this.#watch.open()
@@ -94,7 +102,10 @@ abstract class WatchedSource implements KeySource {
     await this.#watch?.close()
   }
 
-  /** Reads; again, while the outcome is new, until two readings agree. */
+  /**
+   * Reads the files. If the result is new, reads again until two results in a row are equal. Throws
+   * FST_TICKET_KEYS_SOURCE if the files still change after `longestSettling` ms.
+   */
   async #readSettled (): Promise<Reading> {
     const end = performance.now() + this.#longestSettling
     let reading = await this.#readOnce()
@@ -120,15 +131,15 @@ abstract class WatchedSource implements KeySource {
 
   #mayChange ({ files, digest }: Reading): boolean {
     if (this.#settling === 0) return false
-    // Errors, and whatever is new while keys are at work, are worth a second look: a file that vanished may be back, links may point
-    // elsewhere.
+    // Read again after an error, and after a change while keys are in use. A missing file may be back, and a link may
+    // lead elsewhere.
     if (this.#loaded !== undefined || files.length === 0) return digest !== this.#loaded
-    // A time in the future says nothing: as for a fresh file.
+    // A modification time in the future has no meaning, so the file is read again like a new file.
     return files.some(({ modified }) => modified > Date.now() - this.#settling)
   }
 
   #parse (files: readonly KeyFile[]): KeySet {
-    // What the last load gave is in the ring.
+    // The ring has its own copy of the keys of the last load.
     this.#keyArena.clear()
     try {
       const sets = files.map(({ path, data }) => parseKeys(data, this.#format, path, this.#keyArena.allocate))
@@ -140,7 +151,7 @@ abstract class WatchedSource implements KeySource {
     }
   }
 
-  /** Reports each warning once, not at every rotation. */
+  /** Returns the warnings that the previous load did not have, so that each warning is logged once. */
   #newWarnings (files: readonly KeyFile[]): string[] {
     const before = this.#warnings
     this.#warnings = files.flatMap(({ warnings }) => warnings)
@@ -154,7 +165,7 @@ export class FileSource extends WatchedSource {
   readonly #file: string
   readonly #strict: boolean
 
-  /** @param strict refuse a file that it would warn of otherwise */
+  /** @param strict throw if the file is unsafe, instead of warning */
   constructor (path: string, format: KeyFormat | undefined, strict: boolean, settings: WatchSettings = {}) {
     const file = resolve(path)
     super(file, dirname(file), format, settings)
@@ -173,7 +184,7 @@ export class DirectorySource extends WatchedSource {
   readonly #directory: string
   readonly #strict: boolean
 
-  /** @param strict refuse files that it would warn of otherwise */
+  /** @param strict throw if a file is unsafe, instead of warning */
   constructor (path: string, format: KeyFormat | undefined, strict: boolean, settings: WatchSettings = {}) {
     const directory = resolve(path)
     super(directory, directory, format, settings)

@@ -1,9 +1,9 @@
 // The parts of the C++ runtime that the Linux binary needs (native/portable.gypi). With
-// libstdc++.so, the binary would need a recent GCC on the user's system, and libstdc++.a would
-// bring glibc's versioned symbols. The addon throws and catches nothing.
+// libstdc++.so, the binary would need a recent GCC on the user's system. libstdc++.a would bring
+// glibc's versioned symbols. The addon neither throws nor catches exceptions.
 //
-// The binary shares only these types with the C library, and glibc and musl lay them out alike on
-// 64-bit processors: a zeroed pthread_mutex_t, struct timespec, struct tm.
+// The binary shares only these types with the C library: a zeroed pthread_mutex_t, struct timespec,
+// struct tm. On 64-bit processors, their layout is the same in glibc and musl.
 
 #include <sched.h>
 #include <unistd.h>
@@ -16,15 +16,16 @@
 #include <new>
 #include <string>
 
-// The headers of libstdc++ expect this class in the library. Its copy there needs exceptions.
+// The headers of libstdc++ expect this class in the library. The library's own copy needs
+// exceptions, so this file has another copy.
 template class std::basic_string<char>;
 
 namespace {
 
-// Ends the process, as an exception that nobody catches does.
+// Ends the process, as an uncaught exception does.
 [[noreturn]] void Fail(const char* what) {
   const char kPrefix[] = "fastify-ticket-keys: ";
-  // The process ends anyway, even if nothing can be written.
+  // Abort even if the message cannot be written.
   if (write(STDERR_FILENO, kPrefix, sizeof(kPrefix) - 1) < 0 ||
       write(STDERR_FILENO, what, std::strlen(what)) < 0 || write(STDERR_FILENO, "\n", 1) < 0) {
     std::abort();
@@ -42,8 +43,8 @@ void* Allocate(std::size_t size) {
 
 }  // namespace
 
-// glibc 2.32 and later: whether the process has one thread only. Other C libraries do not have it.
-// Node.js always has threads.
+// glibc 2.32 and later have this variable: it is true if the process has only one thread. Other C
+// libraries do not have it. Node.js always has several threads.
 extern "C" char __libc_single_threaded;
 char __libc_single_threaded = 0;
 
@@ -70,7 +71,8 @@ void __throw_out_of_range_fmt(const char* what, ...) { Fail(what); }
 void __throw_system_error(int) { Fail("a mutex failed"); }
 void __throw_bad_function_call() { Fail("an empty std::function was called"); }
 
-// Whether the type is that of the tag. Only code with RTTI asks this way, and the addon has none.
+// Returns whether a type is the type of the tag. Only code with RTTI calls this function, and the
+// addon has no RTTI.
 bool _Sp_make_shared_tag::_S_eq(const type_info&) noexcept { return false; }
 }  // namespace std
 
@@ -78,7 +80,7 @@ extern "C" {
 
 void __cxa_pure_virtual() { Fail("a pure virtual function was called"); }
 
-// The initialization of a static variable in a function: once, also when several threads call the
+// Initializes a static variable of a function exactly once, also when several threads call the
 // function at the same time (Itanium C++ ABI, section 3.3.3). The compiler reads the first byte of
 // the guard: 1 means initialized.
 constexpr std::uint64_t kInitialized = 1;
@@ -91,7 +93,7 @@ int __cxa_guard_acquire(std::atomic<std::uint64_t>* guard) {
     std::uint64_t state = 0;
     if (guard->compare_exchange_strong(state, kRunning, std::memory_order_acquire)) return 1;
     if (state == kInitialized) return 0;
-    // No initialization in the addon waits for anything, so it ends soon.
+    // Initializations in the addon never block, so the wait is short.
     sched_yield();
   }
 }

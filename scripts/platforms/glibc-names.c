@@ -1,7 +1,9 @@
-/* Lets Debian's libstdc++ and libgcc_s, which were built for glibc, run with musl. Alpine has its own builds of both, but Debian
- * has not, and a Node.js for musl needs them. Only scripts/platforms.sh uses this library: the addon itself needs neither.
+/* Defines the glibc functions that Debian's libstdc++ and libgcc_s need to run with musl. A Node.js for musl needs both
+ * libraries. Alpine has builds of them for musl, but Debian does not. Only scripts/platforms.sh uses this file. The
+ * addon itself needs neither library.
  *
- * Compiled with glibc's headers, for the layouts that libstdc++ and libgcc_s expect. Linked with nothing: musl is in the process. */
+ * Compile this file with glibc's headers: libstdc++ and libgcc_s expect the layouts of glibc. Link it without any
+ * library: musl is already in the process. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dlfcn.h>
@@ -16,7 +18,7 @@
 
 char __libc_single_threaded = 0;
 
-/* libgcc_s exports both under a hidden version, which musl does not find. */
+/* libgcc_s exports both symbols with a hidden version, so musl does not find them. */
 unsigned __cpu_model[4];
 int __cpu_indicator_init(void) { return 0; }
 
@@ -30,7 +32,7 @@ size_t __strftime_l(char *out, size_t size, const char *format, const struct tm 
   return strftime_l(out, size, format, time, locale);
 }
 
-/* Destructors of thread_local objects. */
+/* A list of the destructors of thread_local objects. */
 struct destructor {
   void (*run)(void *);
   void *object;
@@ -60,7 +62,7 @@ int __cxa_thread_atexit_impl(void (*run)(void *), void *object, void *library) {
   return pthread_setspecific(destructors, entry);
 }
 
-/* Where the unwinder finds the table of a library. */
+/* Finds the library that contains an address, and the unwind table of that library. */
 struct search {
   uintptr_t address;
   struct dl_find_object *result;
@@ -90,7 +92,8 @@ int _dl_find_object(void *address, struct dl_find_object *result) {
   return dl_iterate_phdr(examine, &search) == 1 ? 0 : -1;
 }
 
-/* libstdc++ reads glibc's locale_t. musl reads its first 6 pointers, which are null in the C locale in both. */
+/* libstdc++ reads a locale_t with glibc's layout. musl reads only the first 6 pointers. In the C locale, these pointers
+ * are null in both layouts. */
 static struct __locale_struct c_locale;
 
 static locale_t the_locale(void) {
@@ -110,8 +113,8 @@ locale_t __duplocale(locale_t locale) { return locale; }
 void freelocale(locale_t locale) { (void)locale; }
 void __freelocale(locale_t locale) { (void)locale; }
 
-/* std::string's member _M_replace_cold of GCC 13, for a Node.js that was built with GCC 13. Replaces `old_size` bytes at `at` by `size`
- * bytes at `from`, which may lie in the same string. `tail` bytes follow them. */
+/* std::string's member _M_replace_cold of GCC 13, for a Node.js that was built with GCC 13. Replaces `old_size` bytes
+ * at `at` with `size` bytes from `from`, which may be in the same string. `tail` bytes follow the replaced bytes. */
 void replace_cold(void *string, char *at, size_t old_size, const char *from, size_t size, size_t tail)
     __asm__("_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE15_M_replace_coldEPcmPKcmm");
 void replace_cold(void *string, char *at, size_t old_size, const char *from, size_t size, size_t tail) {

@@ -1,5 +1,6 @@
-// Many threads call the same function for the first time. Its static variable must be initialized once, and no thread may read
-// it before. With native/portable/cxx_runtime.cc.
+// Tests native/portable/cxx_runtime.cc. Many threads call a function for the first time at the same
+// time. The static variable of the function must be initialized exactly once, and no thread may
+// read it earlier.
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* Usage: host STUBS BINARY. Loads the addon's binary into a process with musl, as Node.js would. STUBS has a function for every function
- * of Node.js that the binary needs. */
+/* Usage: host STUBS BINARY. Loads the addon's binary into a process with musl, as Node.js would. STUBS is a library
+ * with a stub for every Node.js function that the binary needs. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>

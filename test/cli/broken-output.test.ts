@@ -20,7 +20,7 @@ async function run (args: string[], stdout: number | 'pipe', stderr: number | 'p
 }> {
   const env = { ...process.env, NODE_OPTIONS: undefined }
   const child = spawn(process.execPath, [...readTypeScript(), CLI, ...args], { stdio: ['ignore', stdout, stderr], env })
-  // The reader has gone before the command writes anything, as `true` has in `inspect … | true`.
+  // The reader has exited before the command writes anything, as `true` does in `inspect … | true`.
   child.stdout?.destroy()
   let text = ''
   child.stderr?.setEncoding('utf8').on('data', (data: string) => { text += data })

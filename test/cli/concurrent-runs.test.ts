@@ -97,7 +97,7 @@ t.test('files are written completely or not at all', async (t) => {
   await t.rejects(removeStaleTempFiles(odd), { code: /^(EISDIR|EPERM)$/ }, 'a file that cannot be removed is an error')
 })
 
-/** Looks at the keys again and again while others write, and at every moment expects a loadable set that has lost nothing. */
+/** Reads the keys repeatedly while other processes write them. Every read must succeed, and is passed to `check`. */
 function watchKeys (t: Test, path: string, format: KeyFormat, check: (read: KeyFiles, before: number) => void) {
   let running = true
   let looks = 0
@@ -108,7 +108,7 @@ function watchKeys (t: Test, path: string, format: KeyFormat, check: (read: KeyF
         check(await readKeyFiles(path, format), before)
         looks++
       } catch (error) {
-        // A file of a directory can expire between being listed and being read.
+        // A file can expire between the listing of its directory and the read.
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') t.fail(`not loadable: ${String(error)}`)
         if (error instanceof FormatError || error instanceof WeakKeyError) running = false
       }
@@ -164,7 +164,7 @@ t.test('two command lines at once, killed at random moments, leave a usable file
   await cli('generate', '--out', file, '--keys', '80', ...quick)
   await cli('rotate', join(dir, 'directory'), ...quick)
   const watchers = [file, join(dir, 'directory')].map((path) => watchKeys(t, path, 'json', loseNone(t)))
-  // The keys last for half a minute if no run gets through.
+  // If no run succeeds, the keys last for half a minute.
   const end = performance.now() + 15_000
   let killed = 0
   for (let round = 0; round < 24 && performance.now() < end; round++) {
@@ -178,7 +178,7 @@ t.test('two command lines at once, killed at random moments, leave a usable file
     }
   }
   for (const watcher of watchers) t.ok(await watcher.stop() > 10)
-  // How many is a matter of how fast the machine is.
+  // The number depends on the speed of the machine.
   t.ok(killed > 0, `${killed} killed`)
   for (const path of [file, join(dir, 'directory')]) t.equal((await cli('rotate', path, ...quick)).status, 0, 'the next run takes over')
   t.equal(readdirSync(dir).filter((name) => name.startsWith('.lock')).length, 0)
@@ -194,7 +194,7 @@ t.test('two runs at once, rotating without pause and killed at random moments, l
     watchKeys(t, join(dir, 'directory'), 'json', loseNone(t)),
     watchKeys(t, list, 'haproxy', (read) => {
       const here = names(read)
-      // Between two looks there is no time for the hundred steps that it takes to drop the newest key.
+      // The newest key is dropped only after about a hundred rotations, which cannot happen between two reads.
       const upTo = here.indexOf(previous.at(-1) ?? here[0] ?? '') + 1
       if (upTo === 0) t.fail('lost the newest key')
       else if (previous.length > 0) t.ok(previous.join().endsWith(here.slice(0, upTo).join()), 'the rotations follow each other')

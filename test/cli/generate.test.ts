@@ -76,7 +76,7 @@ t.test('wrong usage exits with status 2, a failure with status 1, each with one 
     fails(t, 1, /raw.key \(48 bytes\).*could be nginx48 or node48/, 'inspect', join(dir, 'raw.key')),
     fails(t, 1, /too many for a key file/, 'inspect', join(dir, 'big.key')),
     fails(t, 1, /too many for a key file/, 'inspect', '/dev/zero'),
-    // Its first page is not there: a read that fails.
+    // The first page of this file is not mapped, so reading it fails.
     fails(t, 1, /EIO/, 'inspect', '/proc/self/mem'),
     fails(t, 1, /holds no key file/, 'inspect', join(dir, 'empty')),
     fails(t, 1, /holds no key file; make one/, 'rotate', '--format', 'nginx80', join(dir, 'empty'))

@@ -17,7 +17,7 @@ t.teardown(closeAll)
 
 const secretText = (): string => randomBytes(32).toString('hex')
 
-/** The names of the keys that an environment gives at one moment. */
+/** Returns the names of the keys that an environment gives at a fixed time. */
 async function namesOf (data: NodeJS.ProcessEnv, options: TicketKeysOptions = {}): Promise<string[]> {
   const { source } = resolveOptions({ environment: { data }, ...options })
   const loaded = await source.load(1e12)
@@ -36,7 +36,7 @@ t.test('a public and an admin server: the second manager resumes the tickets of 
       const { server, port } = await plainHttps()
       keys.attach(server)
       ports.push(port)
-      // The values outlive the manager that read them first.
+      // The kept values outlive the manager that read them first.
       if (count === 0) { await keys.close(); ports.pop() }
     }
     const [first, second] = ports as [number, number]

@@ -4,7 +4,7 @@ import t from 'tap'
 import { resolveOptions } from '../../lib/config/options.js'
 import { secretProblem } from '../../lib/sources/secret-problem.js'
 
-/** What is wrong with a secret, given in code and by the variable; both ways have the same rules. */
+/** Returns the errors for a secret that is set in code, as a string and as a Buffer, and by the variable. */
 function problemsOf (secret: string): string[] {
   return [
     () => resolveOptions({ environment: false, source: { type: 'secret', secret } }),

@@ -22,7 +22,7 @@ interface Example {
   port: number
   pid: number
   output: () => string
-  /** The new certificates that the server has taken over. */
+  /** Returns how many new certificates the server has loaded. */
   renewals: () => number
 }
 
@@ -56,7 +56,7 @@ async function start (t: Test, directory: string, checkMs: number): Promise<Exam
   }
 }
 
-/** A new certificate of the authority that the test clients trust. */
+/** Issues a new certificate from the CA that the test clients trust. */
 async function newCertificate (): Promise<KeyPair> {
   const { ca } = await serverCert()
   return await ca.issue({ name: 'localhost', hosts: ['localhost', '127.0.0.1'] })
@@ -78,7 +78,8 @@ t.test('certificates are renewed on disk by the certbot hook and by acme.sh, and
   const [hook = '', acme = ''] = blocks(FILE, 'sh')
   const [, reload = '', variables = ''] = /^ExecReload=\/bin\/(.+)\nEnvironment=(.+)$/m.exec(blocks(FILE, 'ini')[0] ?? '') ?? []
   t.match(variables, /KEY_FILE=\/etc\/web\/tls\/key\.pem CERT_FILE=\/etc\/web\/tls\/cert\.pem/)
-  // systemctl reload runs what the unit says. acme.sh copies the files and runs the command, as its manual says.
+  // This systemctl runs the ExecReload command of the unit. This acme.sh copies the files and runs the reload command,
+  // as the acme.sh manual says.
   let pid = 0
   mkdirSync(join(root, '.bin'))
   const run = async (code: string): Promise<void> => {
@@ -91,7 +92,7 @@ t.test('certificates are renewed on disk by the certbot hook and by acme.sh, and
       writeFileSync(join(root, '.bin', name), `#!/bin/bash\nset -e\n${script}\n`)
       chmodSync(join(root, '.bin', name), 0o755)
     }
-    // Only root can give files to another user.
+    // Remove `-o web`: only root can give files to another user.
     const moved = code.replaceAll('/etc/', `${root}/etc/`).replaceAll('-o web ', '').replace('set -eu\n',
       `set -eu\nRENEWED_LINEAGE=${root}/live\n`)
     await runShell(moved, root)
@@ -112,7 +113,7 @@ t.test('certificates are renewed on disk by the certbot hook and by acme.sh, and
       const session = client.tickets.at(-1)
       const { reused, tickets } = await client.connect({ session })
       t.equal(reused, true, 'a session from before the renewal resumes')
-      // A TLS 1.2 client uses its ticket again.
+      // A TLS 1.2 client without a new ticket uses its ticket again.
       if (tickets.length === 0 && session !== undefined) client.tickets.push(session)
     }
   }

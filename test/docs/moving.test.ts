@@ -17,7 +17,7 @@ t.equal(countBlocks(FILE), 6, 'every block is run')
 
 interface Host {
   port: number
-  /** The manager's counts, and what the server's `getTicketKeys` returns, in hex. */
+  /** Returns the manager's statistics, and the result of the server's `getTicketKeys` in hex. */
   look: () => Promise<{ stats?: TicketStats, source?: string, nodeKey: string }>
 }
 
@@ -84,7 +84,7 @@ t.test('the timer of plain Node.js ends every session; the block that replaces i
   const root = makeRoot(t)
   const quick = (code: string): string => code.replace('3_600_000', '100').replace("'1h'", "'1s', ticketLifetime: '1m'")
   const [before, after] = await Promise.all([host(t, quick(oldTimer), root), host(t, quick(newTimer), root)])
-  /** Whether a session still resumes after the key has changed. */
+  /** Returns whether a session still resumes after the key has changed. */
   const survives = async ({ port, look }: Host): Promise<boolean> => {
     const mark = async (): Promise<string> => {
       const { nodeKey, stats } = await look()

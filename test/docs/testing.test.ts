@@ -44,7 +44,7 @@ t.test('moving a faked clock rotates nothing in a handshake, as the page says', 
   const { body } = await client.connect()
   mock.timers.reset()
   t.match(client, { full: 1, resumed: 1 })
-  // The handshake's key is the one that issued, though three hours have passed for JavaScript.
+  // In handshakes, the same key still issues, although three hours have passed in JavaScript.
   await client.connect()
   t.match(client, { full: 1, resumed: 2 })
   t.match(JSON.parse(body), { tlsSession: { resumed: true } })

@@ -10,10 +10,10 @@ import { parseKeys, type KeyFormat } from '../../lib/keys/formats/index.js'
 import type { TicketKey } from '../../lib/keys/key.js'
 import { readTypeScript } from './typescript.js'
 
-/** The path of the command line's program. */
+/** The path of the command-line program. */
 export const CLI = fileURLToPath(new URL('../../lib/cli/index.ts', import.meta.url))
 
-/** The result of the command line. */
+/** The result of a run of the command line. */
 export interface Outcome { status: number | null, stdout: Buffer, stderr: string }
 
 /** Starts the command line in a process of its own. */

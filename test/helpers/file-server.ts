@@ -16,13 +16,13 @@ export async function issues (t: Test, { keys, port }: Managed & PlainServer, ke
   t.equal(await issuerAt(port), id, name)
 }
 
-/** Open handles, and what inotify watches for this process. */
+/** Returns how many file descriptors and inotify watches this process has. */
 export function handles (): { open: number, watches: number } {
   const fds = readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
       return [readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')]
     } catch {
-      return [] // the one that read the directory
+      return [] // the descriptor that readdirSync used
     }
   })
   return { open: fds.length, watches: fds.join('').split('inotify wd').length - 1 }

@@ -5,7 +5,9 @@ import type { LeakDetector } from './leaks.js'
 
 const HALF = 32
 
-/** Everything that Node.js can show of an object, without repeated lines. Most lines of a request are repeated. */
+/**
+ * Returns everything that Node.js can show of an object, without repeated lines. Most lines of a request are repeated.
+ */
 export function whole (value: unknown): string {
   const text = inspect(value, { showHidden: true, depth: Infinity, maxStringLength: Infinity })
   return [...new Set(text.split('\n').map((line) => line.trim()))].join('\n')
@@ -24,7 +26,7 @@ export function heldKeys (handle: number): Array<{ id: string, aesKey: Buffer, h
   })
 }
 
-/** Checks that the output contains no secret, and that neither is empty. */
+/** Checks that the outputs contain no secret. There must be secrets, and no output may be empty. */
 export function nothingLeaks (t: Test, secrets: LeakDetector, said: Map<string, string>): void {
   t.ok(secrets.size > 0 && [...said.values()].every((text) => text.length > 0))
   for (const [where, text] of said) t.strictSame(secrets.find(text), [], `${where}, ${text.length} characters`)

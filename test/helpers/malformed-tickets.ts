@@ -13,7 +13,7 @@ const DECODE_ERROR = 50
 
 export const key = randomBytes(80)
 
-/** A key that issues and accepts until then. */
+/** Returns a key that issues and accepts until `acceptUntil`. */
 export const until = (key: Buffer, acceptUntil: number): StaticKeyParts => ({
   name: key.subarray(0, 16),
   hmacKey: key.subarray(16, 48),
@@ -23,22 +23,24 @@ export const until = (key: Buffer, acceptUntil: number): StaticKeyParts => ({
   acceptUntil
 })
 
-/** A ClientHello, the expected reasons of refusal, and the expected reply. */
+/** The server examines at most this many tickets of a ClientHello. */
 const MAX_TICKETS = 4
+
+/** A ClientHello, the expected reject reasons, and the expected reply. */
 export interface Attack {
   hello: Omit<Hello, 'protocol'>
   reasons: RejectReason[]
   reply: Reply
 }
 
-/** A bad ticket, and the expected reason of refusal. */
+/** A bad ticket, and the expected reject reason. */
 type Bad = [ticket: Buffer, reason: RejectReason]
 
 /** The tickets of one protocol version from which the bad tickets are made. */
 export interface Material {
   good: Buffer
   secret: Buffer
-  /** of the other protocol version, of another name, of another key, of a key that has expired, with another cipher */
+  /** tickets of the other protocol version, of another name, of another key, of an expired key, of another cipher */
   otherVersion: Buffer
   otherName: Buffer
   otherKey: Buffer
@@ -48,7 +50,7 @@ export interface Material {
 
 const oneOf = <Value>(...values: Value[]): Value => values[randomInt(values.length)] as Value
 
-/** Application data that this package did not write: an unknown version, or not as long as it says. */
+/** Returns application data that this package did not write: with an unknown version, or with wrong lengths. */
 function misread (data: Buffer): Buffer {
   const copy = Buffer.from(data)
   const length = data.length - NAME.length - 1
@@ -89,7 +91,7 @@ const BAD: Array<(material: Material) => Bad> = [
   ({ expired }) => [expired, 'expired_key']
 ]
 
-/** Content of a server_name extension that is none. */
+/** Returns malformed content of a server_name extension. */
 function malformedNames (): Buffer {
   const name = Buffer.from(NAME)
   return oneOf(
@@ -99,7 +101,7 @@ function malformedNames (): Buffer {
   )
 }
 
-/** Names that are not the ticket's, in a form that may be. */
+/** Returns a name that differs from the ticket's, for a well-formed server_name extension. */
 function garbageName (): string {
   return oneOf(
     'b.test',
@@ -149,10 +151,10 @@ export function attack (protocol: Protocol, material: Material): Attack {
   }
   const bad = Array.from({ length: randomInt(1, 60) }, () => oneOf(...BAD)(material))
   const identities: Array<{ ticket: Buffer, secret?: Buffer }> = bad.map(([ticket]) => ({ ticket }))
-  // Only the first four tickets of a ClientHello are looked at.
+  // The server examines only the first MAX_TICKETS tickets of a ClientHello.
   const reasons = bad.slice(0, MAX_TICKETS).map(([, reason]) => reason)
   if (randomInt(2) === 0) return { hello: { identities, serverName: NAME }, reasons, reply: {} }
-  // A good one among them is taken, and those after it are not looked at.
+  // The server accepts a good ticket among them, and does not examine the tickets after it.
   const identity = randomInt(bad.length + 1)
   identities.splice(identity, 0, { ticket: good, secret })
   const hello = { identities, serverName: NAME }

@@ -9,11 +9,11 @@ import { LogCollector } from './managed.js'
 import { plainHttps } from './server.js'
 
 /*
- * Starts servers whose keys lie in mounts with the owners and modes that Kubernetes, Docker and systemd give them. Runs as root in a mount
- * namespace of its own. Then it becomes the user of the first argument, and prints what each server said.
+ * Starts servers whose keys are in mounts with the owners and modes of Kubernetes, Docker and systemd. Starts as root
+ * in its own mount namespace, then becomes the user of the first argument. Prints the outcome of each server.
  */
 
-/** What a server said at its start. */
+/** How a server started. */
 export interface Outcome {
   /** whether it served a handshake with a ticket */
   serves: boolean
@@ -21,7 +21,7 @@ export interface Outcome {
   error: string | null
 }
 
-/** By the name of the case: without and with strictPermissions. */
+/** Outcomes by name of the case, without and with strictPermissions. */
 export type Outcomes = Record<string, { lax: Outcome, strict?: Outcome }>
 
 /** The user that servers run as, the group of the pod's volumes, and a user of the host. */
@@ -69,7 +69,7 @@ function bind (from: string, to: string, options = 'ro'): string {
   return to
 }
 
-/** What the kubelet makes of a Secret. With fsGroup, it gives everything to the group. */
+/** Mounts a Secret as the kubelet does. With fsGroup, all files belong to the group. */
 function kubernetes (name: string, fsGroup: boolean): string {
   const group = fsGroup ? FS_GROUP : 0
   const volume = tmpfs(join(ROOT, `kubelet-${name}`), [0, group, fsGroup ? 0o3777 : 0o1777])
@@ -110,7 +110,7 @@ function attacks (): Record<string, TicketKeysOptions> {
   const to = (name: string, mode?: Mode): string => directory(join(ROOT, 'attack', name), mode)
   const own: Mode = [USER, USER, 0o400]
   const shared: Mode = [0, 0, 0o1777]
-  // Any user may add a file to it, which comes first.
+  // Any user may add a file to a sticky directory. Here, the file of another user comes first.
   const sticky = to('sticky', shared)
   keys(join(sticky, 'key'), own)
   keys(join(sticky, '0'), [FOREIGN, FOREIGN, 0o444])
@@ -139,7 +139,7 @@ function attacks (): Record<string, TicketKeysOptions> {
   }
 }
 
-/** A directory whose `..data` leads to one that its group can write. */
+/** Makes a directory whose `..data` link leads to a group-writable directory. */
 function changing (path: string): string {
   keys(join(directory(join(path, '..1'), [USER, FS_GROUP, 0o770]), 'key'), [USER, USER, 0o400])
   link(join(path, '..data'), '..1')
@@ -148,7 +148,7 @@ function changing (path: string): string {
   return path
 }
 
-/** As the kubelet does. */
+/** Updates the directory as the kubelet does. */
 function change (path: string): void {
   mkdirSync(join(path, '..2'))
   chmodSync(join(path, '..2'), 0o770)
@@ -182,7 +182,7 @@ if (process.argv[2] !== undefined) {
   process.umask(0o022)
   const servers = mounts()
   const user = Number(process.argv[2])
-  // What a program loads later, it loads as root.
+  // Load the addon and other late modules now, while this process is root.
   await start({ environment: false })
   if (user !== 0) {
     process.setgroups?.([FS_GROUP])

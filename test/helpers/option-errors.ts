@@ -4,10 +4,10 @@ import ticketKeys from '../../lib/index.js'
 import { resolveOptions, type TicketKeysOptions } from '../../lib/config/options.js'
 import { makeApp } from './app.js'
 
-/** Part of every wrong value. An error that contains it has shown a value. */
+/** Part of every wrong value. No error may contain it, because errors must not show values. */
 export const MARK = 'ReCoGnIzAbLe'
 
-/** The error that wrong options cause. */
+/** Returns the error that wrong options cause. */
 export function errorOf (options: unknown): Error & { code: string } {
   const given = String(options) === '[object Object]' ? { environment: false, ...options as object } : options
   try {
@@ -18,7 +18,7 @@ export function errorOf (options: unknown): Error & { code: string } {
   throw new Error(`taken: ${inspect(options)}`)
 }
 
-/** The separate faults in a message. */
+/** Returns the separate faults in a message. */
 export function faultsOf ({ message }: Error): string[] {
   return message.replace(/^ticket keys: /, '').split('; ')
 }
@@ -50,5 +50,5 @@ export async function refused (t: Test, options: unknown): Promise<Error & { cod
   return found as Error & { code: string }
 }
 
-/** The form that the errors about durations ask for. */
+/** What errors about durations require. */
 export const DURATION = "must be milliseconds as a number, or a string such as '90s', '15m', '12h' or '7d'"

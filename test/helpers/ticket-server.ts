@@ -50,7 +50,7 @@ export async function refused (
   )
 }
 
-/** The id of the key of a session's ticket. */
+/** Returns the id of the key that encrypted a session's ticket. */
 export function keyOf (session: Buffer | undefined): string {
   return ticketKeyName(session as Buffer).toString('hex', 0, 4)
 }

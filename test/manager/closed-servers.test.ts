@@ -78,7 +78,7 @@ t.test('closed servers are collected', async (t) => {
   `, { execArgv: ['--expose-gc'], env: { CERT: JSON.stringify({ key, cert }) } })
   t.teardown(program.stop)
   const { left, servers } = await program.next() as { left: number, servers: number }
-  // The last server may still be on the stack.
+  // A variable on the stack may still refer to the last server.
   t.ok(left <= 2, `${left} of 50 are left`)
   t.equal(servers, 1)
 })

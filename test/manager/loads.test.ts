@@ -29,7 +29,7 @@ t.test('the same keys again are no change, and do not keep a list without times 
   clock.step(2 * HOUR + 1)
   t.equal(await keys.reload(), 'unchanged')
   t.match(keys.status(), { stale: true, current: idOf(key) })
-  // Other bytes under the same name are other keys.
+  // A key with the same name and other bytes is another key.
   const other = { ...randomKey(), name: key.name, notBefore: 0, issueUntil: Infinity, acceptUntil: Infinity }
   source.answer = () => ({ keys: [{ ...other, aesKey: Buffer.from(other.aesKey), hmacKey: Buffer.from(other.hmacKey) }], timed: false })
   t.equal(await keys.reload(), 'success')
@@ -58,7 +58,7 @@ t.test('a load that gives only expired keys is an error, and the last good keys 
   source.answer = expired
   await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE' })
   t.match(keys.status(), { current, lastErrorCode: 'FST_TICKET_KEYS_SOURCE', stale: false })
-  // "As before" means the expired keys.
+  // `null` means unchanged: the source still has the expired keys.
   source.answer = () => null
   await t.rejects(keys.reload(), { message: 'gave only keys that have expired' })
   t.same(keys.stats().reloads, { success: 0, unchanged: 0, error: 2 })

@@ -20,7 +20,7 @@ t.test("a second manager takes over a server's tickets, and logs that it does", 
   t.equal(client.resumed, 2)
   t.equal(first.keys.stats().issued['TLSv1.3'], 0)
   t.equal(second.keys.stats().issued['TLSv1.3'], 2)
-  // One that comes after the others have gone is alone.
+  // No warning if the earlier managers are closed.
   await Promise.all([first.keys.close(), second.keys.close()])
   const third = await manage(t)
   third.keys.attach(first.server)

@@ -88,7 +88,7 @@ t.test("a source's buffers are zeroed when its keys are accepted, expired or ref
   t.same(mine, copy)
 })
 
-/** Says how keys are held, and what was warned of, in a process that nothing but its limits keeps from locking memory. */
+/** Reports whether key memory is locked, and the warnings. Nothing but the limit of the process prevents locking. */
 const HOLDER = `
   import { shareTicketKeys } from '../../lib/cluster.js'
   import { createTicketKeys } from '../../lib/create.js'
@@ -109,7 +109,7 @@ const HOLDER = `
 `
 
 t.test('if the system locks no memory, keys still work, and a warning is logged', async (t) => {
-  // The limit does not bind root, but for a capability that can be given up.
+  // The limit does not apply to root with CAP_IPC_LOCK. setpriv removes this capability.
   const asUser = process.getuid?.() === 0 ? ['setpriv', '--bounding-set', '-ipc_lock', '--inh-caps', '-ipc_lock'] : []
   const { exit, next } = runModule(HOLDER, { execPath: 'prlimit', execArgv: ['--memlock=0:0', ...asUser, process.execPath] })
   const { locked, warnings, reused } = await next() as { locked: boolean[], warnings: string[], reused: boolean }

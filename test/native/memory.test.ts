@@ -36,7 +36,7 @@ t.test('what is sealed opens with the same key, IV and data only', async (t) => 
 })
 
 t.test('a worker that opens sealed keys leaves no copy of them in its memory', async (t) => {
-  // The worker gets the keys inverted. It looks for them by inverting its memory.
+  // The worker gets inverted keys and inverts its memory to compare, so that the search adds no copy of the keys.
   const worker = runModule(`
     import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
     import { generateKeyPairSync } from 'node:crypto'

@@ -12,9 +12,9 @@ import { COVERAGE_VARIABLE, readTypeScript } from '../helpers/typescript.js'
 const run = promisify(execFile)
 const PROGRAM = fileURLToPath(new URL('../helpers/mounts-program.ts', import.meta.url))
 
-/** Starts the servers of the program as a user. Whoever runs this test must be root, or able to become root by sudo. */
+/** Starts the servers of the program as a user. This test needs root, or sudo without a password. */
 async function outcomesFor (user: number): Promise<Outcomes> {
-  // Another user can't write coverage where root does.
+  // Another user cannot write to root's coverage directory.
   const coverage = user === 0
   const command = ['unshare', '--mount', '--', process.execPath, ...readTypeScript(coverage), PROGRAM, `${user}`]
   const [program = '', ...args] = process.getuid?.() === 0 ? command : ['sudo', '-n', '-E', ...command]
@@ -30,7 +30,7 @@ const shared = `${byEverybody}, or if it is a shared directory such as /tmp, mov
 const secret = 'TICKET_KEYS_SECRET_FILE names a file that'
 const foreign = (owner: number, orTo = ` or to user ${USER}`): string => `belongs to user ${owner}: chown it to root${orTo}`
 
-/** What is warned of, and refused with strictPermissions; or, as a text, what is always refused. */
+/** Lists: the warnings, which are errors with strictPermissions. Strings: what is refused in any case. */
 const asUser: Record<string, string[] | string> = {
   Kubernetes: [`/mnt/etc/plain/tickets ${readable}`],
   'Kubernetes, fsGroup': [],
@@ -54,7 +54,7 @@ const asUser: Record<string, string[] | string> = {
   'a group-writable file': [`/mnt/attack/safe/group ${byGroup}`],
   'a group-writable directory': [`/mnt/attack/group ${byGroup}`],
   'a secret in a group-writable directory': [`${secret} is reached through /mnt/attack/secrets, which ${byGroup}`],
-  // Once, though its target is another directory in the end.
+  // Warn only once, although the link's target changes.
   'a link': [`/mnt/attack/changing/..data, to which /mnt/attack/changing/key leads, ${byGroup}`],
   'a link that changes': [`/mnt/attack/changing/..data, to which /mnt/attack/changing/key leads, ${byGroup}`]
 }
@@ -108,7 +108,7 @@ t.test('paths are followed as the system follows them', (t) => {
     [at('safe/self/beside'), false],
     [at('safe/twice'), false],
     [at('safe/up/safe/key'), false],
-    // Normalized, it would be safe/key.
+    // If the path were normalized, it would be safe/key.
     [at('safe/absolute/../key'), true],
     [at('safe/relative/../key'), true],
     [at('safe/up/unsafe/key'), true],
@@ -172,7 +172,7 @@ t.test("a directory that Node.js's permission model hides is a warning, or an er
   const program = join(root, 'keys/program.mjs')
   writeFileSync(program, `${outputText}\nconsole.log(JSON.stringify(new FileSafety(false).checkFile(${JSON.stringify(key)})))`)
   const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission'
-  // Without the test runner's variables, which make Node.js load more than it is allowed to.
+  // Clear the environment: the test runner's variables make Node.js load files that it is not allowed to read.
   const { stdout } = await run('env', ['-i', process.execPath, permission, `--allow-fs-read=${join(root, 'keys')}/`, program])
   t.same(JSON.parse(stdout), findings, 'for real')
 

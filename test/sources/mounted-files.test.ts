@@ -44,7 +44,7 @@ t.test('after a thousand Kubernetes swaps of ..data, the right keys are loaded a
     if (swaps === 1000) await issues(t, single, next, 'the last swap: file')
   }
   t.equal(client.failed, 0)
-  // Sockets that are closing are handles too.
+  // Sockets that are still closing count as open.
   await until(() => handles().open <= before.open, NOTICE_TIMEOUT_MS)
   t.equal(handles().watches, before.watches)
   t.same(readdirSync(directory).length, 4, 'two links, ..data, and its target')

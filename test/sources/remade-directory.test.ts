@@ -38,11 +38,11 @@ for (const [kind, Source] of [['file', FileSource], ['directory', DirectorySourc
   t.test(`a ${kind}: after its directory was removed and made again, changes are noticed at once`, async (t) => {
     const directory = join(t.testdir({ keys: {} }), 'keys')
     const path = kind === 'file' ? join(directory, 'keys') : directory
-    // A file with the name of its directory: the system reports it as it reports the directory itself.
+    // The file has the same name as its directory, so the system reports both with the same name.
     const file = join(directory, 'keys')
     const first = randomKey()
     writeKeys(file, [first])
-    // No periodic read notices anything here.
+    // The poll interval is too long to notice a change in this test.
     const served = await serve(t, { source: new Source(path, 'nginx80', false, { pollInterval: 3_600_000 }) })
     await issues(t, served, first, 'at first')
     const times: number[] = []

@@ -158,7 +158,7 @@ t.test('an object that is not a TLS server is an error of its own, and stays unc
 t.test('a server with a context that cannot be found is refused, and stays unchanged', async (t) => {
   const { trustDigest } = addon()
   t.teardown(() => { addon().trustDigest = trustDigest })
-  // Another Node.js may keep them elsewhere, or make them so that the addon does not see it.
+  // Another version of Node.js may keep contexts elsewhere, or make contexts that the addon does not see.
   const elsewhere: Array<(server: TlsServerInternals) => () => void> = [
     (server) => {
       const { _sharedCreds } = server

@@ -9,7 +9,7 @@ import { issue, oneKey, refused, start } from '../helpers/ticket-server.js'
 
 t.teardown(closeAll)
 
-/** SSL_OP_NO_EXTENDED_MASTER_SECRET of OpenSSL 3, which node:constants leaves out. */
+/** SSL_OP_NO_EXTENDED_MASTER_SECRET of OpenSSL 3. node:constants does not have it. */
 const NO_EXTENDED_MASTER_SECRET = 1
 
 for (const protocol of PROTOCOLS) {

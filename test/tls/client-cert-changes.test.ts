@@ -7,7 +7,7 @@ import { alice, as, at, caA, caB, cert, demands, key, nobody, resumedAs, trusts,
 
 t.teardown(closeAll)
 
-/** `SSL_OP_NO_EXTENDED_MASTER_SECRET`, which Node.js has no name for. */
+/** SSL_OP_NO_EXTENDED_MASTER_SECRET of OpenSSL 3. node:constants does not have it. */
 const NO_EXTENDED_MASTER_SECRET = 1
 
 const revoked = await caA.crl([alice])
@@ -57,7 +57,7 @@ const CHANGE_CASES: Record<string, BypassCase> = {
   },
   'a host that was the default one, given its own CA by addContext': {
     made: demands(caA.cert),
-    // As an SNI host already: Node.js looks for contexts only once there is one.
+    // Start with one SNI host: Node.js looks up a context by server name only if the server has at least one.
     prepare: (server) => { server.addContext('bar.test', trusts(caA.cert)) },
     change: (server) => { server.addContext('foo.test', trusts(caB.cert)) },
     client: as(alice, 'foo.test'),

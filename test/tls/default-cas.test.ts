@@ -10,8 +10,8 @@ import { runModule } from '../helpers/process.js'
 import { closeAll } from '../helpers/server.js'
 
 /*
- * A server without a `ca` accepts the client certificates of Node.js's default CAs. They differ between hosts, and a program can change
- * them.
+ * A server without a `ca` accepts the client certificates of Node.js's default CAs. The default CAs differ between
+ * hosts, and a program can change them.
  */
 
 t.teardown(closeAll)
@@ -56,7 +56,10 @@ async function startHost (t: Test, { ca, execArgv = [], variable = 'NODE_EXTRA_C
   return await host.next() as number
 }
 
-/** Takes a session of the first host to the second. Returns whether each accepts the client, and whether the session resumed. */
+/**
+ * Offers a session of the first host to the second host. Returns whether each host accepts the client, and whether the
+ * session resumed.
+ */
 async function carry (from: number, to: number): Promise<{ first: boolean, full: boolean, ticket: boolean, reused: boolean }> {
   const client = { protocol: 'TLSv1.3' as const, ...alice }
   const { outcome: first, session } = await visit({ port: from, ...client })

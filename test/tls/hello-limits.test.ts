@@ -43,8 +43,8 @@ t.test('only the first 4 tickets of a ClientHello are looked at and counted', as
 })
 
 t.test('a ticket that the client abandons after a HelloRetryRequest counts as neither resumed nor rejected', async (t) => {
-  // OpenSSL's client drops a ticket that has become older than its lifetime. This client waits in its PSK callback, between its two
-  // ClientHellos, and then offers the external PSK only.
+  // OpenSSL's client drops a ticket that has become older than its lifetime. This client waits in its PSK callback,
+  // between its two ClientHellos. It then offers only the external PSK.
   const { keys, port } = await serve(t, { ticketLifetime: 3000, rotationInterval: 60_000 }, async () => await plainHttps({
     ...pskServerOptions(), ecdhCurve: 'P-384'
   }))

@@ -15,7 +15,7 @@ t.teardown(closeAll)
 
 const HOUR = 3_600_000
 
-/** Bytes of the key's name and the IV, which stand before the encrypted state. */
+/** Length of the key name and the IV, which come before the encrypted state. In bytes. */
 const HEAD = 32
 
 for (const protocol of PROTOCOLS) {
@@ -150,7 +150,7 @@ for (const protocol of PROTOCOLS) {
     )
     clock.step(1.75 * HOUR)
     for (const { keys } of [home, away]) await keys.revokeSessions()
-    // 3.25 h after the full handshake: only over TLS 1.3 is there a ticket, of 1.75 h ago, that has not expired.
+    // 3.25 h after the full handshake. Only TLS 1.3 has a renewed ticket, from 1.75 h ago, that has not expired.
     if (protocol === 'TLSv1.3') await offer(home, 'session_too_old', renewed.session as Buffer, { ...right, servername: 'b.test' })
     await offer(home, 'session_expired', first, { ...right, servername: 'b.test' })
     await offer(away, 'context', first, { ...right, servername: 'b.test' })
@@ -160,7 +160,7 @@ for (const protocol of PROTOCOLS) {
     clock.step(-2.5 * HOUR)
     await offer(home, 'session_revoked', first, { ...right, servername: 'b.test' })
     clock.step(10 * HOUR)
-    // No key issues any more, so that none of these handshakes gives a ticket.
+    // No key issues now, so none of these handshakes gives a ticket.
     await away.ledger.step('expired_key comes first', { [protocol]: { full: 1, rejected: { expired_key: 1 } } }, () =>
       connect({ port: away.port, protocol, session: flipBit(first, -1), ...wrong }))
   })

@@ -8,8 +8,8 @@ import { mutualServer, visit } from '../helpers/mutual.js'
 import { closeAll } from '../helpers/server.js'
 
 /*
- * SECURITY.md has a table of the options of tls.createServer that can refuse a client at a full handshake. Each row of the table is a case
- * here: a session is made under `before`, and must have the outcome of a full handshake under `after`.
+ * SECURITY.md has a table of the options of tls.createServer that can refuse a client at a full handshake. Each row of
+ * the table is a case here. A session made under `before` must have the outcome of a full handshake under `after`.
  */
 
 t.teardown(closeAll)

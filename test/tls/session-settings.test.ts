@@ -9,9 +9,7 @@ import { connect, PROTOCOLS, type Protocol } from '../helpers/connect.js'
 import { manage, serve } from '../helpers/managed.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
 
-/*
- * `sessionIdContext` and `sessionTimeout` of a server are limits that its owner has set. The package keeps them.
- */
+/* A server's owner sets limits with `sessionIdContext` and `sessionTimeout`. The package keeps these limits. */
 
 t.teardown(closeAll)
 
@@ -85,7 +83,7 @@ for (const protocol of PROTOCOLS) {
   })
 }
 
-/** A server with a store of its own for session IDs, which another server can read. */
+/** Starts a server that stores sessions by ID in `store`. Another server can use the same store. */
 async function withStore (t: Test, store: Map<string, Buffer>, sessionIdContext: string,
   managed: boolean): Promise<{ port: number, warnings: string[] }> {
   const { server, port } = await plainHttps({ sessionIdContext, maxVersion: 'TLSv1.2' })
@@ -100,7 +98,7 @@ async function withStore (t: Test, store: Map<string, Buffer>, sessionIdContext:
 
 t.test('session IDs of a store resume as in plain Node.js, and a warning says that the rules do not cover them', async (t) => {
   const protocol: Protocol = 'TLSv1.2'
-  // OpenSSL's SSL_OP_NO_TICKET on the client's side: the session is known by its ID alone.
+  // SSL_OP_NO_TICKET: the client takes no tickets, so the session has only an ID.
   const client = { protocol, tls: { secureOptions: 0x4000 } }
   const reused: Record<string, boolean[]> = {}
   for (const managed of [false, true]) {

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { NAME_LENGTH, type KeyMaterial, type TicketKey } from '../key.js'
 import { listTimes, type Alloc, type Codec, type KeyFormat } from './format.js'
 
-/** Where the parts of a key stand in its bytes. The name comes first in all of them. */
+/** Offsets of the parts of a key in its bytes. The name comes first in every layout. */
 export interface Layout {
   halfLength: 16 | 32
   aesOffset: number
@@ -18,12 +18,12 @@ export const AES_FIRST_80: Layout = { halfLength: 32, aesOffset: 16, hmacOffset:
 /** name 16, HMAC 32, AES 32 */
 export const HMAC_FIRST_80: Layout = { halfLength: 32, aesOffset: 48, hmacOffset: 16 }
 
-/** Bytes of one key. */
+/** Returns the length of one key in bytes. */
 export function keyLength ({ halfLength }: Layout): number {
   return NAME_LENGTH + 2 * halfLength
 }
 
-/** The key whose bytes begin at `offset`. */
+/** Returns the key whose bytes begin at `offset`. Copies the AES and HMAC keys to memory from `alloc`. */
 export function readKey (data: Buffer, offset: number, layout: Layout, alloc: Alloc): KeyMaterial & { name: Buffer } {
   const part = (start: number, target: Buffer) => {
     data.copy(target, 0, offset + start, offset + start + target.length)

@@ -8,10 +8,10 @@ const LAYOUTS: readonly Layout[] = [AES_FIRST_48, AES_FIRST_80]
 const NEWLINE = 0x0a
 const RETURN = 0x0d
 
-/** Fewest lines that HAProxy takes (TLS_TICKETS_NO in its source). */
+/** Minimum number of lines that HAProxy accepts (TLS_TICKETS_NO in its source). */
 export const HAPROXY_MIN_KEYS = 3
 
-/** One key a line in base64, oldest first; the last but one issues. HAProxy's `tls-ticket-keys` file. */
+/** HAProxy's `tls-ticket-keys` file: one base64 key per line, oldest first. The second to last key issues. */
 export const haproxy: Codec = {
   timed: false,
 
@@ -26,7 +26,7 @@ export const haproxy: Codec = {
         throw fail(place(), `${line.length} characters, not the 64 or 108 that 48 or 80 bytes have in base64`)
       }
       const decoded = decodeBase64(line, alloc)
-      // The right number of characters can still be the wrong number of bytes: the padding decides.
+      // A line of the right length can still have the wrong number of bytes, because of its padding.
       if (decoded === undefined || decoded.length !== keyLength(layout)) throw fail(place(), 'not base64')
       if (length !== 0 && length !== decoded.length) {
         throw fail(place(), `${decoded.length} bytes, but the keys before it have ${length}; HAProxy takes one length a file`)
@@ -51,7 +51,7 @@ export const haproxy: Codec = {
   }
 }
 
-/** Whether every line has the form of a key. */
+/** Returns whether every line has the form of a key. */
 export function isLikeHaproxy (data: Buffer): boolean {
   return splitLines(data).every((line) => {
     const bytes = decodeBase64(line)
@@ -73,7 +73,7 @@ function encodeLine (key: TicketKey): Buffer {
   return line
 }
 
-/** Lines end with \n or \r\n, the last one perhaps with nothing. */
+/** Returns the lines without their ends. Lines end with \n or \r\n. The last line may have no end. */
 function splitLines (data: Buffer): Buffer[] {
   const lines: Buffer[] = []
   for (let start = 0; start < data.length;) {

@@ -13,10 +13,10 @@ export { HAPROXY_MIN_KEYS } from './haproxy.js'
 
 const CODECS: Readonly<Record<KeyFormat, Codec>> = { json, nginx48, nginx80, node48, haproxy, lighttpd }
 
-/** Bytes of one key in the formats that are nothing but keys back to back. */
+/** Bytes of one key in the binary formats. Their files contain only keys, back to back. */
 const BINARY_LENGTHS = { nginx48: 48, nginx80: 80, node48: 48, lighttpd: 92 } as const
 
-/** UTF-8's. Some editors write it at the beginning of a text file. */
+/** The byte order mark of UTF-8. Some editors write it at the beginning of a text file. */
 const BYTE_ORDER_MARK = Buffer.from('efbbbf', 'hex')
 
 /** Every format, the default one first. */
@@ -27,7 +27,10 @@ export function isTimed (format: KeyFormat): boolean {
   return CODECS[format].timed
 }
 
-/** The binary formats that a file of this many bytes could be. The bytes themselves can't tell: all but the header is random. */
+/**
+ * Returns the binary formats that a file of `size` bytes can have. The content does not show the format: except for a
+ * header, its bytes are random.
+ */
 export function guessFormats (size: number): KeyFormat[] {
   const formats = Object.keys(BINARY_LENGTHS) as (keyof typeof BINARY_LENGTHS)[]
   return formats.filter((format) => {
@@ -37,11 +40,11 @@ export function guessFormats (size: number): KeyFormat[] {
 }
 
 /**
- * The keys of a file. Their material is copied to memory from `alloc` and never becomes a string; on an
- * error that memory is erased. Erasing `data` is up to the caller.
+ * Reads the keys of a file. Copies the key material to memory from `alloc`; it never becomes a string. On an error,
+ * erases that memory. The caller erases `data`.
  *
- * @param format `undefined`: JSON is recognized, anything else is an error that says what it could be
- * @param where the file's name, for errors
+ * @param format if `undefined`, only JSON is recognized; for other files, the error names the possible formats
+ * @param where the name of the file, for errors
  * @throws FormatError, WeakKeyError
  */
 export function parseKeys (
@@ -69,10 +72,10 @@ export function parseKeys (
 }
 
 /**
- * A file with these keys, in this order. It holds key material: erase it after use. Formats without times
- * keep none, and `lighttpd` only the beginning and the end, in seconds.
+ * Returns a file with these keys, in this order. The file has key material: erase it after use. Formats without times
+ * drop the times. `lighttpd` keeps only the beginning and the end, in seconds.
  *
- * @throws FormatError for keys of a length that the format can't hold
+ * @throws FormatError if the format cannot hold keys of this length
  */
 export function serializeKeys (keys: readonly TicketKey[], format: KeyFormat): Buffer {
   const { halfLength, serialize } = CODECS[format]
@@ -89,11 +92,11 @@ export function serializeKeys (keys: readonly TicketKey[], format: KeyFormat): B
 }
 
 /**
- * The sets of several files as one list, in that order: in formats without times the place in the
+ * Joins the keys of several files into one list, in the order of the files. In formats without times, the place in the
  * whole list decides which key issues.
  *
- * @param where what the files are together, a directory's name, for errors
- * @throws WeakKeyError when files hold the same key, or more keys together than a ring takes
+ * @param where the name of the directory, for errors
+ * @throws WeakKeyError if files have the same key, or if there are more keys than a ring can hold
  */
 export function joinKeySets (sets: readonly KeySet[], format: KeyFormat, where: string): KeySet {
   const joined = sets.flatMap(({ keys }) => keys)

@@ -5,11 +5,11 @@ const [QUOTE, BACKSLASH, MINUS, ZERO, NINE] = [0x22, 0x5c, 0x2d, 0x30, 0x39]
 const SPACES: readonly number[] = [0x20, 0x09, 0x0a, 0x0d]
 
 /**
- * A strict JSON reader over bytes. `JSON.parse` needs the whole file as a string, key material
- * included, takes a property given twice, and quotes the file in its error messages; this one hands out
- * strings as ranges of the file's own Buffer, and knows which property it is at.
+ * A strict JSON reader for bytes. `JSON.parse` does not suit key files. It needs the whole file as a string, including
+ * the keys. It accepts duplicate properties. Its error messages quote the file. This reader returns strings as views of
+ * the file's own Buffer, and knows which property it reads.
  *
- * Strings hold printable ASCII without escapes, which is all a key file needs.
+ * Strings are printable ASCII without escapes. A key file needs no other strings.
  */
 export class JsonReader {
   readonly #data: Buffer
@@ -42,7 +42,7 @@ export class JsonReader {
     return this.#fail(this.place(offset), problem)
   }
 
-  /** An object that has exactly these properties, each once. A handler reads its property's value. */
+  /** Reads an object that has exactly these properties, each once. Calls a property's handler to read its value. */
   object (handlers: Readonly<Record<string, () => void>>): void {
     const start = this.next
     const properties = Object.keys(handlers)
@@ -53,7 +53,7 @@ export class JsonReader {
         const at = this.next
         const raw = this.string()
         const property = properties.find((candidate) => raw.equals(Buffer.from(candidate, 'latin1')))
-        // Not quoted: a file that is broken in the right way has a key where the property's name should be.
+        // Do not quote the property: in a damaged file, a key can be in its place.
         if (property === undefined) throw this.error(`unknown property; known are ${properties.join(', ')}`, at)
         if (seen.has(property)) throw this.error(`${property} is given twice`, at)
         seen.add(property)
@@ -66,7 +66,7 @@ export class JsonReader {
     if (missing.length > 0) throw this.error(`${missing.join(', ')} missing`, start)
   }
 
-  /** An array; `item` reads one item. */
+  /** Reads an array. Calls `item` to read each item. */
   array (item: () => void): void {
     this.#expect('[')
     if (this.#take(']')) return
@@ -75,7 +75,7 @@ export class JsonReader {
     this.#expect(']')
   }
 
-  /** The bytes between the quotes, a part of the file's Buffer. */
+  /** Reads a string. Returns the bytes between the quotes as a view of the file's Buffer. */
   string (): Buffer {
     const start = this.next + 1
     if (this.#data[start - 1] !== QUOTE) throw this.error('a string expected')
@@ -91,7 +91,7 @@ export class JsonReader {
     throw this.error('a string without end', start - 1)
   }
 
-  /** A string, or `undefined` for null. */
+  /** Reads a string or null. Returns `undefined` for null. */
   stringOrNull (): Buffer | undefined {
     const start = this.next
     if (this.#data[start] === QUOTE) return this.string()
@@ -100,7 +100,7 @@ export class JsonReader {
     return undefined
   }
 
-  /** A whole number of at most nine digits. */
+  /** Reads a whole number of at most nine digits. */
   integer (): number {
     const start = this.next
     let end = start
@@ -113,7 +113,7 @@ export class JsonReader {
     return Number(text)
   }
 
-  /** Nothing but white space may follow. */
+  /** Throws unless only white space follows. */
   end (): void {
     if (this.next !== this.#data.length) throw this.error('something follows the end of the JSON text')
   }

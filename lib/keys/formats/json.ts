@@ -7,7 +7,7 @@ import { timesProblem } from '../validate.js'
 
 const VERSION = 1
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
-/** The first and the last moment that is written; further ones, "never" among them, are moved there. */
+/** The range of times in a file. Other times are moved to the nearest limit, including an infinity that means never. */
 const FIRST_TIME = 0
 const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z')
 
@@ -85,7 +85,7 @@ function readName (reader: JsonReader): Buffer {
 function readHalf (reader: JsonReader, property: string, alloc: Alloc): Buffer {
   const at = reader.next
   const raw = reader.string()
-  // 24 and 44 characters are 16 and 32 bytes; looking at that first bounds what gets decoded.
+  // 24 and 44 characters are 16 and 32 bytes. The check of the length limits how much is decoded.
   const bytes = raw.length === 24 || raw.length === 44 ? decodeBase64(raw, alloc) : undefined
   if (bytes?.length !== 16 && bytes?.length !== 32) throw reader.error(`${property} must be 16 or 32 bytes in base64`, at)
   return bytes
@@ -104,7 +104,9 @@ function readTime (reader: JsonReader, property: string): number | undefined {
   return time
 }
 
-/** `always`: the value that null stands for. The opposite infinity, "never", has to be a far date. */
+/**
+ * @param always the infinity that is written as null; the opposite infinity means never and is written as a far date
+ */
 function formatTime (time: number, always: number): string {
   if (time === always) return 'null'
   return `"${new Date(Math.min(Math.max(time, FIRST_TIME), LAST_TIME)).toISOString()}"`
@@ -114,7 +116,7 @@ function text (value: string): Buffer {
   return Buffer.from(value, 'latin1')
 }
 
-/** As `Buffer.concat`, but the parts, some of which are key material, are erased. */
+/** Like `Buffer.concat`, but erases the parts, because some of them are key material. */
 function joinAndErase (parts: Buffer[]): Buffer {
   const joined = Buffer.alloc(parts.reduce((sum, part) => sum + part.length, 0))
   let offset = 0

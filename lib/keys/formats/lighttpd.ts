@@ -8,19 +8,17 @@ const LENGTH = HEADER_LENGTH + keyLength(HMAC_FIRST_80)
 const VERSION = 0
 
 /**
- * The latest second the header can hold: lighttpd reads signed 32-bit numbers. It stands for "for
- * ever" in the expiry, and for "never" in the activation.
+ * The latest time that the header can hold, in seconds: lighttpd reads signed 32-bit numbers. As the expiry it means
+ * for ever, and as the activation it means never.
  */
 const LAST_SECOND = 0x7fffffff
 
 /**
- * lighttpd's `ssl.stek-file`: version, activation and expiry, then the key as in `nginx80`. Its source
- * reads the header with the machine's own byte order (an array of `int`), which is little-endian
- * wherever it is likely to run, so that is the order here. One key a file; several back to back
- * are taken as well.
+ * lighttpd's `ssl.stek-file`: version, activation and expiry, then the key as in `nginx80`. lighttpd reads the header
+ * as an array of `int` in the machine's byte order. This codec uses little-endian, the byte order of nearly every
+ * machine that runs lighttpd. A file of lighttpd has one key. This codec also accepts several keys back to back.
  *
- * lighttpd goes on issuing with a key until it expires or a newer one is active, hence `issueUntil`
- * is `acceptUntil`.
+ * lighttpd issues with a key until the key expires or a newer key is active, so `issueUntil` equals `acceptUntil`.
  */
 export const lighttpd: Codec = {
   timed: true,
@@ -70,7 +68,9 @@ function toTimes (activation: number, expiry: number): KeyTimes {
   }
 }
 
-/** 0 is kept for keys without a beginning, so that a key that begins in 1970 stays the newer one. */
+/**
+ * Returns 0 only for a key without a beginning. A key that begins in 1970 gets at least 1, and so stays the newer key.
+ */
 function toActivation ({ notBefore }: KeyTimes): number {
   return notBefore === -Infinity ? 0 : Math.max(1, clamp(Math.ceil(notBefore / 1000)))
 }
