@@ -58,10 +58,15 @@ export class SharedTicketKeys {
     this.#native = native
     this.#ring = new KeyRing(native)
     this.#refresher = new KeyRefresher(source, this.#ring, this.#clock, log, rotationInterval * 2, {
-      keys: ({ refreshAt = Infinity }) => {
-        this.#revision++
+      keys: ({ refreshAt = Infinity }, changed) => {
         this.#refreshAt = refreshAt
-        this.#sendTo([...this.#publicKeys], null)
+        if (!changed) return
+        this.#revision++
+        try {
+          this.#sendTo([...this.#publicKeys], null)
+        } catch (error) {
+          log.error('the new ticket keys could not be sent to the cluster workers, which ask for them later', { err: error as Error })
+        }
       }
     })
     this.ready = this.start(log)

@@ -70,7 +70,8 @@ export class PrimaryChannel {
     try {
       return open(Buffer.from(sealed, 'base64'), this.#keyPair.privateKey, revision)
     } catch (cause) {
-      throw new SourceError("the cluster primary's keys could not be opened: run the same version of fastify-ticket-keys there", { cause })
+      const { message } = cause as Error
+      throw new SourceError(`the cluster primary's keys could not be opened (${message}): do the versions differ?`, { cause })
     }
   }
 

@@ -14,8 +14,8 @@ import { staleReason } from './staleness.js'
 
 /** Event callbacks. They never receive key material, and may call close(). */
 export interface KeyRefresherEvents {
-  /** the ring now has different keys; the buffers in `keys` are already erased */
-  keys? (keys: SourceKeys): void
+  /** The ring has the source's keys. Their buffers are erased. `changed`: they differ from the keys before. */
+  keys? (keys: SourceKeys, changed: boolean): void
   rotation? (event: Rotation): void
   reload? (event: { result: LoadResult }): void
   reloadError? (error: Error): void
@@ -39,7 +39,7 @@ export class KeyRefresher {
   #refused: Error | null = null
   #wasStale = false
   readonly #schedule = new RefreshSchedule()
-  readonly #mutex = new Mutex()
+  readonly #mutex = new Mutex(() => { if (!this.#closed) this.#arm(this.#clock.now()) })
   #loadWaits = false
   #closed = false
 
@@ -68,10 +68,11 @@ export class KeyRefresher {
       throw new ClosedError('the manager is closed')
     }
     this.#changedAt = now
-    if (keys !== null) this.#apply(keys, this.#clock.now())
-    else if (this.#ring.keys.length === 0) throw new SourceError(`${this.#where} gave no keys, and there are none before`)
+    const changed = keys !== null && this.#apply(keys, this.#clock.now())
+    if (this.#ring.keys.length === 0) throw new SourceError(`${this.#where} gave no keys, and there are none before`)
+    if (keys !== null) this.#events.keys?.(keys, changed)
     this.history.succeeded(now)
-    this.#schedule.askBy(now + this.#pollInterval)
+    this.#schedule.pollAfter(now, this.source)
     this.rotations.start(now)
     const watching = this.source.watch?.(() => this.#loadQuietly())
     if (isPromise(watching)) await withTimeout(this.source, 'watch', watching, true)
@@ -135,10 +136,6 @@ export class KeyRefresher {
     return `source '${this.source.type}'`
   }
 
-  get #pollInterval (): number {
-    return this.source.pollInterval ?? Infinity
-  }
-
   #refresh (now: number): void {
     this.#schedule.begin(now)
     const loading = this.#load(false)
@@ -165,7 +162,7 @@ export class KeyRefresher {
   #load (asked: boolean): Outcome | Promise<Outcome> {
     let loading: Loading
     try {
-      loading = loadKeys(this.source, this.#clock.now(), false)
+      loading = loadKeys(this.source, this.#clock.now(), false, () => this.#lost())
     } catch (thrown) {
       return this.#failed(thrown)
     }
@@ -180,21 +177,23 @@ export class KeyRefresher {
       eraseSourceKeys(keys)
       return keys === null ? 'unchanged' : 'success'
     }
-    let result: LoadResult
+    let changed: boolean
     try {
       // `null` means unchanged: the source still has the keys that could not be used.
       if (keys === null && this.#refused !== null) throw this.#refused
-      result = keys !== null && this.#apply(keys, now) ? 'success' : 'unchanged'
+      changed = keys !== null && this.#apply(keys, now)
     } catch (thrown) {
       this.#refused = errorOf(thrown, this.#where)
       this.source.refused?.()
       return this.#failed(this.#refused)
     }
     this.#refused = null
+    const result = changed ? 'success' : 'unchanged'
     const loadedAt = this.#clock.now()
     const recovered = this.history.succeeded(loadedAt)
     if (recovered) this.#log.info(`${this.#where}: the keys can be loaded again`)
-    this.#schedule.askBy(loadedAt + this.#pollInterval)
+    this.#schedule.pollAfter(loadedAt, this.source)
+    if (keys !== null) this.#events.keys?.(keys, changed)
     // Do not count a poll without a change, or a rotation by a source that makes its own keys.
     if (asked || recovered || (result === 'success' && this.source.makesKeys !== true)) {
       this.history.reloads[result]++
@@ -208,10 +207,7 @@ export class KeyRefresher {
   #apply (keys: SourceKeys, now: number): boolean {
     assertSourceKeys(keys, this.#where)
     const changed = this.#ring.replace(keys, now, this.#where)
-    if (changed) {
-      this.#changedAt = now
-      this.#events.keys?.(keys)
-    }
+    if (changed) this.#changedAt = now
     const { timed, refreshAt = Infinity, warnings = [] } = keys
     this.#timed = timed
     this.#schedule.askAt(refreshAt, now)
@@ -227,22 +223,28 @@ export class KeyRefresher {
     const { retryAfter, repeated } = this.history.failed(error)
     if (!repeated) this.#log.error(`${error.message}; the last good keys stay`, { err: error, source: this.source.type })
     const now = this.#clock.now()
-    this.#schedule.askAt(now + Math.min(retryAfter, this.#pollInterval), now)
+    this.#schedule.pollAfter(now, this.source, retryAfter)
     this.#arm(now)
     this.#events.reloadError?.(error)
     return error
   }
 
+  /** The keys of a load came too late and are erased. The source must give them again. */
+  #lost (): void {
+    if (this.history.lastError !== null) this.#refused = new SourceError(`${this.#where} gave keys too late`)
+    this.source.refused?.()
+  }
+
   #noticeStale (now: number): void {
     const reason = this.staleReason(now)
-    if (reason !== null && !this.#wasStale) {
-      this.#log.error(`ticket keys are stale: ${reason}`, { reason })
-      this.#events.stale?.({ reason })
-    }
+    const news = reason !== null && !this.#wasStale
     this.#wasStale = reason !== null
+    if (!news) return
+    this.#log.error(`ticket keys are stale: ${reason}`, { reason })
+    this.#events.stale?.({ reason })
   }
 
   #arm (now: number): void {
-    this.#schedule.arm(now, nextChange(this.#ring.keys, now), () => this.tick())
+    this.#schedule.arm(now, nextChange(this.#ring.keys, now), this.#mutex.busy, () => this.tick())
   }
 }

@@ -15,21 +15,28 @@ export function isPromise<Result> (result: Result | PromiseLike<Result>): result
 
 /**
  * Calls `load` of a source. Returns the keys, or a promise if the source returns a promise. The promise rejects with
- * FST_TICKET_KEYS_SOURCE after SOURCE_TIMEOUT_MS. Keys that arrive later are erased.
+ * FST_TICKET_KEYS_SOURCE after SOURCE_TIMEOUT_MS. Keys that arrive later are erased, and `onLost` is called.
  */
-export function loadKeys (source: KeySource, now: number, keepAlive: boolean): Loading {
+export function loadKeys (source: KeySource, now: number, keepAlive: boolean, onLost: () => void = () => {}): Loading {
   const loading = source.load(now)
-  return isPromise(loading) ? withTimeout(source, 'load', loading, keepAlive) : loading
+  if (!isPromise(loading)) return loading
+  return withTimeout(source, 'load', loading, keepAlive, (keys) => {
+    eraseSourceKeys(keys)
+    if (keys !== null) onLost()
+  })
 }
 
 /**
- * Waits for `begun`, the promise of a source's method. Rejects with FST_TICKET_KEYS_SOURCE after SOURCE_TIMEOUT_MS.
+ * Waits for `begun`, the promise of a source's method. Rejects with FST_TICKET_KEYS_SOURCE after SOURCE_TIMEOUT_MS. Passes
+ * a result that arrives later to `onLate`.
  *
  * @param keepAlive whether the timeout keeps the process alive; if not, a program with nothing else to wait for exits
  */
 export async function withTimeout<Result> (
-  source: KeySource, method: string, begun: PromiseLike<Result>, keepAlive = false
+  source: KeySource, method: string, begun: PromiseLike<Result>, keepAlive = false, onLate: (result: Result) => void = () => {}
 ): Promise<Result> {
+  // Some libraries start their work at each call of `then`.
+  const promise = Promise.resolve(begun)
   const seconds = SOURCE_TIMEOUT_MS / 1000
   let late = false
   let timer: NodeJS.Timeout | undefined
@@ -40,9 +47,9 @@ export async function withTimeout<Result> (
     }, SOURCE_TIMEOUT_MS)
     if (!keepAlive) timer.unref()
   })
-  begun.then((result) => { if (late) eraseSourceKeys(result) }, () => {})
+  promise.then((result) => { if (late) onLate(result) }, () => {})
   try {
-    return await Promise.race([begun, timeout])
+    return await Promise.race([promise, timeout])
   } finally {
     clearTimeout(timer)
   }

@@ -197,11 +197,11 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   async #shutDown (): Promise<void> {
     this.#stopClockSync()
     this.#native.onNoCurrentKey(null)
-    for (const listener of this.#onClose) listener()
     const attachments = this.#servers.removeAll()
     for (const attachment of attachments) attachment.detach()
     if (!this.#ownsRing) this.#leaveRing(attachments)
     this.#ring.clear()
+    for (const listener of this.#onClose) listener()
     await this.#refresher.close()
   }
 

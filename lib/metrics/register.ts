@@ -122,9 +122,15 @@ export function registerMetrics (manager: TicketKeys, registry: Registry | Regis
   if (taken !== undefined) {
     throw new OptionsError(`metrics.register has the metric ${taken.name} already: give each manager a separate registry`)
   }
-  for (const definition of METRICS) registry.registerMetric(toMetric(definition, read))
+  const metrics = METRICS.map((definition) => toMetric(definition, read))
+  for (const metric of metrics) registry.registerMetric(metric)
   // A closed manager has no keys: its metrics would fire the alerts.
-  manager.onClose(() => { for (const { name } of METRICS) registry.removeSingleMetric(name) })
+  manager.onClose(() => {
+    METRICS.forEach(({ name }, index) => {
+      // The application may have cleared the registry and registered another manager.
+      if (registry.getSingleMetric(name) === metrics[index]) registry.removeSingleMetric(name)
+    })
+  })
 }
 
 /** A metric in the form that registries use. prom-client's own classes only count upwards from 0. */

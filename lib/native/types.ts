@@ -139,11 +139,15 @@ export interface Addon {
   /** Finds the SSL_CTX of the server-side socket that `makeSocket` returns; `null` if it creates none. */
   captureContext (makeSocket: () => TLSSocket): CapturedContext | null
   /**
-   * A 32-byte digest of what a context trusts in client certificates; `null` if OpenSSL failed. `bundled`
-   * holds the digests of the CA certificates that come with Node.js, 32 bytes each. `opensslDefault` is a context without a
-   * `ca` if Node.js uses OpenSSL's own CA store.
+   * A 32-byte digest of what a context trusts in client certificates; `null` if OpenSSL failed. `bundled` holds the
+   * digests of the CA certificates that come with Node.js, 32 bytes each. `unlisted`: the CA store cannot be listed, and
+   * the digest is valid in this process only.
    */
-  trustDigest (context: CapturedContext, bundled: Buffer, opensslDefault: CapturedContext | null): Buffer | null
+  trustDigest (context: CapturedContext, bundled: Buffer, unlisted: boolean): Buffer | null
+  /** Whether a context has all CA certificates of `bundled`. */
+  hasBundledRoots (context: CapturedContext, bundled: Buffer): boolean
+  /** Identifies the CA store of a context, as long as the context exists. */
+  storeOf (context: CapturedContext): bigint
   /**
    * Allocates memory that is locked, left out of core dumps, zeroed in forked children, and
    * cleansed when garbage-collected.

@@ -73,6 +73,7 @@ export class ClusterSource implements KeySource {
   }
 
   refused (): void {
+    if (this.#state === 'alone') this.#own.refused()
     this.#taken = undefined
   }
 

@@ -13,6 +13,8 @@ export class MemorySource implements KeySource {
   readonly #arena = new SecretArena()
   #keys: SourceKey[] = []
   #lastNow = -Infinity
+  /** the state before the last `load`, for the case that its keys do not get into the ring */
+  #previous: { keys: SourceKey[], lastNow: number } = { keys: [], lastNow: -Infinity }
 
   /** @param interval ms for which a key issues @param lifetime ms for which a ticket can resume */
   constructor (interval: number, lifetime: number) {
@@ -21,6 +23,22 @@ export class MemorySource implements KeySource {
   }
 
   load (now: number): SourceKeys {
+    this.#previous = { keys: this.#keys.map((key) => ({ ...key })), lastNow: this.#lastNow }
+    try {
+      return this.#load(now)
+    } catch (error) {
+      this.refused()
+      throw error
+    }
+  }
+
+  /** Forgets the new keys of the last `load`: their bytes are lost. */
+  refused (): void {
+    this.#keys = this.#previous.keys
+    this.#lastNow = this.#previous.lastNow
+  }
+
+  #load (now: number): SourceKeys {
     // The ring has its own copy of the keys of the last load.
     this.#arena.clear()
     if (now < this.#lastNow - 1000) this.#startAgain(now)

@@ -43,7 +43,6 @@ abstract class WatchedSource implements KeySource {
   readonly #keyArena = new SecretArena()
   readonly #mutex = new Mutex()
   #loaded: string | undefined
-  #warnings: string[] = []
   #watch: DirectoryWatch | undefined
 
   /** @param path of the keys, absolute @param directory to watch, absolute */
@@ -83,7 +82,7 @@ abstract class WatchedSource implements KeySource {
       if (digest === this.#loaded) return null
       const { keys, timed } = this.#parse(files)
       this.#loaded = digest
-      return { keys, timed, warnings: this.#newWarnings(files) }
+      return { keys, timed, warnings: files.flatMap(({ warnings }) => warnings) }
     } finally {
       this.#arena.clear()
     }
@@ -149,13 +148,6 @@ abstract class WatchedSource implements KeySource {
       this.#keyArena.clear()
       throw error
     }
-  }
-
-  /** Returns the warnings that the previous load did not have, so that each warning is logged once. */
-  #newWarnings (files: readonly KeyFile[]): string[] {
-    const before = this.#warnings
-    this.#warnings = files.flatMap(({ warnings }) => warnings)
-    return this.#warnings.filter((warning) => !before.includes(warning))
   }
 }
 

@@ -155,7 +155,7 @@ export class Attachment {
    */
   #attachTo (native: NativeManager): boolean {
     const { server } = this
-    const [own] = clientPolicies(server, [server._sharedCreds?.context]) ?? []
+    const [own] = clientPolicies(server, [server._sharedCreds?.context], server.ca === undefined ? 'default' : 'option') ?? []
     const hosts = readHosts(server, 0)
     if (own === undefined || hosts === null) return false
     const { noTicket } = native.attach(own.context, {

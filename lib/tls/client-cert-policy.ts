@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import tls, { createSecureContext } from 'node:tls'
+import tls from 'node:tls'
 import { addon } from '../native/binding.js'
 import type { CapturedContext, Host } from '../native/types.js'
 import { captureContext, type TlsServerInternals } from './server-internals.js'
@@ -9,6 +9,9 @@ const LENGTH = 16
 
 /** The default of `ecdhCurve` in every supported Node.js version. */
 const NODE_ECDH_CURVE = 'auto'
+
+/** Where the CAs of a context come from: the option `ca`, Node.js's default, or unknown for a context of `addContext`. */
+export type CaOrigin = 'option' | 'default' | 'unknown'
 
 /** A context and its client-certificate policy. */
 export interface ClientPolicy {
@@ -23,12 +26,13 @@ export interface ClientPolicy {
  * and neither are the CAs that come with Node.js. The addon checks for each connection whether a certificate is requested
  * and required. Returns `null` if a context cannot be captured.
  */
-export function clientPolicies (server: TlsServerInternals, contexts: unknown[]): ClientPolicy[] | null {
+export function clientPolicies (server: TlsServerInternals, contexts: unknown[], cas: CaOrigin = 'unknown'): ClientPolicy[] | null {
   const [callback, algorithms] = [hasSniCallback(server), algorithmsOf(server)]
   const policies: ClientPolicy[] = []
+  const stores = new Map<bigint, string>()
   for (const native of contexts) {
     const context = captureContext(native)
-    const trust = context === null ? null : trustOf(native as object, context)
+    const trust = context === null ? null : trustOf(native as object, context, cas, stores)
     if (context === null || trust === null) return null
     const record = JSON.stringify(['fastify-ticket-keys client policy 2', callback, trust, ...algorithms])
     policies.push({ context, digest: createHash('sha256').update(record).digest().subarray(0, LENGTH) })
@@ -38,7 +42,7 @@ export function clientPolicies (server: TlsServerInternals, contexts: unknown[])
 
 /**
  * The algorithms that a client certificate must use, if the server's owner has limited them. OpenSSL cannot report them
- * for a context. All connections of a server have the server's own, whichever context Node.js picks for the name.
+ * for a context. Node.js does not apply those of another context of the server when it picks that context by name.
  */
 function algorithmsOf ({ sigalgs, ecdhCurve = tls.DEFAULT_ECDH_CURVE }: TlsServerInternals): string[] {
   const curves = ecdhCurve === NODE_ECDH_CURVE ? [] : [`ecdhCurve ${ecdhCurve}`]
@@ -73,15 +77,23 @@ function hostPattern ({ source, flags }: RegExp): string | null {
 /** Trust digests by native context. A context does not change after its creation. */
 const known = new WeakMap<object, string>()
 
-function trustOf (native: object, context: CapturedContext): string | null {
-  const found = known.get(native)
+/** @param stores the digests found in this call, by CA store: contexts without a `ca` share one store */
+function trustOf (native: object, context: CapturedContext, cas: CaOrigin, stores: Map<bigint, string>): string | null {
+  const store = addon().storeOf(context)
+  const found = known.get(native) ?? stores.get(store)
   if (found !== undefined) return found
-  const opensslDefault = usesOpenSslStore() ? captureContext(createSecureContext().context) : null
-  const digest = addon().trustDigest(context, bundledRoots(), opensslDefault)
+  const digest = addon().trustDigest(context, bundledRoots(), isUnlisted(context, cas))
   if (digest === null) return null
   const trust = digest.toString('base64')
   known.set(native, trust)
+  stores.set(store, trust)
   return trust
+}
+
+/** Whether the context may have OpenSSL's own CA store, which cannot be listed. */
+function isUnlisted (context: CapturedContext, cas: CaOrigin): boolean {
+  if (cas === 'option') return false
+  return usesOpenSslStore() || (cas === 'default' && !addon().hasBundledRoots(context, bundledRoots()))
 }
 
 let bundled: Buffer | undefined
@@ -96,6 +108,7 @@ function bundledRoots (): Buffer {
 /** Whether Node.js takes its default CAs from OpenSSL's own store, by a command-line option or by its build. */
 function usesOpenSslStore (): boolean {
   const options = [...process.execArgv, ...String(process.env.NODE_OPTIONS).split(/\s+/)]
+    .map((option) => option.replaceAll(/["']/g, '').replaceAll('_', '-'))
   if (options.includes('--use-bundled-ca')) return false
   return options.includes('--use-openssl-ca') || process.config.target_defaults.defines.includes('NODE_OPENSSL_CERT_STORE')
 }

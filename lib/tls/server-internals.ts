@@ -12,6 +12,7 @@ export interface TlsServerInternals extends tls.Server {
   /** the arguments of addContext calls: pattern, native context */
   _contexts: Array<[RegExp, unknown]>
   ticketKeys?: Buffer
+  ca?: unknown
   sigalgs?: string
   ecdhCurve?: string
   sessionIdContext?: string

@@ -35,7 +35,7 @@ export function isLog (value: unknown): value is Log {
  */
 export function toLogger (log: Log): Logger {
   const write = (level: Level) => (message: string, fields: LogFields = {}): void => {
-    if (isStructured(log)) return log[level](fields, message)
+    if (isStructured(log)) return log[level](fields.err === undefined ? fields : { ...fields, err: withoutProperties(fields.err) }, message)
     const { code } = (fields.err ?? {}) as NodeJS.ErrnoException
     log[level](code === undefined ? message : `${message} (${code})`)
   }
@@ -46,5 +46,11 @@ export function toLogger (log: Log): Logger {
 type StructuredLog = Record<Level, (fields: object, message: string) => void>
 
 function isStructured (log: object): log is StructuredLog {
-  return typeof (log as { child?: unknown }).child === 'function'
+  // winston's loggers have `child` too, but take the message first.
+  return typeof (log as { child?: unknown }).child === 'function' && !('transports' in log)
+}
+
+/** Copies the text of an error. Loggers also write other properties, and a client of a store may put keys there. */
+function withoutProperties ({ name, message, stack, code }: NodeJS.ErrnoException): Error {
+  return Object.assign(new Error(message), { name, stack }, code !== undefined && { code })
 }

@@ -1,6 +1,12 @@
 /** Runs asynchronous work one at a time. */
 export class Mutex {
   #running: Promise<unknown> | null = null
+  readonly #onIdle: () => void
+
+  /** @param onIdle called when work has ended */
+  constructor (onIdle: () => void = () => {}) {
+    this.#onIdle = onIdle
+  }
 
   /** Whether work is running. */
   get busy (): boolean {
@@ -12,8 +18,10 @@ export class Mutex {
     // Several callers may wait here. The first one to continue sets #running, and the others wait again.
     while (this.#running !== null) await this.#running
     const result = work()
-    const running = result.catch(() => {}).finally(() => { if (this.#running === running) this.#running = null })
-    this.#running = running
+    this.#running = result.catch(() => {}).finally(() => {
+      this.#running = null
+      this.#onIdle()
+    })
     return await result
   }
 }

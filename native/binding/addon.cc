@@ -37,21 +37,36 @@ void Cleanse(const Napi::CallbackInfo& info) {
   OPENSSL_cleanse(bytes.Data(), bytes.Length());
 }
 
-// trustDigest(context, bundled, opensslDefault): what a context accepts client certificates by, 32
-// bytes; null where OpenSSL failed. `bundled` holds digests of 32 bytes.
-Napi::Value DigestTrustOf(const Napi::CallbackInfo& info) {
-  const auto bytes = info[1].As<Napi::Buffer<uint8_t>>();
-  std::set<TrustDigest> bundled;
-  TrustDigest root;
-  for (size_t at = 0; at + root.size() <= bytes.Length(); at += root.size()) {
-    std::copy_n(bytes.Data() + at, root.size(), root.begin());
-    bundled.insert(root);
+// Reads digests of 32 bytes each.
+std::set<TrustDigest> ReadDigests(const Napi::Value& value) {
+  const auto bytes = value.As<Napi::Buffer<uint8_t>>();
+  std::set<TrustDigest> digests;
+  TrustDigest digest;
+  for (size_t at = 0; at + digest.size() <= bytes.Length(); at += digest.size()) {
+    std::copy_n(bytes.Data() + at, digest.size(), digest.begin());
+    digests.insert(digest);
   }
-  const SSL_CTX* openssl_default = info[2].IsNull() ? nullptr : ContextOf(info[2]);
+  return digests;
+}
+
+// trustDigest(context, bundled, unlisted): what a context accepts client certificates by, 32 bytes;
+// null if OpenSSL fails.
+Napi::Value DigestTrustOf(const Napi::CallbackInfo& info) {
   const std::optional<TrustDigest> digest =
-      DigestTrust(ContextOf(info[0]), bundled, openssl_default);
+      DigestTrust(ContextOf(info[0]), ReadDigests(info[1]), info[2].As<Napi::Boolean>().Value());
   if (!digest.has_value()) return info.Env().Null();
   return Napi::Buffer<uint8_t>::Copy(info.Env(), digest->data(), digest->size());
+}
+
+// hasBundledRoots(context, bundled): whether a context has all these certificates.
+Napi::Value HasBundledRootsOf(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), HasBundledRoots(ContextOf(info[0]), ReadDigests(info[1])));
+}
+
+// storeOf(context): identifies the CA store of a context while the context exists.
+Napi::Value StoreOf(const Napi::CallbackInfo& info) {
+  const auto* store = SSL_CTX_get_cert_store(ContextOf(info[0]));
+  return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(reinterpret_cast<uintptr_t>(store)));
 }
 
 template <size_t kCount>
@@ -72,6 +87,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("allocateSecret", Napi::Function::New(env, AllocateSecret));
   exports.Set("cleanse", Napi::Function::New(env, Cleanse));
   exports.Set("trustDigest", Napi::Function::New(env, DigestTrustOf));
+  exports.Set("hasBundledRoots", Napi::Function::New(env, HasBundledRootsOf));
+  exports.Set("storeOf", Napi::Function::New(env, StoreOf));
   exports.Set("hkdf", Napi::Function::New(env, Hkdf));
   exports.Set("seal", Napi::Function::New(env, Seal));
   exports.Set("open", Napi::Function::New(env, Open));

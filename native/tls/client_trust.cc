@@ -69,40 +69,31 @@ bool ReadContents(X509_STORE* store, Contents* contents) {
   return true;
 }
 
-bool HasCertificates(X509_STORE* store) {
-  const Lock lock(store);
-  const STACK_OF(X509_OBJECT)* objects = X509_STORE_get0_objects(store);
-  for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
-    if (X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i)) != nullptr) return true;
-  }
-  return false;
+bool HasAll(const Contents& own, const Contents& bundled) {
+  return !bundled.empty() && std::includes(own.begin(), own.end(), bundled.begin(), bundled.end());
 }
 
 // A random value that is the same in all threads of this process.
 const TrustDigest& ProcessId() {
   static const TrustDigest id = [] {
     TrustDigest random = {};
-    // On failure, the digest is that of an empty store. OpenSSL cannot make a handshake then.
+    // OpenSSL cannot make a handshake if this fails.
     RAND_bytes(random.data(), static_cast<int>(random.size()));
     return random;
   }();
   return id;
 }
 
-std::optional<TrustDigest> DigestStore(X509_STORE* store, const Contents& bundled,
-                                       X509_STORE* openssl_default) {
+std::optional<TrustDigest> DigestStore(X509_STORE* store, const Contents& bundled, bool unlisted) {
   Contents own;
   if (!ReadContents(store, &own)) return std::nullopt;
   // Without a `ca` option, Node.js adds revocation lists, PKCS #12 files and NODE_EXTRA_CA_CERTS to
   // the bundled certificates.
-  const bool has_bundled =
-      !bundled.empty() && std::includes(own.begin(), own.end(), bundled.begin(), bundled.end());
+  const bool has_bundled = HasAll(own, bundled);
   if (has_bundled) {
     for (const TrustDigest& root : bundled) own.erase(root);
   }
-  if (openssl_default != nullptr && (store == openssl_default || !HasCertificates(store))) {
-    own = {ProcessId()};
-  }
+  if (unlisted) own.insert(ProcessId());
   std::vector<uint8_t> record = {static_cast<uint8_t>(has_bundled ? 1 : 0)};
   const auto flags = FlagsOf(store);
   for (int shift = 24; shift >= 0; shift -= 8) {
@@ -166,13 +157,19 @@ int SignatureBits(X509* certificate) {
 }  // namespace
 
 std::optional<TrustDigest> DigestTrust(const SSL_CTX* ssl_ctx, const std::set<TrustDigest>& bundled,
-                                       const SSL_CTX* openssl_default) {
+                                       bool unlisted) {
   ERR_set_mark();
-  const auto digest =
-      DigestStore(SSL_CTX_get_cert_store(ssl_ctx), bundled,
-                  openssl_default == nullptr ? nullptr : SSL_CTX_get_cert_store(openssl_default));
+  const auto digest = DigestStore(SSL_CTX_get_cert_store(ssl_ctx), bundled, unlisted);
   ERR_pop_to_mark();
   return digest;
+}
+
+bool HasBundledRoots(const SSL_CTX* ssl_ctx, const std::set<TrustDigest>& bundled) {
+  ERR_set_mark();
+  Contents own;
+  const bool has = ReadContents(SSL_CTX_get_cert_store(ssl_ctx), &own) && HasAll(own, bundled);
+  ERR_pop_to_mark();
+  return has;
 }
 
 VerifiedChain DescribeVerifiedChain(SSL* ssl) {

@@ -17,11 +17,14 @@ using TrustDigest = std::array<uint8_t, 32>;
 // differ between versions, so the result records only whether the context has all of them, and
 // everything else that the context has. Returns nothing if OpenSSL is out of memory.
 //
-// `openssl_default` is a context without a `ca` option if Node.js uses OpenSSL's own CA store, or
-// nullptr. Such a store reads certificates from a directory when they are needed and cannot be
-// listed, so its digest is valid in this process only.
+// OpenSSL's own CA store reads certificates from a directory when they are needed, so it cannot be
+// listed. `unlisted` says that the context may have this store: the digest is then valid in this
+// process only.
 std::optional<TrustDigest> DigestTrust(const SSL_CTX* ssl_ctx, const std::set<TrustDigest>& bundled,
-                                       const SSL_CTX* openssl_default);
+                                       bool unlisted);
+
+// Whether a context has all `bundled` certificates. False on failure.
+bool HasBundledRoots(const SSL_CTX* ssl_ctx, const std::set<TrustDigest>& bundled);
 
 // The facts about a client's verified chain that a ticket carries.
 struct VerifiedChain final {

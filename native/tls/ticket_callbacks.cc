@@ -87,8 +87,10 @@ int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
   Handshake* handshake = Handshake::Of(ssl, nullptr);
   if (handshake == nullptr) return kNone;
   if (encrypt == 1) return IssueTicket(ssl, handshake, name, iv, cipher, mac);
-  if (ProtocolOf(ssl) == Protocol::kTls13) NoteHello(ssl, handshake);
-  if (handshake->refused_now >= kMaxTickets) return kNone;
+  if (ProtocolOf(ssl) == Protocol::kTls13) {
+    NoteHello(ssl, handshake);
+    if (handshake->refused_now >= kMaxTickets) return kNone;
+  }
   handshake->match = FindKey(handshake, name, iv, cipher, mac);
   return handshake->match == KeyMatch::kFound ? kUse : kNone;
 }
@@ -143,12 +145,13 @@ int OnGenerate(SSL* ssl, void* arg) {
 
   uint8_t record[TicketData::kMaxSize];
   if (SSL_SESSION_set1_ticket_appdata(session, record, data.Write(record)) != 1) return 1;
-  if (IsTooLarge(session)) {
+  SSL_SESSION_set_timeout(session,
+                          static_cast<long>(lifetime));  // NOLINT(runtime/int): OpenSSL's type
+  // A resumed session has fitted into a ticket before.
+  if (!resumed && IsTooLarge(session)) {
     SSL_SESSION_set1_ticket_appdata(session, nullptr, 0);
     return 1;
   }
-  SSL_SESSION_set_timeout(session,
-                          static_cast<long>(lifetime));  // NOLINT(runtime/int): OpenSSL's type
   manager->RecordSession(data.authenticated_at);
   handshake->suppress_ticket = false;
   return 1;
@@ -177,10 +180,8 @@ Reason WhyNotDecrypted(Handshake* handshake, const uint8_t* name, size_t name_le
   }
 }
 
-// Counts a refused ticket once, even if OpenSSL presents it twice. Ignores the tickets that were
-// not decrypted.
+// Counts a refused ticket once, even if OpenSSL presents it twice.
 void CountRefusal(Handshake* handshake, Protocol protocol, Reason reason) {
-  if (handshake->refused_now >= kMaxTickets) return;
   if (++handshake->refused_now > handshake->refused_before) {
     handshake->context->manager->counters.Rejected(protocol, reason);
   }
@@ -200,7 +201,11 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   handshake->accepted = false;
   handshake->extended_master_secret = GetsExtendedMasterSecret(ssl);
   if (status == SSL_TICKET_EMPTY) return refuse;
-  if (*protocol == Protocol::kTls13) NoteHello(ssl, handshake);
+  if (*protocol == Protocol::kTls13) {
+    // The key callback has done this already, unless the ticket is too short for it.
+    if (handshake->match == KeyMatch::kNotAsked) NoteHello(ssl, handshake);
+    if (handshake->refused_now >= kMaxTickets) return refuse;
+  }
 
   const double now = manager->Now();
   TicketData data;

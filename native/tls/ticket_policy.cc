@@ -54,8 +54,9 @@ bool OffersExtendedMasterSecret(SSL* ssl) {
          1;
 }
 
-// Whether the client asks for the record size that the session was made with. OpenSSL aborts the
-// handshake otherwise (RFC 6066 section 4).
+// Whether the client asks for the record size that the session was made with (RFC 6066 section 4).
+// Otherwise the server would answer with a size that the client has not asked for, or OpenSSL would
+// abort the handshake, depending on its version.
 bool FitsFragmentLength(SSL* ssl, const SSL_SESSION* session) {
   const uint8_t* extension;
   size_t length;

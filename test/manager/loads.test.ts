@@ -98,7 +98,9 @@ t.test('a source that never answers fails after 10 s, and its keys are erased wh
   let loads = 0
   const slow = hanging({ load: () => loads++ === 0 ? oneKey() : new Promise((resolve) => { deliver = resolve }) })
   const { keys } = await manage(t, { source: slow })
-  const { keys: rotated } = await manage(t, { source: hanging({ rotate: () => never }) })
+  let thens = 0
+  const thenable = { then () { thens++ } } as unknown as Promise<void>
+  const { keys: rotated } = await manage(t, { source: hanging({ rotate: () => thenable }) })
   const { current } = keys.status()
   await Promise.all([
     failsAt(manage(t, { source: hanging({ load: () => never }) }), 'load'),
@@ -110,8 +112,13 @@ t.test('a source that never answers fails after 10 s, and its keys are erased wh
   await sleep(10)
   t.same(late.keys.map(({ aesKey }) => aesKey), [Buffer.alloc(32)], 'erased')
   t.equal(keys.status().current, current)
+  // "As before" would mean the keys that came too late.
   slow.load = () => null
-  t.equal(await keys.reload(), 'unchanged', 'the next load is not blocked')
+  await t.rejects(keys.reload(), { code: 'FST_TICKET_KEYS_SOURCE', message: "source 'hanging' gave keys too late" })
+  slow.load = () => oneKey()
+  t.equal(await keys.reload(), 'success', 'the next load is not blocked')
+  t.equal(keys.status().lastError, null)
+  t.equal(thens, 1, 'a thenable is asked once')
 })
 
 t.test('a logger with child() gets the error and its fields as an object, any other logger gets the message with the code', async (t) => {
@@ -119,21 +126,24 @@ t.test('a logger with child() gets the error and its fields as an object, any ot
   const write = (level: string) => (...args: unknown[]): void => { lines.push([level, ...args]) }
   const plain: Log = { info: write('info'), warn: write('warn'), error: write('error') }
   const structured = { ...plain, child: () => structured }
-  for (const log of [plain, structured]) {
+  // winston has child(), and takes the message first.
+  const winston = { ...structured, transports: [] }
+  for (const log of [plain, winston, structured]) {
     lines.length = 0
     const source = new ScriptedSource(oneKey)
     const keys = await createTicketKeys({ environment: false, source, log })
     t.teardown(() => keys.close())
-    source.answer = () => { throw Object.assign(new Error('down'), { code: 'E_DOWN' }) }
+    source.answer = () => { throw Object.assign(new Error('down'), { code: 'E_DOWN', command: ['SET', 'key material'] }) }
     await t.rejects(keys.reload())
     source.answer = () => { throw new Error('without a code') }
     await t.rejects(keys.reload())
     const errors = lines.filter(([level]) => level === 'error')
-    t.match(errors, log === plain
+    t.match(errors, log !== structured
       ? [['error', 'down; the last good keys stay (E_DOWN)'], ['error', 'without a code; the last good keys stay']]
       : [
           ['error', { err: { code: 'E_DOWN' }, source: 'script' }, 'down; the last good keys stay'],
           ['error', { err: { message: 'without a code' } }, 'without a code; the last good keys stay']
         ])
+    for (const [, fields] of errors) t.notMatch(Object.keys((fields as { err?: object }).err ?? {}), ['command'])
   }
 })

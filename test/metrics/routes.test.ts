@@ -185,4 +185,10 @@ t.test('a manager that closes takes its metrics out of the registry, and another
   const next = await createTicketKeys(options)
   t.teardown(() => next.close())
   t.match(await register.metrics(), 'tls_ticket_keys_stale 0')
+  // A program that clears its registry at a reload closes the old manager last.
+  register.clear()
+  const third = await createTicketKeys(options)
+  t.teardown(() => third.close())
+  await next.close()
+  t.match(await register.metrics(), 'tls_ticket_keys_stale 0')
 })

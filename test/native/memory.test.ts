@@ -150,7 +150,19 @@ t.test('a rotation for which the system has no memory is an error of the load, a
     const after = await codeOf(() => keys.reload())
     writeFileSync(flag, '')
     const closed = await codeOf(() => keys.close())
-    process.send({ results, same: status.current === before, lastErrorCode: status.lastErrorCode, reused, left, after, closed })
+    rmSync(flag)
+    // The source that makes its own keys makes new ones after a failure.
+    const memory = await createTicketKeys({ environment: false })
+    const first = memory.status().current
+    writeFileSync(flag, '')
+    const rotation = await codeOf(() => memory.rotate())
+    const kept = memory.status().current === first
+    rmSync(flag)
+    const again = await codeOf(() => memory.rotate())
+    const rotated = memory.status().current !== first
+    await memory.close()
+    process.send({ results, same: status.current === before, lastErrorCode: status.lastErrorCode, reused,
+      left, after, closed, rotation, kept, again, rotated })
     server.close()
   `, { env: { LD_PRELOAD: library, NO_MEMORY: flag } })
   t.teardown(program.stop)
@@ -161,6 +173,10 @@ t.test('a rotation for which the system has no memory is an error of the load, a
     reused: true,
     left: 1,
     after: null,
-    closed: null
+    closed: null,
+    rotation: 'FST_TICKET_KEYS_SOURCE',
+    kept: true,
+    again: null,
+    rotated: true
   })
 })

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createServer } from 'node:tls'
 import type { TlsOptions } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { TicketKeys } from '../../lib/manager/ticket-keys.js'
+import { ownSessionIdContext, type TlsServerInternals } from '../../lib/tls/server-internals.js'
 import { serverCert } from '../helpers/certs.js'
 import { connect, PROTOCOLS, type Protocol } from '../helpers/connect.js'
 import { manage, serve } from '../helpers/managed.js'
@@ -82,6 +84,11 @@ for (const protocol of PROTOCOLS) {
     t.equal((await connect({ port, protocol, session })).reused, false)
   })
 }
+
+t.test("Node.js's default sessionIdContext counts as none", async (t) => {
+  t.equal(ownSessionIdContext(createServer() as TlsServerInternals), '')
+  t.equal(ownSessionIdContext(createServer({ sessionIdContext: 'A' }) as TlsServerInternals), 'A')
+})
 
 /** Starts a server that stores sessions by ID in `store`. Another server can use the same store. */
 async function withStore (t: Test, store: Map<string, Buffer>, sessionIdContext: string,
