@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { main } from '../../lib/cli/main.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
-import { readTypeScript } from '../helpers/typescript.js'
+import { READ_TYPESCRIPT } from '../helpers/typescript.js'
 
 t.teardown(closeAll)
 
@@ -19,7 +19,7 @@ async function run (args: string[], stdout: number | 'pipe', stderr: number | 'p
   stderr: string
 }> {
   const env = { ...process.env, NODE_OPTIONS: undefined }
-  const child = spawn(process.execPath, [...readTypeScript(), CLI, ...args], { stdio: ['ignore', stdout, stderr], env })
+  const child = spawn(process.execPath, [...READ_TYPESCRIPT, CLI, ...args], { stdio: ['ignore', stdout, stderr], env })
   // The reader has exited before the command writes anything, as `true` does in `inspect … | true`.
   child.stdout?.destroy()
   let text = ''

@@ -13,7 +13,7 @@ import { idOf, issuerAt, randomKey } from '../helpers/keys.js'
 import { LogCollector } from '../helpers/managed.js'
 import { runModule } from '../helpers/process.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
-import { readTypeScript } from '../helpers/typescript.js'
+import { READ_TYPESCRIPT } from '../helpers/typescript.js'
 import { errorOf, resolve, SECRET } from '../helpers/environment.js'
 
 t.teardown(closeAll)
@@ -146,7 +146,7 @@ t.test('a .env file is read if the caller asks for it; variables that are alread
   t.match(resolved, { rotationInterval: 60_000, policy: { ticketLifetime: 240_000 }, source: { type: 'memory' } })
   t.same(resolved.warnings, ['TICKET_KEYS_TYPO is not a variable of fastify-ticket-keys'])
   t.equal(resolveOptions({ environment: { data, dotenv: false } }).rotationInterval, 3_600_000)
-  const running = execFileSync(process.execPath, [...readTypeScript(), '--input-type=module', '-e', `
+  const running = execFileSync(process.execPath, [...READ_TYPESCRIPT, '--input-type=module', '-e', `
     const { resolveOptions } = await import(${JSON.stringify(new URL('../../lib/config/options.ts', import.meta.url).href)})
     const read = (environment) => resolveOptions({ environment }).rotationInterval
     console.log(JSON.stringify([read({ dotenv: true }), read({}), process.env.TICKET_KEYS_ROTATION_INTERVAL ?? null]))

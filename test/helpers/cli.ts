@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 import { main } from '../../lib/cli/main.js'
 import { parseKeys, type KeyFormat } from '../../lib/keys/formats/index.js'
 import type { TicketKey } from '../../lib/keys/key.js'
-import { readTypeScript } from './typescript.js'
+import { READ_TYPESCRIPT } from './typescript.js'
 
 /** The path of the command-line program. */
 export const CLI = fileURLToPath(new URL('../../lib/cli/index.ts', import.meta.url))
@@ -19,7 +19,7 @@ export interface Outcome { status: number | null, stdout: Buffer, stderr: string
 /** Starts the command line in a process of its own. */
 export function start (...args: string[]) {
   const env = { ...process.env, NODE_OPTIONS: undefined }
-  const child = spawn(process.execPath, [...readTypeScript(), CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
+  const child = spawn(process.execPath, [...READ_TYPESCRIPT, CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
   const stdout: Buffer[] = []
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))

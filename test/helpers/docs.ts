@@ -9,7 +9,7 @@ import { serverCert } from './certs.js'
 import { SingleUseClient } from './client.js'
 import { issuerAt } from './keys.js'
 import { runModule } from './process.js'
-import { readTypeScript } from './typescript.js'
+import { READ_TYPESCRIPT } from './typescript.js'
 
 /** The root of the repository. */
 export const ROOT = new URL('../../', import.meta.url)
@@ -93,7 +93,7 @@ export async function runShell (code: string, directory: string): Promise<string
   mkdirSync(bin, { recursive: true })
   const command = fileURLToPath(new URL('lib/cli/index.ts', ROOT))
   const scripts = {
-    npx: `test "$1" = fastify-ticket-keys && shift && exec '${process.execPath}' ${readTypeScript().join(' ')} '${command}' "$@"`,
+    npx: `test "$1" = fastify-ticket-keys && shift && exec '${process.execPath}' ${READ_TYPESCRIPT.join(' ')} '${command}' "$@"`,
     kubectl: `case "$*" in
       'get secret ticket-keys -o jsonpath={.data.tickets\\.json}') base64 '${directory}/secret' ;;
       'create secret generic ticket-keys --from-file=tickets.json') cp tickets.json '${directory}/secret' ;;

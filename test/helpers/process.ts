@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { COVERAGE_VARIABLE, readTypeScript } from './typescript.js'
+import { COVERAGE_VARIABLE, READ_TYPESCRIPT } from './typescript.js'
 
 const TEST_DIRECTORY = fileURLToPath(new URL('..', import.meta.url))
 
@@ -47,7 +47,7 @@ export function runModule (code: string, options: RunOptions = {}): RunningModul
   const script = join(directory, 'module.ts')
   writeFileSync(script, code)
   const child = spawn(options.execPath ?? process.execPath, [
-    ...options.execArgv ?? [], ...readTypeScript(options.coverage), script, ...options.args ?? []
+    ...options.execArgv ?? [], ...READ_TYPESCRIPT, script, ...options.args ?? []
   ], {
     // Remove NODE_OPTIONS: the test runner's loaders are not meant for this process.
     env: { ...process.env, NODE_OPTIONS: undefined, ...options.coverage === false ? { [COVERAGE_VARIABLE]: '0' } : {}, ...options.env },

@@ -7,7 +7,7 @@ import t from 'tap'
 import ts from 'typescript'
 import { FileSafety } from '../../lib/sources/file-safety.js'
 import { FOREIGN, USER, type Outcomes } from '../helpers/mounts-program.js'
-import { COVERAGE_VARIABLE, readTypeScript } from '../helpers/typescript.js'
+import { COVERAGE_VARIABLE, READ_TYPESCRIPT } from '../helpers/typescript.js'
 
 const run = promisify(execFile)
 const PROGRAM = fileURLToPath(new URL('../helpers/mounts-program.ts', import.meta.url))
@@ -16,7 +16,7 @@ const PROGRAM = fileURLToPath(new URL('../helpers/mounts-program.ts', import.met
 async function outcomesFor (user: number): Promise<Outcomes> {
   // Another user cannot write to root's coverage directory.
   const coverage = user === 0
-  const command = ['unshare', '--mount', '--', process.execPath, ...readTypeScript(coverage), PROGRAM, `${user}`]
+  const command = ['unshare', '--mount', '--', process.execPath, ...READ_TYPESCRIPT, PROGRAM, `${user}`]
   const [program = '', ...args] = process.getuid?.() === 0 ? command : ['sudo', '-n', '-E', ...command]
   const env = { ...process.env, NODE_OPTIONS: undefined, ...coverage ? {} : { [COVERAGE_VARIABLE]: '0' } }
   const { stdout } = await run(program, args, { env })
