@@ -13,7 +13,7 @@ t.teardown(closeAll)
 
 t.test('an unreadable .env file is one of the reported problems, and so is a missing file that the caller names', (t) => {
   const directory = t.testdir({ empty: {}, broken: { '.env': {} } })
-  const reports = (dotenv: EnvironmentOptions['dotenv'], problem: string): void => {
+  const reports = (dotenv: NonNullable<EnvironmentOptions['dotenv']>, problem: string): void => {
     t.throws(() => resolveOptions({ environment: { data: {}, dotenv }, tls12Tickets: 'no' as unknown as boolean }), {
       code: 'FST_TICKET_KEYS_OPTIONS',
       message: `ticket keys: environment.dotenv names ${problem}; tls12Tickets must be true or false`
