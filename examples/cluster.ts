@@ -21,14 +21,14 @@ else await startWorker()
 
 async function startPrimary (): Promise<void> {
   await localCertificate(certificates)
-  // Share before the first fork, so that every worker has the keys before it listens.
+  // Share before the first fork: a worker then waits for the keys, and has them before it listens.
   shareTicketKeys()
   for (let i = 0; i < WORKERS; i++) cluster.fork()
   const listened = new Set<number>()
   cluster.on('listening', ({ id }) => { listened.add(id) })
   cluster.on('exit', ({ id, exitedAfterDisconnect }) => {
-    // The sessions of this worker resume in every other worker, and in its replacement. Replace a worker only if it has listened. Otherwise
-    // the replacement would fail in the same way.
+    // Sessions that this worker issued resume in the other workers and in the replacement. A worker that ended before it listened, for
+    // example because its port is taken, gets no replacement, which would end in the same way.
     if (!exitedAfterDisconnect && listened.has(id)) cluster.fork()
   })
 
@@ -59,8 +59,8 @@ async function startWorker (): Promise<void> {
   // Ctrl+C and systemd signal every process. Ignore the signals here: the primary ends the workers.
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
   const app = Fastify({ https: await localCertificate(certificates), logger: { level: 'warn' } })
-  // Prometheus scrapes the primary. The metrics route of this worker is on an instance that never listens.
-  await app.register(ticketKeys, { metrics: { register, instance: Fastify() } })
+  // Prometheus scrapes the primary. With `register` and without `path`, the plugin adds no metrics routes here.
+  await app.register(ticketKeys, { metrics: { register } })
   app.get('/', async (request) => ({ worker: process.pid, resumed: request.tlsSession?.resumed }))
   await app.listen({ host: '127.0.0.1', port: Number(process.env['PORT'] ?? 8443) })
   process.once('disconnect', () => {

@@ -20,8 +20,9 @@ import { KeyRing, type KeyStatus } from './manager/key-ring.js'
 import { erase } from './native/secret-memory.js'
 
 /**
- * The options of `createTicketKeys`, so that the primary can pass the same options as the workers. Here,
- * `rotationInterval`, `ticketLifetime`, `source`, `environment` and `log` have an effect.
+ * The options of `createTicketKeys`, so that the primary can pass the same options as the workers. For the workers,
+ * `source`, `strictPermissions`, `rotationInterval`, `ticketLifetime`, `optional`, `environment` and `log` have an effect
+ * here. The other options are for servers that use `handle`.
  */
 export type ShareOptions = ManagerOptions
 

@@ -19,7 +19,8 @@ contents=$(tar -tzf fastify-ticket-keys-*.tgz)
 grep -qx package/dist/index.js <<<"$contents"
 grep -q '^package/prebuilds/.*/fastify_ticket_keys.node$' <<<"$contents"
 
-# A release also needs the repository address and the binaries of all platforms. This clone has neither, so these checks must fail.
+# A release also needs the repository address and the binaries of all platforms. Without both, these checks must fail.
+node scripts/repository.js set OWNER/fastify-ticket-keys
 for check in 'node scripts/repository.js check' 'node scripts/check-binaries.js --all' 'npm publish --dry-run'; do
   if $check >"$work/log" 2>&1; then echo "this check must fail, but succeeded: $check"; exit 1; fi
 done

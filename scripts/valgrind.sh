@@ -17,12 +17,9 @@ cd "$work"
 
 timeout 600 valgrind --tool=memcheck --smc-check=all-non-file --num-callers=30 --leak-check=full --show-leak-kinds=definite,indirect \
   --xml=yes --xml-file=findings.xml node --expose-gc --jitless test/native/handshakes.js "$rounds"
-node -e '
-  const xml = require("node:fs").readFileSync("findings.xml", "utf8")
-  if (!xml.trimEnd().endsWith("</valgrindoutput>")) throw new Error("valgrind did not finish")
-  const findings = xml.match(/<error>[^]*?<\/error>/g) ?? []
-  const ours = findings.filter((finding) => finding.includes("fastify_ticket_keys.node"))
-  for (const finding of ours) console.error(finding)
-  console.log(`valgrind: ${findings.length} findings elsewhere, ${ours.length} in the addon, in ${process.argv[1]} rounds`)
-  process.exitCode = ours.length > 0 ? 1 : 0
-' "$rounds"
+grep -q '</valgrindoutput>' findings.xml || { echo 'valgrind did not finish' >&2; exit 1; }
+awk -v RS='</error>' '/fastify_ticket_keys\.node<\/obj>/ { print; ours = 1 } END { exit ours }' findings.xml >&2 || {
+  echo 'valgrind: these findings are in the addon' >&2
+  exit 1
+}
+echo "valgrind: $(grep -c '<error>' findings.xml) findings elsewhere, none in the addon, in $rounds rounds"

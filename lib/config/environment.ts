@@ -1,3 +1,4 @@
+import { accessSync } from 'node:fs'
 import { envSchema } from 'env-schema'
 import { debug } from '../util/debug.js'
 import type { OptionErrors } from '../util/option-errors.js'
@@ -71,10 +72,13 @@ function addDotenv (
   set: Record<string, string>, dotenv: EnvironmentOptions['dotenv'], isOurs: RegExp, problems: OptionErrors
 ): Record<string, string> {
   const schema = { type: 'object', patternProperties: { [isOurs.source]: { type: 'string' } } }
+  const path = typeof dotenv === 'object' ? dotenv.path : undefined
   try {
+    // env-schema ignores a missing file. This is right for the default path only.
+    if (path !== undefined) accessSync(path)
     return setVariables(envSchema<Record<string, string>>({ schema, data: { ...set }, env: false, dotenv: dotenv as boolean }), isOurs)
   } catch (error) {
-    problems.add('environment.dotenv', `names a file that cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    problems.add('environment.dotenv', `names ${path ?? '.env'}, which can't be read: ${(error as NodeJS.ErrnoException).code}`)
     return set
   }
 }

@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { RuntimeError } from '../util/errors.js'
+import { pathExists } from '../util/path-exists.js'
 import { notBuiltError, type LoadFailure } from './load-error.js'
 import type { Addon } from './types.js'
 
@@ -42,7 +42,7 @@ const ROOT = packageRoot(import.meta.url)
 export function addonPaths ({ platform, arch }: Runtime, root = ROOT): string[] {
   if (root === null) return []
   // A clone has binding.gyp at its top and builds there. The published package builds in native/.
-  const build = existsSync(`${root}binding.gyp`) ? 'build' : 'native/build'
+  const build = pathExists(`${root}binding.gyp`) ? 'build' : 'native/build'
   return [
     `${root}${build}/Release/fastify_ticket_keys.node`,
     `${root}prebuilds/${platform}-${arch}/fastify_ticket_keys.node`
@@ -56,7 +56,7 @@ export function addonPaths ({ platform, arch }: Runtime, root = ROOT): string[] 
 export function loadAddon (runtime: Runtime, paths: string[] = addonPaths(runtime), root = ROOT): Addon {
   assertSupportedRuntime(runtime)
   let failure: LoadFailure | undefined
-  for (const path of paths.filter((candidate) => existsSync(candidate))) {
+  for (const path of paths.filter((candidate) => pathExists(candidate))) {
     try {
       return createRequire(path)(path) as Addon
     } catch (cause) {

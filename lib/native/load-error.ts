@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
 import { NotBuiltError } from '../util/errors.js'
+import { pathExists } from '../util/path-exists.js'
 
 /** A binary that exists but does not load. */
 export interface LoadFailure {
@@ -38,7 +38,7 @@ export function notBuiltError (attempt: LoadAttempt): Error {
 }
 
 function adviceForMissing ({ platform, arch, root }: LoadAttempt): string {
-  if (root === null || !existsSync(`${root}native/binding.gyp`)) return BUNDLER
+  if (root === null || !pathExists(`${root}native/binding.gyp`)) return BUNDLER
   if (POSIX.includes(platform)) return buildAdvice(root)
   return `${platform}-${arch} is not supported: run the server on Linux or macOS, or set the option optional to leave tickets to Node.js`
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { closeSync, constants, existsSync, fstatSync, openSync, readSync, type Stats } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
 import { open, readdir } from 'node:fs/promises'
 import { dirname, join, parse, resolve } from 'node:path'
 import { SourceError } from '../util/errors.js'
+import { pathExists } from '../util/path-exists.js'
 import { MAX_KEYS } from '../keys/key.js'
 import { allocateSecret } from '../native/secret-memory.js'
 import { describeFile, describeFinding, FileSafety, UnsafeFileError } from './file-safety.js'
@@ -109,21 +110,24 @@ export function digestOf (files: readonly KeyFile[]): string {
  */
 export function secretFileProblem (path: string, error: unknown): string {
   if (error instanceof Unfit || error instanceof UnsafeFileError) return `names a file that ${problemOf(error)}`
+  if ((error as NodeJS.ErrnoException).code === 'ERR_ACCESS_DENIED') {
+    return "can't be checked: start Node.js with an --allow-fs-read that includes the file (it takes a path, not the secret itself)"
+  }
   if (canBePath(path)) return `names ${path}, which ${problemOf(error)}`
-  return existsSync(path) ? `names a file that ${problemOf(error)}` : 'is not the path of a file (it takes a path, not the secret itself)'
+  return pathExists(path) ? `names a file that ${problemOf(error)}` : 'is not the path of a file (it takes a path, not the secret itself)'
 }
 
 /** Returns whether a value is probably a path. A base64 secret can have slashes at any place. */
 function canBePath (path: string): boolean {
   const directory = dirname(resolve(path))
-  return path.includes('/') && !path.endsWith('/') && directory !== parse(directory).root && existsSync(directory)
+  return path.includes('/') && !path.endsWith('/') && directory !== parse(directory).root && pathExists(directory)
 }
 
 /** Returns what is wrong with a file. The text follows the file's name. */
 function problemOf (error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (error instanceof UnsafeFileError) return describeFile(error.finding)
-  return error instanceof Unfit ? message : `can't be read: ${code}`
+  return error instanceof Unfit ? message : `can't be read: ${code ?? message}`
 }
 
 /** Thrown if a file cannot be a key file. */

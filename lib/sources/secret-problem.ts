@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import { existsSync } from 'node:fs'
 import { decodeBase64 } from '../keys/base64.js'
+import { pathExists } from '../util/path-exists.js'
 import { MIN_SECRET, withoutLineEnd } from './secret.js'
 
 /** Minimum number of different bytes. 32 random bytes have fewer with a probability below 2^-60, in hex too. */
@@ -52,7 +52,7 @@ function textProblem (content: Buffer): string | undefined {
  * path of letters, digits and slashes seldom has them.
  */
 function looksLikePath (content: Buffer): boolean {
-  if (content.includes('/') && existsSync(content)) return true
+  if (content.includes('/') && pathExists(content)) return true
   return PATH_STARTS.some((start) => content.subarray(0, start.length).equals(Buffer.from(start))) && !isBase64Key(content)
 }
 

@@ -5,19 +5,30 @@ import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { VARIABLES } from '../../lib/config/schema.js'
-import { resolveOptions, type TicketKeysOptions } from '../../lib/config/options.js'
+import { resolveOptions, type EnvironmentOptions, type TicketKeysOptions } from '../../lib/config/options.js'
 import { closeAll } from '../helpers/server.js'
 import { errorOf, resolve, SECRET } from '../helpers/environment.js'
 
 t.teardown(closeAll)
 
-t.test('an unreadable .env file is one of the reported problems', (t) => {
-  const environment = { data: {}, dotenv: { path: t.testdir() } }
-  const problems = 'environment.dotenv names a file that cannot be read (EISDIR); tls12Tickets must be true or false'
-  t.throws(() => resolveOptions({ environment, tls12Tickets: 'no' as unknown as boolean }), {
-    code: 'FST_TICKET_KEYS_OPTIONS',
-    message: problems
-  })
+t.test('an unreadable .env file is one of the reported problems, and so is a missing file that the caller names', (t) => {
+  const directory = t.testdir({ empty: {}, broken: { '.env': {} } })
+  const reports = (dotenv: NonNullable<EnvironmentOptions['dotenv']>, problem: string): void => {
+    t.throws(() => resolveOptions({ environment: { data: {}, dotenv }, tls12Tickets: 'no' as unknown as boolean }), {
+      code: 'FST_TICKET_KEYS_OPTIONS',
+      message: `ticket keys: environment.dotenv names ${problem}; tls12Tickets must be true or false`
+    })
+  }
+  reports({ path: directory }, `${directory}, which can't be read: EISDIR`)
+  reports({ path: join(directory, 'missing') }, `${join(directory, 'missing')}, which can't be read: ENOENT`)
+  const before = process.cwd()
+  t.teardown(() => { process.chdir(before) })
+  process.chdir(join(directory, 'broken'))
+  reports(true, ".env, which can't be read: EISDIR")
+  process.chdir(join(directory, 'empty'))
+  for (const dotenv of [true, {}]) {
+    t.equal(resolveOptions({ environment: { data: {}, dotenv } }).source.type, 'memory', 'the default .env file may be missing')
+  }
   t.end()
 })
 

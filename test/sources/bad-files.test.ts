@@ -149,6 +149,14 @@ t.test('a file that grows during the read is not accepted with its old content',
   t.equal(data.length, 81)
 })
 
+t.test('an error without a code is told by its message', async (t) => {
+  const path = join(t.testdir(), 'key')
+  writeKeys(path, [randomKey()])
+  const full = (): never => { throw new Error('out of locked memory') }
+  await t.rejects(readKeyFile(path, new FileSafety(false), full),
+    { code: 'FST_TICKET_KEYS_SOURCE', message: `${path} can't be read: out of locked memory` })
+})
+
 t.test('a file that never stops changing becomes an error, and the last good keys stay', async (t) => {
   const path = join(t.testdir(), 'key')
   writeKeys(path, [randomKey()])

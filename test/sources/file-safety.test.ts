@@ -12,15 +12,19 @@ import { COVERAGE_VARIABLE, READ_TYPESCRIPT } from '../helpers/typescript.js'
 const run = promisify(execFile)
 const PROGRAM = fileURLToPath(new URL('../helpers/mounts-program.ts', import.meta.url))
 
-/** Starts the servers of the program as a user. This test needs root, or sudo without a password. */
+/** Starts the servers of the program as a user. Mounts need root with CAP_SYS_ADMIN, or sudo without a password. */
 async function outcomesFor (user: number): Promise<Outcomes> {
   // Another user cannot write to root's coverage directory.
   const coverage = user === 0
-  const command = ['unshare', '--mount', '--', process.execPath, ...READ_TYPESCRIPT, PROGRAM, `${user}`]
-  const [program = '', ...args] = process.getuid?.() === 0 ? command : ['sudo', '-n', '-E', ...command]
   const env = { ...process.env, NODE_OPTIONS: undefined, ...coverage ? {} : { [COVERAGE_VARIABLE]: '0' } }
-  const { stdout } = await run(program, args, { env })
-  return JSON.parse(stdout) as Outcomes
+  const inNamespace = async (...command: string[]): Promise<string> => {
+    const [program = '', ...args] = [...process.getuid?.() === 0 ? [] : ['sudo', '-n', '-E'], 'unshare', '--mount', '--', ...command]
+    return (await run(program, args, { env })).stdout
+  }
+  await inNamespace('true').catch((cause: unknown) => {
+    throw new Error('this test mounts file systems: run it as root with CAP_SYS_ADMIN, or with sudo that asks for no password', { cause })
+  })
+  return JSON.parse(await inNamespace(process.execPath, ...READ_TYPESCRIPT, PROGRAM, `${user}`)) as Outcomes
 }
 
 const byEverybody = 'can be written by everybody: chmod o-w'
@@ -59,7 +63,7 @@ const asUser: Record<string, string[] | string> = {
   'a link that changes': [`/mnt/attack/changing/..data, to which /mnt/attack/changing/key leads, ${byGroup}`]
 }
 
-t.test('servers of an unprivileged user, with keys in mounts and directories of others', { timeout: 120_000 }, async (t) => {
+t.test('servers of an unprivileged user, with keys in mounts and directories of others', { timeout: 400_000 }, async (t) => {
   const outcomes = await outcomesFor(USER)
   t.same(Object.keys(outcomes), Object.keys(asUser))
   for (const [name, expected] of Object.entries(asUser)) {
@@ -75,7 +79,7 @@ t.test('servers of an unprivileged user, with keys in mounts and directories of 
   }
 })
 
-t.test('servers of root: what is mounted read-only is safe, whoever owns it', { timeout: 120_000 }, async (t) => {
+t.test('servers of root: what is mounted read-only is safe, whoever owns it', { timeout: 400_000 }, async (t) => {
   const outcomes = await outcomesFor(0)
   for (const [name, warnings] of Object.entries({
     Kubernetes: [`/mnt/etc/plain/tickets ${readable}`],
