@@ -15,6 +15,8 @@ const CONNECTIONS_PER_LANE = 6
 /** Events during each round. */
 const QUIET_PER_ROUND = 3
 
+const PROGRESS_SECONDS = 60
+
 /** Rounds until every process has what it keeps open. */
 const FIRST_ROUNDS = 4
 
@@ -26,6 +28,7 @@ const events = new Map<string, number>()
 const samples = new Map<string, Sample[]>()
 const first = new Map<string, Memory>()
 let round = 0
+let reported = 0
 
 const elapsed = (): number => (performance.now() - started) / 1000
 
@@ -103,6 +106,10 @@ async function run (): Promise<Fleet> {
     await runRound(fleet, choice)
     await Promise.all(fleet.processes.map(check))
     if (problems.length === 0) await runEvent(fleet, choice, ENDING_EVENTS)
+    if (elapsed() - reported >= PROGRESS_SECONDS) {
+      reported = elapsed()
+      console.log(`${reported.toFixed(0)} s: ${round} rounds`)
+    }
   }
   await Promise.all(fleet.processes.map(check))
   return fleet
