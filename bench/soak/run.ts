@@ -111,7 +111,7 @@ async function run (): Promise<Fleet> {
       console.log(`${reported.toFixed(0)} s: ${round} rounds`)
     }
   }
-  await Promise.all(fleet.processes.map(check))
+  if (problems.length === 0) await Promise.all(fleet.processes.map(check))
   return fleet
 }
 
