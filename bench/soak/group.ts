@@ -1,5 +1,5 @@
 import type { KeyPair } from '../../test/helpers/certs.js'
-import { ticketKeyName, type Exchange } from '../../test/helpers/client.js'
+import { ticketKeyName, withLongLife, type Exchange } from '../../test/helpers/client.js'
 import { until } from '../../test/helpers/process.js'
 import type { Listener } from './host.js'
 import type { Random } from './random.js'
@@ -88,7 +88,9 @@ export class Group {
   keep (client: Client, { tickets, protocol }: Exchange, resumed?: Session): void {
     for (const bytes of tickets) {
       const keyName = ticketKeyName(bytes).toString('hex')
-      const session = newSession({ bytes, protocol, client: client.name, keyName }, this.rules, resumed)
+      // Otherwise the client would not offer a TLS 1.3 ticket after its lifetime.
+      const lasting = withLongLife(bytes)
+      const session = newSession({ bytes: lasting, protocol, client: client.name, keyName }, this.rules, resumed)
       this.newest = Math.max(this.newest, session.authenticatedAt)
       this.sessions.push(session)
     }
