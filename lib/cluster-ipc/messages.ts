@@ -14,7 +14,7 @@ export interface KeysRequest {
   type: 'fastify-ticket-keys:request'
   /** identifies the answer */
   id: number
-  /** X25519 public key in DER (RFC 8410), base64; the primary seals keys for it from now on */
+  /** P-256 public key in DER (RFC 5480), base64; the primary seals keys for it from now on */
   publicKey: string
   rotate: boolean
 }

@@ -1,4 +1,4 @@
-import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject, type KeyPairKeyObjectResult } from 'node:crypto'
 import { allocateSecret, erase, hkdf, openWithKey, sealWithKey } from '../native/secret-memory.js'
 
 /*
@@ -11,18 +11,23 @@ import { allocateSecret, erase, hkdf, openWithKey, sealWithKey } from '../native
 const LABEL = Buffer.from('fastify-ticket-keys cluster 1')
 const KEY_LENGTH = 32
 const IV_LENGTH = 12
-/** Length of an X25519 public key in DER (RFC 8410), in bytes. */
-const PUBLIC_LENGTH = 44
+/** Length of a P-256 public key in DER (RFC 5480, uncompressed point), in bytes. */
+const PUBLIC_LENGTH = 91
+
+/** Makes a P-256 key pair. OpenSSL's FIPS provider does not offer X25519. */
+export function makeKeyPair (): KeyPairKeyObjectResult {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' })
+}
 
 /** Encodes a public key for the channel, as DER. */
 export function exportPublic (key: KeyObject): Buffer {
   return key.export({ type: 'spki', format: 'der' })
 }
 
-/** Decodes a public key. Throws if it is not an X25519 key. */
+/** Decodes a public key. Throws if it is not a P-256 key. */
 export function importPublic (der: Buffer): KeyObject {
   const key = createPublicKey({ key: der, type: 'spki', format: 'der' })
-  if (key.asymmetricKeyType !== 'x25519') throw new Error('not an X25519 key')
+  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('not a P-256 key')
   return key
 }
 
@@ -32,7 +37,7 @@ export function importPublic (der: Buffer): KeyObject {
  * @param bound authenticated but not sent; `open` needs the same string
  */
 export function seal (plain: Buffer, recipient: KeyObject, bound: string): Buffer {
-  const once = generateKeyPairSync('x25519')
+  const once = makeKeyPair()
   const sender = exportPublic(once.publicKey)
   const { key, iv, done } = deriveKey(once.privateKey, recipient, sender, exportPublic(recipient))
   try {

@@ -1,7 +1,6 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { SourceError } from '../util/errors.js'
 import { readFromPrimary, type Failed, type KeysMessage, type KeysRequest, type NotShared } from './messages.js'
-import { exportPublic, open } from './sealed-box.js'
+import { exportPublic, makeKeyPair, open } from './sealed-box.js'
 
 /** Receives the messages of the primary. */
 export interface PrimaryListener {
@@ -16,7 +15,7 @@ export type Answer = 'keys' | 'not-shared' | 'silence'
 
 /** A cluster worker's channel to its primary. All managers of the process use the same channel. */
 export class PrimaryChannel {
-  readonly #keyPair = generateKeyPairSync('x25519')
+  readonly #keyPair = makeKeyPair()
   readonly #publicKey = exportPublic(this.#keyPair.publicKey).toString('base64')
   readonly #listeners = new Set<PrimaryListener>()
   readonly #asked = new Map<number, (answer: Answer | Error) => void>()

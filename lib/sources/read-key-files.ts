@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
-import { open, readdir } from 'node:fs/promises'
+import { closeSync, constants, fstatSync, openSync, readdir, readSync, type Stats } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname, join, parse, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import { SourceError } from '../util/errors.js'
 import { pathExists } from '../util/path-exists.js'
 import { MAX_KEYS } from '../keys/key.js'
@@ -69,6 +70,9 @@ export function readSecretFile (path: string, strict: boolean): { secret: Buffer
   }
 }
 
+/** Under the permission model of Node.js 20, `readdir` of fs/promises leaves a rejection that nobody can handle. */
+const readNames = promisify(readdir)
+
 /**
  * Reads every file of a directory, in the order of the file names. Skips names that begin with a dot.
  *
@@ -76,7 +80,7 @@ export function readSecretFile (path: string, strict: boolean): { secret: Buffer
  */
 export async function readKeyDirectory (directory: string, strict: boolean, allocate: (bytes: number) => Buffer): Promise<KeyFile[]> {
   try {
-    const names = (await readdir(directory)).filter((name) => !name.startsWith('.')).sort()
+    const names = (await readNames(directory)).filter((name) => !name.startsWith('.')).sort()
     const safety = new FileSafety(strict)
     const warnings = safety.checkDirectory(directory).map(describeFinding)
     if (names.length === 0) throw new Unfit('has no key file')
@@ -127,6 +131,7 @@ function canBePath (path: string): boolean {
 function problemOf (error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (error instanceof UnsafeFileError) return describeFile(error.finding)
+  if (code === 'ERR_ACCESS_DENIED') return "can't be read: start Node.js with an --allow-fs-read that includes it"
   return error instanceof Unfit ? message : `can't be read: ${code ?? message}`
 }
 

@@ -39,9 +39,8 @@ t.test('a worker that opens sealed keys leaves no copy of them in its memory', a
   // The worker gets inverted keys and inverts its memory to compare, so that the search adds no copy of the keys.
   const worker = runModule(`
     import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
-    import { generateKeyPairSync } from 'node:crypto'
     import { once } from 'node:events'
-    import { exportPublic, open } from '../../lib/cluster-ipc/sealed-box.js'
+    import { exportPublic, makeKeyPair, open } from '../../lib/cluster-ipc/sealed-box.js'
     import { erase } from '../../lib/native/secret-memory.js'
 
     function copies (inverted) {
@@ -66,7 +65,7 @@ t.test('a worker that opens sealed keys leaves no copy of them in its memory', a
       return found
     }
 
-    const { publicKey, privateKey } = generateKeyPairSync('x25519')
+    const { publicKey, privateKey } = makeKeyPair()
     process.send(exportPublic(publicKey).toString('base64'))
     const [{ sealed, inverted }] = await once(process, 'message')
     const needle = Buffer.from(inverted, 'base64')
