@@ -1,17 +1,17 @@
 import type { Attachment } from '../tls/attachment.js'
 
 /**
- * The servers of one manager. The manager keeps an open server alive, but not a closed one: the garbage collector frees
- * a closed server that the application no longer uses. A closed server can listen again, and is then managed as before.
+ * The servers of one manager. The manager keeps no server alive: the garbage collector frees a server that is closed, or
+ * never listened, and that the application no longer uses. A closed server can listen again, and is then managed as before.
  */
 export class ManagedServers {
-  readonly #open = new Set<Attachment>()
   readonly #byServer = new WeakMap<object, Attachment>()
-  readonly #closed = new Set<WeakRef<Attachment>>()
+  readonly #all = new Set<WeakRef<Attachment>>()
+  readonly #closed = new WeakSet<Attachment>()
 
   /** Number of servers that are not closed. */
   get count (): number {
-    return this.#open.size
+    return this.#existing().filter((attachment) => !this.#closed.has(attachment)).length
   }
 
   get (server: unknown): Attachment | undefined {
@@ -19,18 +19,11 @@ export class ManagedServers {
   }
 
   add (attachment: Attachment): void {
-    for (const reference of this.#closed) if (reference.deref() === undefined) this.#closed.delete(reference)
+    for (const reference of this.#all) if (reference.deref() === undefined) this.#all.delete(reference)
     const { server } = attachment
-    const reference = new WeakRef(attachment)
-    const open = (): void => {
-      this.#closed.delete(reference)
-      this.#open.add(attachment)
-    }
-    const close = (): void => {
-      this.#open.delete(attachment)
-      this.#closed.add(reference)
-    }
-    open()
+    const open = (): void => { this.#closed.delete(attachment) }
+    const close = (): void => { this.#closed.add(attachment) }
+    this.#all.add(new WeakRef(attachment))
     this.#byServer.set(server, attachment)
     server.on('listening', open).on('close', close)
     attachment.onDetach(() => { server.off('listening', open).off('close', close) })
@@ -38,10 +31,12 @@ export class ManagedServers {
 
   /** Removes all servers, and returns those that still exist. */
   removeAll (): Attachment[] {
-    const closed = [...this.#closed].map((reference) => reference.deref()).filter((attachment) => attachment !== undefined)
-    const all = [...this.#open, ...closed]
-    this.#open.clear()
-    this.#closed.clear()
+    const all = this.#existing()
+    this.#all.clear()
     return all
+  }
+
+  #existing (): Attachment[] {
+    return [...this.#all].map((reference) => reference.deref()).filter((attachment) => attachment !== undefined)
   }
 }

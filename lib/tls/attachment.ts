@@ -5,17 +5,11 @@ import { NotTlsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { CapturedContext, Host, NativeManager } from '../native/types.js'
 import { recordFullHandshake, recordResumption } from './tls-session.js'
+import { addAttachment, attachmentsOf, removeAttachment, type ServerAttachment } from './server-attachments.js'
 import { isTlsServer, ownSessionIdContext, type TlsServerInternals } from './server-internals.js'
 
 const SESSION_IDS = "the server has a listener for 'resumeSession': sessions that it resumes from its own store follow none of this " +
   "package's rules, and revokeSessions() does not end them"
-
-/** The attachments of each server, oldest first. The newest attachment manages the server's context. */
-const attachments = new WeakMap<object, Attachment[]>()
-
-function attachmentsOf (server: object): Attachment[] {
-  return attachments.get(server) ?? []
-}
 
 /** The server's state when it was last attached. */
 interface Attached {
@@ -40,6 +34,7 @@ export class Attachment {
   // The constructor calls #attachTo, which sets #attached or throws.
   #attached!: Attached
   #detached = false
+  readonly #shared: ServerAttachment = { follow: () => this.#followState(), takeBack: () => this.#attachTo(this.#native) }
 
   /** Throws FST_TICKET_KEYS_NOT_TLS, and does not change the server, if it has no TLS context. */
   constructor (server: unknown, native: NativeManager, clock: Clock, log: Logger) {
@@ -55,12 +50,12 @@ export class Attachment {
     if (!this.#attachTo(native)) throw new NotTlsError("the server's TLS context was not found")
     if (server.ticketKeys !== undefined) log.warn('the option ticketKeys has no effect: this server has managed ticket keys')
     if (server.listenerCount('resumeSession') > 0) log.warn(SESSION_IDS)
-    attachments.set(server, [...attachmentsOf(server), this])
+    addAttachment(server, this.#shared)
 
-    // Runs first: Node.js's own listener creates the connection's SSL from the server's current state.
-    this.#listen('connection', () => this.#followState())
     // Runs first: the application's listeners can then read the session.
-    this.#listen('secureConnection', (socket: TLSSocket) => this.#handshakeDone(socket))
+    const done = (socket: TLSSocket): void => this.#handshakeDone(socket)
+    server.prependListener('secureConnection', done)
+    this.#restore.push(() => server.removeListener('secureConnection', done))
     // An open connection may send the name of the new host before the next connection arrives.
     this.#replace('addContext', true, () => this.#isNewest && native.hostsChanged(this.#attached.context))
     this.#replace('setTicketKeys', true, () => log.warn('setTicketKeys has no effect: this server has managed ticket keys'))
@@ -76,11 +71,9 @@ export class Attachment {
     this.#detached = true
     for (const restore of this.#restore) restore()
     const wasNewest = this.#isNewest
-    const others = attachmentsOf(this.server).filter((other) => other !== this)
-    attachments.set(this.server, others)
+    removeAttachment(this.server, this.#shared)
     // The previous manager issues the server's tickets again.
-    const next = others.at(-1)
-    if (wasNewest && next !== undefined) next.#attachTo(next.#native)
+    if (wasNewest) attachmentsOf(this.server).at(-1)?.takeBack()
   }
 
   /** Calls `listener` at `detach`. */
@@ -91,7 +84,7 @@ export class Attachment {
   /** Returns the server to this manager after another manager has taken it over. */
   reattach (): void {
     if (this.#isNewest || !this.#attachTo(this.#native)) return
-    attachments.set(this.server, [...attachmentsOf(this.server).filter((other) => other !== this), this])
+    addAttachment(this.server, this.#shared)
   }
 
   /**
@@ -100,11 +93,6 @@ export class Attachment {
    */
   transferTo (native: NativeManager): void {
     if (attachmentsOf(this.server).length === 0) this.#attachTo(native)
-  }
-
-  #listen (event: 'connection' | 'secureConnection', listener: (socket: TLSSocket) => void): void {
-    this.server.prependListener(event, listener)
-    this.#restore.push(() => this.server.removeListener(event, listener))
   }
 
   /**
@@ -129,12 +117,10 @@ export class Attachment {
   }
 
   get #isNewest (): boolean {
-    return attachmentsOf(this.server).at(-1) === this
+    return attachmentsOf(this.server).at(-1) === this.#shared
   }
 
-  /** Attaches the contexts that have changed since the last connection. */
   #followState (): void {
-    if (!this.#isNewest) return
     const { own, count, last, hosts } = this.#attached
     const { _sharedCreds, _contexts: contexts, requestCert } = this.server
     const sameOwn = own === _sharedCreds

@@ -48,7 +48,7 @@ t.test('a closed manager lets go of a closed server too', async (t) => {
   t.equal(server.listenerCount('secureConnection'), before)
 })
 
-t.test('closed servers are collected', async (t) => {
+t.test('closed servers are collected, and servers that never listened', async (t) => {
   const { key, cert } = await serverCert()
   const program = runModule(`
     import { once } from 'node:events'
@@ -60,6 +60,9 @@ t.test('closed servers are collected', async (t) => {
     const keys = await createTicketKeys({ environment: false })
     const servers = []
     for (let i = 0; i < 50; i++) {
+      const idle = createServer({ key, cert })
+      keys.attach(idle)
+      servers.push(new WeakRef(idle))
       const server = createServer({ key, cert })
       keys.attach(server)
       await once(server.listen(0, '127.0.0.1'), 'listening')
@@ -67,7 +70,7 @@ t.test('closed servers are collected', async (t) => {
       servers.push(new WeakRef(server))
     }
     let left = servers.length
-    for (let i = 0; i < 50 && left > 2; i++) {
+    for (let i = 0; i < 50 && left > 3; i++) {
       await sleep(10)
       gc()
       left = servers.filter((server) => server.deref() !== undefined).length
@@ -78,7 +81,7 @@ t.test('closed servers are collected', async (t) => {
   `, { execArgv: ['--expose-gc'], env: { CERT: JSON.stringify({ key, cert }) } })
   t.teardown(program.stop)
   const { left, servers } = await program.next() as { left: number, servers: number }
-  // A variable on the stack may still refer to the last server.
-  t.ok(left <= 2, `${left} of 50 are left`)
-  t.equal(servers, 1)
+  // Variables on the stack may still refer to the last servers.
+  t.ok(left <= 3, `${left} of 100 are left`)
+  t.ok(servers >= 1 && servers <= left + 1, `status() counts ${servers}`)
 })
