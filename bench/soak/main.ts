@@ -53,8 +53,8 @@ run.on('message', (message) => {
   stalled.refresh()
 })
 run.on('exit', (code, signal) => {
-  if (signal !== null) fail(`the run ended with ${signal}`)
+  if (signal !== null || code !== 0) fail(`the run ended with ${signal ?? `exit code ${code}`}`)
   endRun()
-  process.exit(code ?? 1)
+  process.exit(0)
 })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { fail(`ended by ${signal}`) })

@@ -23,7 +23,8 @@ interface Reply { soak: 'reply', id: number, result?: unknown, error?: string }
 /** The channel of a child process, a cluster worker or this process's parent. */
 export function processChannel (end: ChildProcess | ClusterWorker | NodeJS.Process): Channel {
   return {
-    send: (message) => { (end as ChildProcess).send(message) },
+    // The end of a process is reported by its 'exit' event.
+    send: (message) => { (end as ChildProcess).send(message, () => {}) },
     listen: (listener) => { end.on('message', listener) }
   }
 }
