@@ -39,6 +39,7 @@ export async function measureMemory (directory: string, handshakes: number): Pro
           instructions: { median: total },
           'instructions, ×': { median: total / (rows[0]?.figures['instructions']?.median ?? total) },
           'in the callbacks': { median: callbacks },
+          'in the callbacks, ×': { median: callbacks / (rows[0]?.figures['in the callbacks']?.median ?? callbacks) },
           'CPU, ns': medianInterval(times.get(construction) ?? [])
         }
         rows.push({ name: CONSTRUCTIONS[construction], figures })
@@ -84,5 +85,5 @@ async function count (program: string, words: string[], directory: string): Prom
     const name = CALLBACKS.exec(line)?.[1]
     if (name !== undefined && !callbacks.has(name)) callbacks.set(name, instructions(line))
   }
-  return { total, callbacks: [...callbacks.values()].reduce((sum, value) => sum + value, 0) }
+  return { total: Math.round(total), callbacks: Math.round([...callbacks.values()].reduce((sum, value) => sum + value, 0)) }
 }
