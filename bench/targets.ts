@@ -35,7 +35,9 @@ export function targets (results: Results): string {
     const measured = measuredFor(target, results)
     if (measured === undefined) return []
     const met = (measured.low ?? measured.median) <= target.atMost + 0.0005
-    const what = target.part === 'memory' ? `${target.comparison}: instructions of the callbacks without application data` : `${target.comparison}: CPU`
+    const what = target.part === 'memory'
+      ? `${target.comparison}: instructions of the callbacks without application data`
+      : `${target.comparison}: CPU`
     return [`| ${what} | ${target.atMost.toFixed(2)} | ${format(measured)} | ${met ? 'yes' : 'no'} |\n`]
   })
   return `| this package, as a multiple of plain Node.js | at most | measured | met |\n| --- | --: | --: | --- |\n${rows.join('')}`
