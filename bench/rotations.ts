@@ -1,136 +1,136 @@
-// Usage: npm run build && npx tsx bench/rotations.ts [seconds] [file]
-//
-// Measures the share of returning connections that resume while the ticket key rotates. Compares plain Node.js, which
-// calls setTicketKeys on a timer, with this package. Writes an SVG chart, by default to docs/img/rotations.svg.
-//
-// Each server runs in its own process, and so do its clients. The clients use each TLS 1.3 ticket once, as browsers do.
-// The first connection of a client cannot resume, so it is not counted. Both servers run at the same time.
-import { fork } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { cpus } from 'node:os'
+import type { ChildProcess } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { createTicketKeys } from 'fastify-ticket-keys'
-import { serverCert } from '../test/helpers/certs.js'
-import { SingleUseClient } from '../test/helpers/client.js'
+import type { Certificates } from './certificates.js'
+import { find, freePort, message, start, startProgram, stop, stopAll } from './processes.js'
+import type { Comparison, Row } from './results.js'
+import type { Connection } from './returning-clients.js'
 
-const CLIENTS = 40
-const RECONNECT_MS = 2000
-const ROTATION_MS = 4000
-const SERVERS = ['plain', 'managed'] as const
-type ServerKind = typeof SERVERS[number]
+export const CLIENTS = 40
+export const RECONNECT_MS = 2000
+/** How often a key, a server or a certificate changes. */
+export const CHANGE_MS = 4000
+/** The lifetime of a ticket, and the age of a connection, when the deployment cuts it. */
+export const LIFETIME_S = 4
+export const HOLD_MS = 6000
+const HOSTS = 3
 
-const NAMES = { plain: 'plain Node.js', managed: 'fastify-ticket-keys' }
-const COLORS = { plain: '#c2410c', managed: '#0f766e' }
+export type Scenario = 'timer' | 'restart' | 'certificate' | 'deployment'
+export type Kind = 'plain' | 'shared' | 'managed'
 
-/** A returning connection: when it was made (ms since 1970), and whether it resumed. */
-type Connection = [time: number, resumed: boolean]
+const KINDS: Record<Kind, string> = { plain: 'plain Node.js', shared: 'plain Node.js, one ticketKeys', managed: 'this package' }
 
-const [role, ...args] = process.argv.slice(2)
-if (role === 'server') await runServer(args[0] as ServerKind)
-else if (role === 'clients') await runClients(Number(args[0]), Number(args[1]))
-else await main(Number(role ?? 60), args[0] ?? fileURLToPath(new URL('../docs/img/rotations.svg', import.meta.url)))
-
-async function main (seconds: number, file: string): Promise<void> {
-  const results = await Promise.all(SERVERS.map(async (kind) => [kind, await measure(kind, seconds)] as const))
-  const rhythm = `reconnect every ${RECONNECT_MS / 1000} s, a rotation every ${ROTATION_MS / 1000} s`
-  console.log(`${CLIENTS} clients that ${rhythm}, for ${seconds} s`)
-  console.log(`Node.js ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}\n`)
-  for (const [kind, connections] of results) {
-    const resumed = connections.filter(([, wasResumed]) => wasResumed).length
-    console.log(`${NAMES[kind].padEnd(20)} ${percent(connections)} resumed (${resumed} of ${connections.length} returning connections)`)
-  }
-  writeFileSync(file, chart(new Map(results)))
-  console.log(`\nThe chart is in ${file}`)
+const SCENARIOS: Record<Scenario, { name: string, kinds: Kind[] }> = {
+  timer: { name: 'the key rotates', kinds: ['plain', 'managed'] },
+  restart: { name: `a rolling restart of ${HOSTS} servers behind HAProxy`, kinds: ['plain', 'shared', 'managed'] },
+  certificate: { name: 'the certificate is renewed', kinds: ['plain', 'managed'] },
+  deployment: { name: 'a deployment cuts connections older than their tickets', kinds: ['plain', 'managed'] }
 }
 
-/** Runs one server and its clients. Resolves to the returning connections. */
-async function measure (kind: ServerKind, seconds: number): Promise<Connection[]> {
-  const script = fileURLToPath(import.meta.url)
-  const server = fork(script, ['server', kind])
-  try {
-    const port = await message<number>(server)
-    return await message<Connection[]>(fork(script, ['clients', String(port), String(seconds)]))
-  } finally {
-    server.kill()
-  }
+/** What to measure: `only` leaves the other scenarios out. */
+export interface RotationOptions {
+  seconds: number
+  only?: string | undefined
 }
 
-/** Resolves to the first message of a child process. Rejects if the child exits without a message. */
-function message<T> (child: ReturnType<typeof fork>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    child.once('message', (value) => { resolve(value as T) })
-    child.once('exit', (code) => { reject(new Error(`a process of the benchmark ended with exit code ${code}`)) })
-  })
-}
-
-async function runServer (kind: ServerKind): Promise<void> {
-  const { key, cert } = await serverCert()
-  const server = createServer({ key, cert }, (_request, response) => response.end('ok'))
-  if (kind === 'managed') {
-    const keys = await createTicketKeys({ rotationInterval: `${ROTATION_MS / 1000}s`, ticketLifetime: '1m', environment: false })
-    keys.attach(server)
-  } else {
-    server.setTicketKeys(randomBytes(48))
-    setInterval(() => { server.setTicketKeys(randomBytes(48)) }, ROTATION_MS)
-  }
-  server.listen(0, '127.0.0.1', () => { process.send?.((server.address() as AddressInfo).port) })
-}
-
-async function runClients (port: number, seconds: number): Promise<void> {
-  const end = Date.now() + seconds * 1000
-  const connections: Connection[] = []
-  await Promise.all(Array.from({ length: CLIENTS }, async (_, index) => {
-    // The clients start one after the other, so that their connections are spread evenly.
-    await sleep(index * RECONNECT_MS / CLIENTS)
-    const client = new SingleUseClient({ port, protocol: 'TLSv1.3', rejectUnauthorized: false })
-    await client.connect()
-    for (let due = Date.now() + RECONNECT_MS; due < end; due += RECONNECT_MS) {
-      await sleep(due - Date.now())
-      const time = Date.now()
-      connections.push([time, (await client.connect()).reused])
+/**
+ * Measures the share of returning connections that resume while something changes. Everything is measured at the same
+ * time. The clients start when all servers listen.
+ */
+export async function measureRotations (certificates: Certificates, { seconds, only }: RotationOptions): Promise<Comparison[]> {
+  const end = new AbortController()
+  const chosen = Object.entries(SCENARIOS).filter(([scenario]) => only === undefined || scenario === only)
+  const begin = await Promise.all(chosen.map(async ([scenario, { name, kinds }]) => {
+    const clients = await Promise.all(kinds.map((kind) => prepare(certificates, scenario as Scenario, kind, end.signal)))
+    return async (): Promise<Comparison> => {
+      const rows = await Promise.all(clients.map(async ({ name, child, port }) => {
+        child.send([port, seconds])
+        return summarize(name, await message<Connection[]>(child))
+      }))
+      return { name, rows, rounds: 1, noisy: false }
     }
   }))
-  process.send?.(connections, () => { process.exit() })
+  const results = await Promise.all(begin.map((measure) => measure()))
+  end.abort()
+  await stopAll()
+  return results
 }
 
-function percent (connections: Connection[]): string {
-  const resumed = connections.filter(([, wasResumed]) => wasResumed).length
-  return `${(100 * resumed / connections.length).toFixed(1)} %`
+interface Clients {
+  name: string
+  child: ChildProcess
+  port: number
 }
 
-/** Returns an SVG line chart with one point per second for each server. */
-function chart (results: Map<ServerKind, Connection[]>): string {
-  const times = [...results.values()].flatMap((connections) => connections.map(([time]) => time))
-  const started = Math.min(...times)
-  const seconds = Math.floor((Math.max(...times) - started) / 1000)
-  const [width, height, left, right, top, bottom] = [760, 300, 56, 16, 56, 44]
-  const x = (second: number): string => (left + second / seconds * (width - left - right)).toFixed(1)
-  const y = (share: number): string => (height - bottom - share * (height - top - bottom)).toFixed(1)
-  const lines = [...results].map(([kind, connections], index) => {
-    const points: string[] = []
-    for (let second = 0; second < seconds; second++) {
-      const inSecond = connections.filter(([time]) => Math.floor((time - started) / 1000) === second)
-      const resumed = inSecond.filter(([, wasResumed]) => wasResumed).length
-      if (inSecond.length > 0) points.push(`${x(second + 0.5)},${y(resumed / inSecond.length)}`)
-    }
-    return `<polyline points="${points.join(' ')}" fill="none" stroke="${COLORS[kind]}" stroke-width="2.5" stroke-linejoin="round"/>
-<text x="${left + index * 300}" y="42" fill="${COLORS[kind]}" font-weight="bold">${NAMES[kind]}: ${percent(connections)}</text>`
-  })
-  const shares = [0, 0.5, 1].map((share) =>
-    `<path d="M${left} ${y(share)}H${width - right}" stroke="#d4d4d4"/>` +
-    `<text x="${left - 8}" y="${Number(y(share)) + 4}" text-anchor="end">${share * 100} %</text>`)
-  const marks = Array.from({ length: Math.floor(seconds / 10) + 1 }, (_, index) =>
-    `<text x="${x(index * 10)}" y="${height - bottom + 18}" text-anchor="middle">${index * 10} s</text>`)
-  const font = 'font-family="sans-serif" font-size="13" fill="#404040"'
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ${font}>
-<rect width="${width}" height="${height}" fill="#fff"/>
-<text x="${left}" y="20">Share of returning connections that resume, second by second. A rotation every ${ROTATION_MS / 1000} s.</text>
-${[...shares, ...marks, ...lines.reverse()].join('\n')}
-<text x="${(width + left) / 2}" y="${height - 6}" text-anchor="middle">time since the first returning connection</text>
-</svg>
-`
+/** Starts the servers, and clients that wait for the port. */
+async function prepare (certificates: Certificates, scenario: Scenario, kind: Kind, end: AbortSignal): Promise<Clients> {
+  const run = (port: number): ChildProcess => {
+    const { 'P-256': first, 'RSA-2048': other } = certificates.files
+    return start('rotating-server.ts', [scenario, kind, String(port), first.key, first.cert, other.key, other.cert])
+  }
+  const port = scenario === 'restart'
+    ? await startHosts(certificates.directory, kind, run, end)
+    : await message<number>(run(0))
+  const child = start('returning-clients.ts')
+  await message(child)
+  return { name: KINDS[kind], child, port }
+}
+
+/** Starts servers behind HAProxy, which does not decrypt. Restarts one server after the other. Returns HAProxy's port. */
+async function startHosts (
+  directory: string, kind: Kind, run: (port: number) => ChildProcess, end: AbortSignal
+): Promise<number> {
+  const path = find('haproxy')
+  if (path === undefined) throw new Error('install haproxy to measure a rolling restart')
+  const ports = await Promise.all(Array.from({ length: HOSTS }, freePort))
+  const hosts = ports.map(run)
+  await Promise.all(hosts.map((host) => message(host)))
+  restartInTurn(hosts, (index) => run(ports[index] ?? 0), end).catch((error: unknown) => { if (!end.aborted) throw error })
+  const port = await freePort()
+  const own = join(directory, `balancer-${kind}`)
+  mkdirSync(own)
+  writeFileSync(join(own, 'configuration'), `global
+  maxconn 200
+defaults
+  mode tcp
+  timeout client 30s
+  timeout connect 5s
+  timeout server 30s
+  option redispatch 1
+  retries 5
+frontend bench
+  bind 127.0.0.1:${port}
+  default_backend hosts
+backend hosts
+  balance roundrobin
+${ports.map((host) => `  server host${host} 127.0.0.1:${host} check inter 100ms fall 1 rise 1`).join('\n')}
+`)
+  await startProgram(path, ['-f', join(own, 'configuration')], port)
+  return port
+}
+
+async function restartInTurn (hosts: ChildProcess[], run: (index: number) => ChildProcess, end: AbortSignal): Promise<void> {
+  for (let next = 0; ; next = (next + 1) % HOSTS) {
+    await sleep(CHANGE_MS, undefined, { signal: end })
+    await stop(hosts[next] as ChildProcess)
+    if (end.aborted) return
+    const host = run(next)
+    hosts[next] = host
+    await message(host)
+  }
+}
+
+function summarize (name: string, connections: Connection[]): Row {
+  const started = Math.min(...connections.map(([time]) => time))
+  const seconds = Math.max(0, ...connections.map(([time]) => Math.floor((time - started) / 1000))) + 1
+  const share = (some: Connection[]): number => some.filter(([, resumed]) => resumed).length / some.length
+  return {
+    name,
+    figures: { 'resumed, %': { median: 100 * share(connections) }, connections: { median: connections.length } },
+    series: Array.from({ length: seconds }, (_, second) => {
+      const some = connections.filter(([time]) => Math.floor((time - started) / 1000) === second)
+      return some.length === 0 ? null : share(some)
+    })
+  }
 }

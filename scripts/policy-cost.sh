@@ -9,12 +9,12 @@ trap 'rm -rf "$work"' EXIT
 
 sources=$(ls native/tls/*.cc native/keys/*.cc)
 # shellcheck disable=SC2086
-g++ -std=c++17 -Wall -Wextra -Werror -Os -g -Inative native/bench/policy_cost.cc $sources -lssl -lcrypto -o "$work/policy_cost"
+g++ -std=c++17 -Wall -Wextra -Werror -Os -g -Inative native/bench/*.cc $sources -lssl -lcrypto -o "$work/handshakes"
 
 # Prints the number of instructions for one resumed handshake.
 count () {
   if ! valgrind --tool=callgrind --toggle-collect=ServerStep --callgrind-out-file="$work/out" \
-    "$work/policy_cost" "$@" "$handshakes" >"$work/log" 2>&1; then
+    "$work/handshakes" "$@" resumed "$handshakes" >"$work/log" 2>&1; then
     cat "$work/log" >&2
     exit 1
   fi
