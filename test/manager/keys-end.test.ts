@@ -1,11 +1,11 @@
-import { join } from 'node:path'
 import t from 'tap'
 import { createTicketKeys } from '../../lib/create.js'
 import { metricsRegistry } from '../../lib/metrics/register.js'
-import { keyId } from '../../lib/keys/key.js'
+import type { TicketKey } from '../../lib/keys/key.js'
 import { timesFrom } from '../../lib/keys/timetable.js'
+import type { SourceKeys } from '../../lib/sources/key-source.js'
 import { makeApp } from '../helpers/app.js'
-import { randomKey, renameKeys, writeKeys } from '../helpers/keys.js'
+import { idOf, randomKey } from '../helpers/keys.js'
 import { LogCollector, manage } from '../helpers/managed.js'
 import { parseMetrics, value } from '../helpers/metrics.js'
 import { oneKey, StoppedClock } from '../helpers/scripted-source.js'
@@ -16,15 +16,17 @@ const END = 'tls_ticket_keys_end_timestamp_seconds'
 const INTERVAL = 'tls_ticket_key_rotation_interval_seconds'
 
 const page = async (keys: Parameters<typeof metricsRegistry>[0]) => parseMetrics(await metricsRegistry(keys, 'text').metrics())
-const hourly = (from: number, count: number) =>
-  Array.from({ length: count }, (_, index) => randomKey(timesFrom(from + index * HOUR, HOUR, 2 * HOUR)))
+/** What a key file holds after `rotate`: keys that issue for one hour each. */
+const hourly = (from: number, count: number): SourceKeys => ({
+  keys: Array.from({ length: count }, (_, index) => randomKey(timesFrom(from + index * HOUR, HOUR, 2 * HOUR))), timed: true
+})
 
 t.test('when the job that rotates a key file dies, a warning says in time when the keys end', async (t) => {
   const clock = new StoppedClock()
   const start = clock.now()
-  const path = join(t.testdir(), 'keys.json')
-  writeKeys(path, hourly(start, 4), 'json')
-  const { keys, log } = await manage(t, { source: { type: 'file', path }, rotationInterval: '1h' }, clock)
+  let count = 4
+  const source = { type: 'file', load: () => hourly(start, count) }
+  const { keys, log } = await manage(t, { source, rotationInterval: '1h' }, clock)
   const end = start + 4 * HOUR
   t.equal(keys.status().keysEnd, end)
   t.equal(value(await page(keys), END), end / 1000)
@@ -40,7 +42,7 @@ t.test('when the job that rotates a key file dies, a warning says in time when t
     `the ticket keys end at ${new Date(end).toISOString()}, and the source 'file' has no newer keys: check what makes them`
   ])
 
-  renameKeys(path, hourly(start, 6), 'json')
+  count = 6
   await keys.reload()
   t.equal(keys.status().keysEnd, start + 6 * HOUR)
   t.equal(log.of('warn').length, 1, 'new keys end the warning')
@@ -56,12 +58,11 @@ t.test('when the job that rotates a key file dies, a warning says in time when t
 })
 
 t.test('the end is absent if nobody else has to make keys, or if the keys have no end', async (t) => {
-  const path = join(t.testdir(), 'keys')
-  writeKeys(path, [randomKey(), randomKey()])
   for (const source of [
     { type: 'memory' } as const,
     { type: 'secret', secret: randomKey().aesKey } as const,
-    { type: 'file', path, format: 'nginx80' } as const,
+    { type: 'static', keys: [randomKey()] } as const,
+    { type: 'list', load: () => ({ ...hourly(Date.now(), 4), timed: false }) },
     { type: 'store', load: () => oneKey() }
   ]) {
     const { keys } = await manage(t, { source })
@@ -88,26 +89,22 @@ t.test('a source can say how long its keys issue', async (t) => {
 })
 
 t.test('one line at the start shows the source, the keys, the times, the servers and where the metrics are', async (t) => {
-  const path = join(t.testdir(), 'keys.json')
-  const now = Date.now()
-  const [key, ...later] = hourly(now - 1, 4)
-  writeKeys(path, [key as typeof later[0], ...later], 'json')
+  const given = hourly(Date.now() - 1, 4)
+  const current = idOf(given.keys[0] as TicketKey)
   const log = new LogCollector()
-  const source = { type: 'file', path } as const
+  const source = { type: 'file', load: () => given }
   const keys = await createTicketKeys({ environment: false, source, log })
   t.teardown(() => keys.close())
   const { memoryLocked, keysEnd, nextRotation } = keys.status()
   const time = (ms: number | null): string => new Date(ms as number).toISOString()
   t.same(log.of('info'), [
-    `session ticket keys are ready: source 'file', 4 keys, current key ${keyId((key as typeof later[0]).name)}, ` +
+    `session ticket keys are ready: source 'file', 4 keys, current key ${current}, ` +
     `next rotation ${time(nextRotation)}, keys end ${time(keysEnd)}, 0 servers, ` +
     `${memoryLocked ? 'memory locked' : 'memory not locked'}, metrics: none`
   ])
 })
 
 t.test('the line at the start says if the metrics are public', async (t) => {
-  const list = join(t.testdir(), 'keys')
-  writeKeys(list, [randomKey()])
   const cases = [
     [{}, /1 server, .*metrics: GET \/metrics \(public: whoever reaches this server can read them, unless a hook refuses\)$/],
     [{ metrics: { path: '/m', routeOptions: { onRequest: async () => {} } } }, /metrics: GET \/m \(guarded by routeOptions\)$/],
@@ -115,7 +112,7 @@ t.test('the line at the start says if the metrics are public', async (t) => {
     [{ metrics: { routeOptions: { preHandler: async () => {} } } }, /\(guarded/],
     [{ metrics: { instance: (await makeApp()).app } }, /metrics: GET \/metrics of another Fastify instance$/],
     [
-      { metrics: false, source: { type: 'file', path: list, format: 'nginx80' } },
+      { metrics: false, source: { type: 'static', keys: [randomKey()] } },
       /1 key, current key \w+, no rotation known, 1 server, .*metrics: none$/
     ]
   ] as const
