@@ -8,7 +8,6 @@ import { PRIMARY_VARIABLE, readRequest, type FromPrimary, type KeysRequest } fro
 import { writeRing } from './cluster-ipc/ring-record.js'
 import { importPublic, seal } from './cluster-ipc/sealed-box.js'
 import { KeyRefresher } from './manager/key-refresher.js'
-import { keyId } from './keys/key.js'
 import { isLog, processLog, toLogger, type Logger } from './util/log.js'
 import { NOT_LOCKED } from './manager/ticket-keys.js'
 import { NO_MANAGER, notManaged, warnUnmanaged } from './manager/unmanaged-ticket-keys.js'
@@ -16,7 +15,8 @@ import { addon } from './native/binding.js'
 import type { NativeManager } from './native/types.js'
 import { checkIsObject, resolveOptions, type ResolvedOptions } from './config/options.js'
 import { OptionErrors } from './util/option-errors.js'
-import { KeyRing, type KeyStatus } from './manager/key-ring.js'
+import { KeyRing } from './manager/key-ring.js'
+import { ringStatus, type RingStatus } from './manager/ring-status.js'
 import { erase } from './native/secret-memory.js'
 
 /**
@@ -27,11 +27,7 @@ import { erase } from './native/secret-memory.js'
 export type ShareOptions = ManagerOptions
 
 /** The state of the shared keys, for operators and health checks. Times are ms since 1970. */
-export interface SharedKeysStatus {
-  /** id of the issuing key */
-  current: string | null
-  nextRotation: number | null
-  keys: KeyStatus[]
+export interface SharedKeysStatus extends RingStatus {
   /** false if the system did not lock the keys' memory, so that the keys may be swapped to disk */
   memoryLocked: boolean
   /** number of connected workers that have these keys */
@@ -58,7 +54,7 @@ export class SharedTicketKeys {
     this.#ticketLifetime = policy.ticketLifetime
     this.#native = native
     this.#ring = new KeyRing(native)
-    this.#refresher = new KeyRefresher(source, this.#ring, this.#clock, log, rotationInterval * 2, {
+    this.#refresher = new KeyRefresher(source, this.#ring, this.#clock, log, rotationInterval, {
       keys: ({ refreshAt = Infinity }, changed) => {
         this.#refreshAt = refreshAt
         if (!changed) return
@@ -81,12 +77,8 @@ export class SharedTicketKeys {
   }
 
   status (): SharedKeysStatus {
-    const now = this.#clock.now()
-    const current = this.#ring.current(now)
     return {
-      current: current === undefined ? null : keyId(current.name),
-      nextRotation: this.#ring.nextRotation(now) ?? null,
-      keys: this.#ring.status(now),
+      ...ringStatus(this.#ring, this.#refresher, this.#clock.now()),
       memoryLocked: this.#native.memoryLocked,
       workers: [...this.#publicKeys.keys()].filter((worker) => worker.isConnected()).length
     }
@@ -155,7 +147,8 @@ export class SharedTicketKeys {
   #sendTo (recipients: Array<[Worker, KeyObject]>, id: number | null): void {
     if (recipients.length === 0) return
     const revision = `${this.#id}.${this.#revision}`
-    const record = writeRing(this.#native, { refreshAt: this.#refreshAt, ticketLifetime: this.#ticketLifetime })
+    const { rotationInterval } = this.#refresher.health
+    const record = writeRing(this.#native, { refreshAt: this.#refreshAt, ticketLifetime: this.#ticketLifetime, rotationInterval })
     try {
       for (const [worker, publicKey] of recipients) {
         if (worker.isConnected()) {
@@ -180,7 +173,7 @@ class UnmanagedSharedKeys extends SharedTicketKeys {
   }
 
   override status (): SharedKeysStatus {
-    return { current: null, nextRotation: null, keys: [], memoryLocked: true, workers: 0 }
+    return { current: null, nextRotation: null, keysEnd: null, keys: [], memoryLocked: true, workers: 0 }
   }
 
   override async rotate (): Promise<void> {

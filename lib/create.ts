@@ -1,7 +1,8 @@
-import { isLog, processLog, type Log } from './util/log.js'
+import { isLog, processLog, toLogger, type Log } from './util/log.js'
 import { startTicketKeys } from './manager/start.js'
 import type { TicketKeys } from './manager/ticket-keys.js'
 import { registerMetrics } from './metrics/register.js'
+import { logStart } from './metrics/start-line.js'
 import { checkIsObject, resolveOptions, type TicketKeysOptions } from './config/options.js'
 import { OptionErrors } from './util/option-errors.js'
 
@@ -32,6 +33,9 @@ export async function createTicketKeys (options: ManagerOptions = {}): Promise<T
   const manager = await startTicketKeys(resolved, log)
   try {
     if (register !== undefined) registerMetrics(manager, register)
+    if (resolved.unmanaged === null) {
+      logStart(toLogger(log), manager.status(), register === undefined ? 'none' : 'in the registry of the application')
+    }
   } catch (error) {
     await manager.close().catch(() => {})
     throw error

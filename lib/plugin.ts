@@ -8,6 +8,8 @@ import { startTicketKeys } from './manager/start.js'
 import type { TicketKeys } from './manager/ticket-keys.js'
 import { resolveOptions, type TicketKeysOptions } from './config/options.js'
 import { addRoutes } from './metrics/routes.js'
+import { logStart } from './metrics/start-line.js'
+import { toLogger } from './util/log.js'
 import { tlsSession, type TlsSession } from './tls/tls-session.js'
 
 /** @ts-ignore: fastify may not be installed; lib/util/fastify-types.ts has the reason */
@@ -41,9 +43,10 @@ const ticketKeys: FastifyPluginAsync<TicketKeysOptions> = async (fastify, option
   const manager = await startTicketKeys(resolved, fastify.log)
   try {
     fastify.decorate('ticketKeys', manager)
-    if (resolved.metrics !== null) addRoutes(fastify, manager, resolved.metrics, resolved.metricsPathGiven)
+    const metrics = resolved.metrics === null ? 'none' : addRoutes(fastify, manager, resolved.metrics, resolved.metricsPathGiven)
     // Attach last, so that an error above leaves the server unchanged.
     manager.attach(fastify.server)
+    if (resolved.unmanaged === null) logStart(toLogger(fastify.log), manager.status(), metrics)
   } catch (error) {
     await manager.close().catch(() => {})
     throw error

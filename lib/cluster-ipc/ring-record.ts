@@ -8,22 +8,25 @@ export interface RingTimes {
   refreshAt: number
   /** the primary's ticketLifetime, ms */
   ticketLifetime: number
+  /** the primary's rotationInterval, ms */
+  rotationInterval: number
 }
 
 const MAX_KEY_LENGTH = 32
-/** refreshAt, ticketLifetime, number of keys */
-const HEADER_LENGTH = 8 + 8 + 2
+/** refreshAt, ticketLifetime, rotationInterval, number of keys */
+const HEADER_LENGTH = 8 + 8 + 8 + 2
 /** name, three times, key length, AES key, HMAC key */
 const ENTRY_LENGTH = NAME_LENGTH + 3 * 8 + 1 + 2 * MAX_KEY_LENGTH
 
 /** Serializes the keys of a native ring into locked memory. The caller must erase the record. */
-export function writeRing (native: NativeManager, { refreshAt, ticketLifetime }: RingTimes): Buffer {
+export function writeRing (native: NativeManager, { refreshAt, ticketLifetime, rotationInterval }: RingTimes): Buffer {
   const halves = allocateSecret(2 * MAX_KEY_LENGTH * native.keyTimes().length)
   try {
     const keys = native.exportKeys(halves)
     const record = allocateSecret(HEADER_LENGTH + ENTRY_LENGTH * keys.length)
     let at = record.writeDoubleBE(refreshAt, 0)
     at = record.writeDoubleBE(ticketLifetime, at)
+    at = record.writeDoubleBE(rotationInterval, at)
     at = record.writeUInt16BE(keys.length, at)
     keys.forEach(({ name, notBefore, issueUntil, acceptUntil, keyLength }, index) => {
       at += name.copy(record, at)
@@ -44,7 +47,7 @@ export function readRing (record: Buffer, alloc: (bytes: number) => Buffer): Rin
     record.copy(half, 0, from, from + bytes)
     return half
   }
-  const keys = Array.from({ length: record.readUInt16BE(16) }, (_, index) => {
+  const keys = Array.from({ length: record.readUInt16BE(24) }, (_, index) => {
     const start = HEADER_LENGTH + ENTRY_LENGTH * index
     const times = start + NAME_LENGTH
     const keyLength = record.readUInt8(times + 24)
@@ -57,5 +60,10 @@ export function readRing (record: Buffer, alloc: (bytes: number) => Buffer): Rin
       hmacKey: copy(times + 25 + MAX_KEY_LENGTH, keyLength)
     }
   })
-  return { refreshAt: record.readDoubleBE(0), ticketLifetime: record.readDoubleBE(8), keys }
+  return {
+    refreshAt: record.readDoubleBE(0),
+    ticketLifetime: record.readDoubleBE(8),
+    rotationInterval: record.readDoubleBE(16),
+    keys
+  }
 }

@@ -10,7 +10,7 @@ import { isPromise, loadKeys, withTimeout, type Loading } from './load-keys.js'
 import { LoadHistory, resultOf, type LoadResult, type Outcome } from './load-history.js'
 import { RefreshSchedule } from './refresh-schedule.js'
 import { RotationTracker, type Rotation } from './rotation-tracker.js'
-import { staleReason } from './staleness.js'
+import { KeyHealth } from './key-health.js'
 
 /** Event callbacks. They never receive key material, and may call close(). */
 export interface KeyRefresherEvents {
@@ -27,30 +27,27 @@ export class KeyRefresher {
   readonly source: KeySource
   readonly history = new LoadHistory()
   readonly rotations: RotationTracker
+  readonly health: KeyHealth
   readonly #ring: KeyRing
   readonly #clock: Clock
   readonly #log: Logger
   readonly #events: KeyRefresherEvents
-  readonly #maxListAge: number
-  #changedAt = 0
-  #timed = true
   #warnings: readonly string[] = []
   /** why the last loaded keys could not be used; `null` if they could */
   #refused: Error | null = null
-  #wasStale = false
   readonly #schedule = new RefreshSchedule()
   readonly #mutex = new Mutex(() => { if (!this.#closed) this.#arm(this.#clock.now()) })
   #loadWaits = false
   #closed = false
 
-  /** @param maxListAge ms after which an unchanged list of keys without times is stale */
-  constructor (source: KeySource, ring: KeyRing, clock: Clock, log: Logger, maxListAge: number, events: KeyRefresherEvents = {}) {
+  /** @param rotationInterval ms */
+  constructor (source: KeySource, ring: KeyRing, clock: Clock, log: Logger, rotationInterval: number, events: KeyRefresherEvents = {}) {
     this.source = source
     this.#ring = ring
     this.#clock = clock
     this.#log = log
-    this.#maxListAge = maxListAge
     this.#events = events
+    this.health = new KeyHealth(source, ring, log, rotationInterval)
     this.rotations = new RotationTracker(ring, clock, (rotation) => {
       log.info(`ticket key ${rotation.current} issues tickets from now on`, { ...rotation })
       events.rotation?.(rotation)
@@ -67,7 +64,6 @@ export class KeyRefresher {
       eraseSourceKeys(keys)
       throw new ClosedError('the manager is closed')
     }
-    this.#changedAt = now
     const changed = keys !== null && this.#apply(keys, this.#clock.now())
     if (this.#ring.keys.length === 0) throw new SourceError(`${this.#where} gave no keys, and there are none before`)
     if (keys !== null) this.#events.keys?.(keys, changed)
@@ -113,16 +109,6 @@ export class KeyRefresher {
       const rotating = source.rotate?.(this.#clock.now())
       if (isPromise(rotating)) await withTimeout(source, 'rotate', rotating)
       resultOf(await this.#load(false))
-    })
-  }
-
-  /** Says why the keys are stale; `null` if they are not. */
-  staleReason (now: number): string | null {
-    return staleReason({
-      issues: this.#ring.current(now) !== undefined,
-      timed: this.#timed,
-      unchangedFor: now - this.#changedAt,
-      maxListAge: this.#maxListAge
     })
   }
 
@@ -207,9 +193,8 @@ export class KeyRefresher {
   #apply (keys: SourceKeys, now: number): boolean {
     assertSourceKeys(keys, this.#where)
     const changed = this.#ring.replace(keys, now, this.#where)
-    if (changed) this.#changedAt = now
-    const { timed, refreshAt = Infinity, warnings = [] } = keys
-    this.#timed = timed
+    this.health.loaded(keys, changed, now)
+    const { refreshAt = Infinity, warnings = [] } = keys
     this.#schedule.askAt(refreshAt, now)
     // Report each warning once, not at every load.
     for (const warning of warnings) if (!this.#warnings.includes(warning)) this.#log.warn(warning)
@@ -236,12 +221,8 @@ export class KeyRefresher {
   }
 
   #noticeStale (now: number): void {
-    const reason = this.staleReason(now)
-    const news = reason !== null && !this.#wasStale
-    this.#wasStale = reason !== null
-    if (!news) return
-    this.#log.error(`ticket keys are stale: ${reason}`, { reason })
-    this.#events.stale?.({ reason })
+    const reason = this.health.check(now)
+    if (reason !== null) this.#events.stale?.({ reason })
   }
 
   #arm (now: number): void {

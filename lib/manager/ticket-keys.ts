@@ -3,18 +3,18 @@ import { Attachment } from '../tls/attachment.js'
 import { Clock } from '../util/clock.js'
 import { ClosedError, SourceError } from '../util/errors.js'
 import { KeyRefresher } from './key-refresher.js'
-import { keyId } from '../keys/key.js'
 import type { Logger } from '../util/log.js'
 import { addon } from '../native/binding.js'
 import type { NativeManager } from '../native/types.js'
 import type { ResolvedOptions } from '../config/options.js'
-import { KeyRing, ThreadRing, type KeyStatus } from './key-ring.js'
+import { KeyRing, ThreadRing } from './key-ring.js'
+import { ringStatus, type RingStatus } from './ring-status.js'
 import { ThreadSource } from '../sources/other-thread.js'
 import { ManagedServers } from './managed-servers.js'
 import { readCounters, type TicketStats } from './stats.js'
 
 /** The state of the keys, for operators and health checks. Times are ms since 1970. */
-export interface TicketKeysStatus {
+export interface TicketKeysStatus extends RingStatus {
   source: string
   /** `false` if the addon did not load and the option `optional` left the tickets to Node.js */
   managed: boolean
@@ -24,10 +24,6 @@ export interface TicketKeysStatus {
   stale: boolean
   /** why `stale` is true; otherwise `null` */
   staleReason: string | null
-  /** id of the issuing key */
-  current: string | null
-  nextRotation: number | null
-  keys: KeyStatus[]
   lastReload: number | null
   /** error message of the last load; `null` if that load succeeded */
   lastError: string | null
@@ -77,7 +73,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     this.#native = native ?? (source instanceof ThreadSource ? openManager(source.handle) : new (addon().Manager)(policy))
     this.#stopClockSync = this.#ownsRing ? clock.follow((offset) => this.#native.setClockOffset(offset)) : () => {}
     this.#ring = this.#ownsRing ? new KeyRing(this.#native) : new ThreadRing(this.#native)
-    this.#refresher = new KeyRefresher(source, this.#ring, clock, log, rotationInterval * 2, {
+    this.#refresher = new KeyRefresher(source, this.#ring, clock, log, rotationInterval, {
       rotation: (event) => { this.emit('rotation', event) },
       reload: (event) => { this.emit('reload', event) },
       reloadError: (error) => { this.emit('reload-error', error) },
@@ -120,17 +116,14 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
 
   status (): TicketKeysStatus {
     const now = this.#clock.now()
-    const current = this.#ring.current(now)
-    const staleReason = this.#refresher.staleReason(now)
+    const staleReason = this.#refresher.health.staleReason(now)
     return {
       source: this.#refresher.source.type,
       managed: true,
       reason: null,
       stale: staleReason !== null,
       staleReason,
-      current: current === undefined ? null : keyId(current.name),
-      nextRotation: this.#ring.nextRotation(now) ?? null,
-      keys: this.#ring.status(now),
+      ...ringStatus(this.#ring, this.#refresher, now),
       lastReload: this.#refresher.history.lastReload,
       lastError: this.#refresher.history.lastError,
       lastErrorCode: this.#refresher.history.lastErrorCode,
@@ -155,6 +148,11 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   /** @internal Does the work of the manager's timer now. */
   tick (): void {
     this.#refresher.tick()
+  }
+
+  /** @internal For how long each key issues, ms. */
+  get rotationInterval (): number {
+    return this.#refresher.health.rotationInterval
   }
 
   /** Returns for how many ms the current key has issued in this manager; `null` without a current key. */

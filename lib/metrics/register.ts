@@ -10,6 +10,8 @@ interface Snapshot {
   status: TicketKeysStatus
   /** ms; `null` without a current key */
   currentKeyAge: number | null
+  /** ms */
+  rotationInterval: number
 }
 
 /** A line of Prometheus text. */
@@ -79,6 +81,10 @@ const METRICS: readonly Definition[] = [
     ({ currentKeyAge }) => single(seconds(currentKeyAge))),
   gauge('tls_ticket_next_rotation_timestamp_seconds', 'When the current key changes next', 'min',
     ({ status }) => single(seconds(status.nextRotation))),
+  gauge('tls_ticket_keys_end_timestamp_seconds', 'When the last key that may issue ends if nobody makes new keys', 'min',
+    ({ status }) => single(seconds(status.keysEnd))),
+  gauge('tls_ticket_key_rotation_interval_seconds', 'For how long each key issues tickets', 'max',
+    ({ rotationInterval }) => single(seconds(rotationInterval))),
   counter('tls_ticket_key_rotations_total', 'Changes of the current key', ({ stats }) => single(stats.rotations), 'max'),
   counter('tls_ticket_key_reloads_total', 'Loads of keys from their source', ({ stats, status: { source } }) =>
     RELOAD_RESULTS.map((result) => ({ labels: { source, result }, value: stats.reloads[result] }))),
@@ -113,7 +119,8 @@ export function registerMetrics (manager: TicketKeys, registry: Registry | Regis
   // A registry calls `get` of all its metrics in one turn of the event loop.
   const read = (): Snapshot => {
     if (snapshot === undefined) {
-      snapshot = { stats: manager.stats(), status: manager.status(), currentKeyAge: manager.currentKeyAge() }
+      const { rotationInterval } = manager
+      snapshot = { stats: manager.stats(), status: manager.status(), currentKeyAge: manager.currentKeyAge(), rotationInterval }
       queueMicrotask(() => { snapshot = undefined })
     }
     return snapshot

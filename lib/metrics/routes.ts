@@ -11,18 +11,19 @@ const DEFAULT_PATH = '/metrics'
  * because the application may protect the other metrics of its registry.
  *
  * @param pathGiven whether the user named the path
+ * @returns where the metrics are and who can read them, for the log
  */
-export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, options: MetricsOptions, pathGiven: boolean): void {
+export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, options: MetricsOptions, pathGiven: boolean): string {
   const { path = DEFAULT_PATH, instance = fastify, register, routeOptions = {} } = options
   if (register !== undefined) registerMetrics(manager, register)
   if (!pathGiven) {
-    if (register !== undefined) return
+    if (register !== undefined) return 'in the registry of the application'
     if (instance.hasRoute({ method: 'GET', url: `${instance.prefix}${path}` })) {
       fastify.log.warn(
         `GET ${path} exists already, so the ticket key metrics are not there: ` +
           "give that route's prom-client registry as metrics.register, or another metrics.path"
       )
-      return
+      return 'none'
     }
   }
   addTextRoute(instance, path, manager, routeOptions)
@@ -31,6 +32,9 @@ export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, option
     const { lastError, ...status } = manager.status()
     return { stats: manager.stats(), status }
   })
+  if (instance !== fastify) return `GET ${path} of another Fastify instance`
+  const guarded = routeOptions.onRequest !== undefined || routeOptions.preValidation !== undefined || routeOptions.preHandler !== undefined
+  return `GET ${path} (${guarded ? 'guarded by routeOptions' : 'public: whoever reaches this server can read them, unless a hook refuses'})`
 }
 
 function addTextRoute (instance: RouteInstance, path: string, manager: TicketKeys, routeOptions: object): void {

@@ -37,7 +37,7 @@ export function errorOf (thrown: unknown, where: string): Error {
 
 function problemOf (given: unknown): string | undefined {
   if (typeof given !== 'object' || given === null) return 'neither keys nor null'
-  const { keys, timed, refreshAt, warnings } = given as Record<keyof SourceKeys, unknown>
+  const { keys, timed, refreshAt, rotationInterval, warnings } = given as Record<keyof SourceKeys, unknown>
   if (!Array.isArray(keys)) return 'keys that are not an array'
   for (const [index, key] of keys.entries()) {
     const problem = shapeProblem(key)
@@ -45,6 +45,7 @@ function problemOf (given: unknown): string | undefined {
   }
   if (typeof timed !== 'boolean') return 'a timed that is neither true nor false'
   if (refreshAt !== undefined && !isTime(refreshAt)) return 'a refreshAt that is not a number of milliseconds'
+  if (rotationInterval !== undefined && !(Number(rotationInterval) > 0)) return 'a rotationInterval that is not a positive number'
   if (warnings !== undefined && !(Array.isArray(warnings) && warnings.every((warning) => typeof warning === 'string'))) {
     return 'warnings that are not an array of strings'
   }

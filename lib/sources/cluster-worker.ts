@@ -124,7 +124,7 @@ export class ClusterSource implements KeySource {
     this.#latest = undefined
     const record = this.#channel.open(message)
     this.#arena.clear()
-    const { keys, refreshAt, ticketLifetime } = readRing(record, this.#arena.allocate)
+    const { keys, refreshAt, ticketLifetime, rotationInterval } = readRing(record, this.#arena.allocate)
     erase(record)
     this.#taken = message.revision
     const warnings = []
@@ -134,7 +134,7 @@ export class ClusterSource implements KeySource {
     }
     this.#lifetimeCompared = true
     this.#state = 'shared'
-    return { keys, timed: true, refreshAt: refreshAt + PUSH_DELAY_MS, warnings }
+    return { keys, timed: true, refreshAt: refreshAt + PUSH_DELAY_MS, rotationInterval, warnings }
   }
 }
 

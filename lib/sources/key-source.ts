@@ -11,6 +11,8 @@ export interface SourceKeys {
   timed: boolean
   /** When to call `load` again, unless it is called earlier; ms since 1970. */
   refreshAt?: number
+  /** How long each key issues, ms, if that is not the option `rotationInterval`. */
+  rotationInterval?: number
   /** Warnings for the log about keys that are valid. They must not contain key material. */
   warnings?: string[]
 }

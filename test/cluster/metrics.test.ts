@@ -124,7 +124,7 @@ async function aggregates (t: Test, cluster: TestCluster): Promise<void> {
   ] as const) t.equal(value(all, name, labels), expected, `${name} ${JSON.stringify(labels)}`)
   for (const [series, number] of all) {
     const each = workers.map((worker) => worker.get(series) as number)
-    if (/^tls_ticket_key_info|^tls_ticket_keys|^tls_ticket_key_rotations|^tls_ticket_next/.test(series)) {
+    if (/^tls_ticket_key_info|^tls_ticket_keys|^tls_ticket_key_rotation|^tls_ticket_next/.test(series)) {
       t.same(each, Array(WORKERS).fill(number), series)
     } else if (/^tls_ticket_current_key_age/.test(series)) {
       t.ok(number >= Math.max(...each) && number < Math.max(...each) + 60, series)

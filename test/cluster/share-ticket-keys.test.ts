@@ -159,7 +159,7 @@ t.test('shareTicketKeys with optional: if the addon does not load, it warns and 
   const { warnings, ...rest } = await program.next() as { warnings: string[] }
   t.match(warnings, [/not managed.*option optional.*--allow-addons/])
   t.strictSame(rest, {
-    status: { current: null, nextRotation: null, keys: [], memoryLocked: true, workers: 0 },
+    status: { current: null, nextRotation: null, keysEnd: null, keys: [], memoryLocked: true, workers: 0 },
     codes: ['FST_TICKET_KEYS_NOT_BUILT', 'FST_TICKET_KEYS_NOT_BUILT', 'nothing']
   })
 })

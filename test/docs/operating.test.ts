@@ -42,6 +42,18 @@ tests:
       - { series: 'tls_ticket_rejected_total{job="b", protocol="TLSv1.3", reason="unknown_key"}', values: '0+30x60' }
       - { series: 'tls_handshakes_total{job="a", protocol="TLSv1.3", resumed="true"}', values: '0+75x60' }
       - { series: 'tls_handshakes_total{job="a", protocol="TLSv1.3", resumed="false"}', values: '0+25x60' }
+      - { series: 'tls_ticket_keys_end_timestamp_seconds{job="a", instance="good"}', values: '7201+60x60' }
+      - { series: 'tls_ticket_keys_end_timestamp_seconds{job="a", instance="bad"}', values: '9000x60' }
+      - { series: 'tls_ticket_key_rotation_interval_seconds{job="a", instance="good"}', values: '3600x60' }
+      - { series: 'tls_ticket_key_rotation_interval_seconds{job="a", instance="bad"}', values: '3600x60' }
+      - { series: 'tls_ticket_key_rotation_interval_seconds{job="a", instance="memory"}', values: '3600x60' }
+      - { series: 'tls_ticket_key_info{job="a", instance="1", key_id="old", state="current"}', values: '1x9 stale' }
+      - { series: 'tls_ticket_key_info{job="a", instance="1", key_id="new", state="current"}', values: '_x9 1x50' }
+      - { series: 'tls_ticket_key_info{job="a", instance="2", key_id="old", state="current"}', values: '1x11 stale' }
+      - { series: 'tls_ticket_key_info{job="a", instance="2", key_id="new", state="current"}', values: '_x11 1x48' }
+      - { series: 'tls_ticket_key_info{job="a", instance="2", key_id="other", state="next"}', values: '1x60' }
+      - { series: 'tls_ticket_key_info{job="b", instance="1", key_id="one", state="current"}', values: '1x60' }
+      - { series: 'tls_ticket_key_info{job="b", instance="2", key_id="two", state="current"}', values: '1x60' }
     promql_expr_test:
       - { expr: 'tls:resumed:ratio_rate5m', eval_time: 30m, exp_samples: [{ labels: 'tls:resumed:ratio_rate5m{job="a"}', value: 0.75 }] }
     alert_rule_test:
@@ -54,6 +66,14 @@ tests:
         exp_alerts:
           - exp_labels: { job: a, instance: bad, source: file, result: error }
             exp_annotations: { summary: SUMMARY }
+      - { alertname: TicketKeysEnding, eval_time: 34m, exp_alerts: [] }
+      - alertname: TicketKeysEnding
+        eval_time: 40m
+        exp_alerts: [{ exp_labels: { job: a, instance: bad }, exp_annotations: { summary: SUMMARY } }]
+      - { alertname: TicketKeysDisagree, eval_time: 4m, exp_alerts: [] }
+      - alertname: TicketKeysDisagree
+        eval_time: 15m
+        exp_alerts: [{ exp_labels: { job: b }, exp_annotations: { summary: SUMMARY } }]
       - { alertname: TicketKeysNotShared, eval_time: 25m, exp_alerts: [] }
       - alertname: TicketKeysNotShared
         eval_time: 50m
@@ -61,15 +81,17 @@ tests:
 `
 
 t.test('the Prometheus rules are valid, fire when they should, and use existing metrics', async (t) => {
-  const rules = onlyBlock(FILE, 'yaml', '## What to watch')
+  const rules = readRepoFile('monitoring/alerts.yml')
   const summaries = [...rules.matchAll(/alert: (\w+)[^]*?summary: (.+)$/gm)].map(
     ([, alert = '', summary = '']) => [alert, summary] as const
   )
-  t.equal(summaries.length, 3)
+  t.equal(summaries.length, 5)
+  const page = readRepoFile(FILE)
+  t.same(summaries.filter(([name]) => !page.includes(`| \`${name}\` |`)), [], 'the page explains each alert')
   const cases = CASES.replaceAll(/alertname: (\w+)([^]*?)SUMMARY/g, (_, alert: string, between: string) =>
     `alertname: ${alert}${between}${JSON.stringify(summaries.find(([name]) => name === alert)?.[1])}`)
   const directory = t.testdir({ 'rules.yml': rules, 'cases.yml': cases })
-  t.match(promtool(['check', 'rules', '--lint-fatal', 'rules.yml'], directory), { status: 0, output: /SUCCESS: 4 rules found/ })
+  t.match(promtool(['check', 'rules', '--lint-fatal', 'rules.yml'], directory), { status: 0, output: /SUCCESS: 6 rules found/ })
   t.match(promtool(['test', 'rules', 'cases.yml'], directory), { status: 0, output: 'SUCCESS' })
   const { keys } = await manage(t)
   const known = metricsRegistry(keys, 'text').getMetricsAsArray().map(({ name }) => name)
@@ -124,7 +146,7 @@ t.test('docs/api.md lists the fields of status() and the members of the manager'
   t.same(Object.keys(status.keys[0] ?? {}), Object.keys(shown.keys[0] ?? {}))
   const named = [...readRepoFile('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
   const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter(
-    (name) => !['constructor', 'start', 'tick', 'onClose', 'currentKeyAge'].includes(name)
+    (name) => !['constructor', 'start', 'tick', 'onClose', 'currentKeyAge', 'rotationInterval'].includes(name)
   )
   t.same(own.filter((name) => !named.includes(name)), [])
   t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !readRepoFile('docs/api.md').includes(`| \`${event}\` |`)), [])

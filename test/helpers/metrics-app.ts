@@ -37,6 +37,7 @@ export function seriesOfDesign (source: string): string[] {
     'tls_ticket_keys_stale',
     'tls_ticket_current_key_age_seconds',
     'tls_ticket_next_rotation_timestamp_seconds',
+    'tls_ticket_key_rotation_interval_seconds',
     'tls_ticket_key_rotations_total',
     ...['success', 'unchanged', 'error'].map((result) => `tls_ticket_key_reloads_total{result="${result}",source="${source}"}`),
     'tls_ticket_key_last_successful_reload_timestamp_seconds'

@@ -30,7 +30,7 @@ t.test('the first scrape has every series of the design, with counters at 0, and
   const { keys, nextRotation } = app.ticketKeys.status()
   const info = keys.map(({ id, state }) => `tls_ticket_key_info{key_id="${id}",state="${state}"}`)
   t.strictSame([...page.keys()].sort(), [...seriesOfDesign('memory'), ...info].sort())
-  const gauges = /^tls_ticket_(keys|key_info|current_key_age|next_rotation|key_last_successful)/
+  const gauges = /^tls_ticket_(keys|key_info|current_key_age|next_rotation|key_last_successful|key_rotation_interval)/
   t.strictSame([...page].filter(([name, value]) => !gauges.test(name) && value !== 0), [])
   for (const series of info) t.equal(page.get(series), 1)
   t.same(['next', 'current', 'previous'].map((state) => value(page, 'tls_ticket_keys', { state })), [3, 1, 0])

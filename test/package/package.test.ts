@@ -27,7 +27,7 @@ t.test("the package contains the code, its types, the addon's sources, the docum
   const docs = readdirSync(join(ROOT, 'docs'),
     { recursive: true, encoding: 'utf8' }).filter((name) => /\.(md|svg)$/.test(name)).map((name) => `docs/${name}`)
   const texts = [...docs, ...sources('examples'), 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'THIRD-PARTY-NOTICES.md',
-    'native/addon.gypi', 'native/binding.gyp', 'package.json']
+    'monitoring/alerts.yml', 'native/addon.gypi', 'native/binding.gyp', 'package.json']
   t.strictSame(paths.filter((path) => !BINARY.test(path)).sort(), [...library, ...native, ...texts].sort())
 })
 
