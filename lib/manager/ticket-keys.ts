@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events'
 import { Attachment } from '../tls/attachment.js'
+import { sessionDataForAddon } from '../tls/session-data.js'
 import { Clock } from '../util/clock.js'
 import { ClosedError, SourceError } from '../util/errors.js'
 import { KeyRefresher } from './key-refresher.js'
 import { keyId } from '../keys/key.js'
 import type { Logger } from '../util/log.js'
 import { addon } from '../native/binding.js'
-import type { NativeManager } from '../native/types.js'
+import type { NativeManager, NativeSessionData } from '../native/types.js'
 import type { ResolvedOptions } from '../config/options.js'
 import { KeyRing, ThreadRing, type KeyStatus } from './key-ring.js'
 import { ThreadSource } from '../sources/other-thread.js'
@@ -62,17 +63,19 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   readonly #onClose: Array<() => void> = []
   readonly #stopClockSync: () => void
   readonly #policy: ResolvedOptions['policy']
+  readonly #sessionData: NativeSessionData | null
   /** false if the ring belongs to a manager in another thread */
   readonly #ownsRing: boolean
   #closed = false
   #closing: Promise<void> | undefined
 
   /** @internal `createTicketKeys` makes managers. */
-  constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Logger, native?: NativeManager) {
+  constructor ({ policy, source, rotationInterval, sessionData }: ResolvedOptions, clock: Clock, log: Logger, native?: NativeManager) {
     super()
     this.#clock = clock
     this.#log = log
     this.#policy = policy
+    this.#sessionData = sessionData === null ? null : sessionDataForAddon(sessionData, clock, log)
     this.#ownsRing = !(source instanceof ThreadSource)
     this.#native = native ?? (source instanceof ThreadSource ? openManager(source.handle) : new (addon().Manager)(policy))
     this.#stopClockSync = this.#ownsRing ? clock.follow((offset) => this.#native.setClockOffset(offset)) : () => {}
@@ -113,7 +116,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   attach (server: unknown): this {
     this.#checkOpen()
     const attachment = this.#servers.get(server)
-    if (attachment === undefined) this.#servers.add(new Attachment(server, this.#native, this.#clock, this.#log))
+    if (attachment === undefined) this.#servers.add(new Attachment(server, this.#native, this.#clock, this.#log, this.#sessionData))
     else attachment.reattach()
     return this
   }

@@ -72,6 +72,23 @@ export interface Host {
   policy: Buffer
 }
 
+/** A full handshake, for the option `sessionData`. */
+export interface AuthenticatedSession {
+  protocol: Protocol
+  /** the server name (SNI) in lower case without a trailing dot; `null` if the client sent none */
+  serverName: string | null
+  /** whether the server asked for a client certificate and verified it; `socket.authorized` is set later */
+  authorized: boolean
+  /** the verified chain in DER, the client's certificate first; empty if `authorized` is false */
+  chain: Buffer[]
+}
+
+/** Returns what to keep with a session, at most 512 bytes. Called in the middle of a handshake, so it must not wait. */
+export type SessionDataFunction = (session: AuthenticatedSession) => Buffer | null
+
+/** How the addon calls such a function (lib/tls/session-data.ts). The result `false` means: issue no ticket. */
+export type NativeSessionData = (tls13: boolean, serverName: string | null, authorized: boolean, chain: Buffer[]) => Buffer | null | false
+
 /** What the addon needs to know about a server. */
 export interface ServerSettings {
   /** digest of the client-certificate policy of the server's own context, 16 bytes */
@@ -81,6 +98,8 @@ export interface ServerSettings {
   sessionIdContext: Buffer
   /** the limit that the server's owner has set, ms; Infinity: none */
   sessionTimeout: number
+  /** asks what the application keeps with the session of a full handshake; `null`: it keeps nothing */
+  sessionData: NativeSessionData | null
 }
 
 /** The native part of a manager: ring, policy and counters. All threads that open its handle share it. */
@@ -113,10 +132,11 @@ export interface NativeManager {
   /** Until the next `addHosts`, connections that request client certificates neither resume nor get tickets. */
   hostsChanged (context: CapturedContext): void
   /**
-   * Counts a finished handshake. Call it inside 'secureConnection'. Returns true if the handshake resumed from a
-   * ticket. `ticket` then contains the key id, the time of issue and the time of authentication.
+   * Counts a finished handshake. Call it inside 'secureConnection'. If the handshake resumed from a ticket, returns the
+   * server name in the ticket ('' without one), and sets `ticket` to the key id, the time of issue and the time of
+   * authentication. Otherwise returns `null`.
    */
-  handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): boolean
+  handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): string | null
   readCounters (out: Float64Array): void
   revokeSessions (): void
   setClockOffset (milliseconds: number): void
@@ -132,6 +152,11 @@ export type Decision = number | [name: Buffer, aesKey: Buffer, hmacKey: Buffer, 
 /** Exports of the addon. */
 export interface Addon {
   Manager: new (options: NativeOptions | number) => NativeManager
+  /**
+   * Inside 'secureConnection': returns a function that returns what the application keeps with the session. It asks the
+   * application if nobody has asked before. `null` if nothing is kept.
+   */
+  keptData (): (() => Buffer | null) | null
   setTicketKeyCallback (
     context: CapturedContext,
     decide: (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null) => Decision

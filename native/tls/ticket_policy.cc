@@ -136,7 +136,7 @@ std::optional<Reason> WhyTooOld(SSL_SESSION* session, const AttachedContext& con
   double end = TicketEnd(context, data, protocol);
   if (bounded) end = std::min(end, ChainEnd(options, data));
   // The certificate chain shortened the timeout. HasRightCertificate refuses the session.
-  if (static_cast<double>(data.chain_end) <= end) return std::nullopt;
+  if (static_cast<double>(data.chain_end()) <= end) return std::nullopt;
   return end < TicketEnd(context, data, protocol) ? Reason::kSessionTooOld
                                                   : Reason::kSessionExpired;
 }
@@ -156,10 +156,11 @@ bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& 
   // The reverse also counts: if the server requests no certificate, the client must not appear to
   // have presented one.
   if (AsksForCertificate(ssl) != has_certificate) return false;
-  return !has_certificate || (data.verify_mode == VerifyMode(ssl) && context.policies.known() &&
-                              data.client_policy == PolicyOf(context, data.server_name) &&
-                              now < static_cast<double>(data.chain_end) && !HasTimedOut(session) &&
-                              data.chain_strength >= SecurityBits(SSL_get_security_level(ssl)));
+  if (!has_certificate) return true;
+  return data.client.has_value() && data.client->verify_mode == VerifyMode(ssl) &&
+         context.policies.known() && data.client->policy == PolicyOf(context, data.server_name) &&
+         now < static_cast<double>(data.client->chain_end) && !HasTimedOut(session) &&
+         data.client->chain_strength >= SecurityBits(SSL_get_security_level(ssl));
 }
 
 // Why a session that fits the handshake may not resume. Nothing if it may.
@@ -221,16 +222,14 @@ TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketDat
     data = *presented;
   } else {
     data.authenticated_at = static_cast<uint64_t>(std::max(now, 0.0));
-    data.verify_mode = VerifyMode(ssl);
-    if (AsksForCertificate(ssl)) {
-      const VerifiedChain chain = DescribeVerifiedChain(ssl);
-      data.chain_end = chain.end;
-      data.chain_strength = chain.strength;
-    }
     data.extended_master_secret = handshake.extended_master_secret;
     const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     if (name != nullptr) NormalizeServerName(name, std::strlen(name), &data.server_name);
-    data.client_policy = PolicyOf(*handshake.context, data.server_name);
+    if (AsksForCertificate(ssl)) {
+      const VerifiedChain chain = DescribeVerifiedChain(ssl);
+      data.client = ClientVerification{VerifyMode(ssl), chain.strength, chain.end,
+                                       PolicyOf(*handshake.context, data.server_name)};
+    }
   }
   data.issued_at = static_cast<uint64_t>(std::max(now, 0.0));
   return data;
@@ -241,8 +240,7 @@ double TicketLifetime(SSL* ssl, const AttachedContext& context, const TicketData
   const TicketOptions& options = context.manager->options;
   double end = std::min(TicketEnd(context, data, protocol), key_accept_until);
   if (protocol == Protocol::kTls13) end = std::min(end, ChainEnd(options, data));
-  if (data.chain_end != TicketData::kNoEnd)
-    end = std::min(end, static_cast<double>(data.chain_end));
+  end = std::min(end, static_cast<double>(data.chain_end()));
   // Tickets store whole milliseconds. With the fraction of `now`, each lifetime would be
   // one second short.
   const double left = std::floor((end - std::floor(now)) / kSecond);
