@@ -37,7 +37,8 @@ export function sessionDataForAddon (collect: SessionDataFunction, clock: Clock,
       if (data !== null && data.length > WARN_LENGTH && !warned) {
         warned = true
         setImmediate(() => {
-          log.warn(`sessionData returned ${data.length} bytes, which every ClientHello of that client carries: keep an id of at most ${WARN_LENGTH} bytes`)
+          log.warn(`sessionData returned ${data.length} bytes, which every ClientHello of that client carries: ` +
+            `keep an id of at most ${WARN_LENGTH} bytes`)
         })
       }
       return data

@@ -55,7 +55,8 @@ export function recordResumption (socket: TLSSocket, ticket: ResumedTicket | nul
   const [id, issuedAt, authenticatedAt] = ticket.numbers as unknown as [number, number, number]
   // TLS 1.2: Node.js does not know the server name of a resumed connection. The ticket contains the name.
   const serverName = ticket.serverName === '' ? null : ticket.serverName
-  record(socket, { resumed: true, serverName, keyId: id.toString(16).padStart(8, '0'), issuedAt, authenticatedAt, readData: ticket.readData })
+  const keyId = id.toString(16).padStart(8, '0')
+  record(socket, { resumed: true, serverName, keyId, issuedAt, authenticatedAt, readData: ticket.readData })
 }
 
 /** The name that the client sent, in the form in which a ticket contains it. */

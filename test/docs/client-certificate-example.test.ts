@@ -7,11 +7,14 @@ import { connect, connectH2, PROTOCOLS } from '../helpers/client.js'
 import { ROOT } from '../helpers/docs.js'
 import { until } from '../helpers/process.js'
 
+const HTTP1 = { alpn: ['http/1.1'] }
+
 t.test('examples/client-certificate.ts reads the tenant back from the ticket, over HTTP/1.1 and HTTP/2', async (t) => {
   const [{ key, cert }, ca] = await Promise.all([serverCert(), makeCa('clients')])
   const [known, unknown] = await Promise.all(['known', 'unknown'].map(async (name) => await ca.issue({ name, client: true })))
   if (known === undefined || unknown === undefined) throw new Error('no certificates')
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), fileURLToPath(new URL('examples/client-certificate.ts', ROOT))], {
+  const example = fileURLToPath(new URL('examples/client-certificate.ts', ROOT))
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), example], {
     env: {
       ...process.env,
       NODE_OPTIONS: undefined,
@@ -34,7 +37,7 @@ t.test('examples/client-certificate.ts reads the tenant back from the ticket, ov
   await until(() => port() > 0)
 
   for (const protocol of PROTOCOLS) {
-    for (const [name, via, options] of [['HTTP/1.1', connect, { alpn: ['http/1.1'] }], ['HTTP/2', connectH2, {}]] as const) {
+    for (const [name, via, options] of [['HTTP/1.1', connect, HTTP1], ['HTTP/2', connectH2, {}]] as const) {
       const first = await via({ port: port(), protocol, ...known, ...options })
       const second = await via({ port: port(), protocol, ...known, ...options, session: first.session })
       t.strictSame([first, second].map(({ body }) => JSON.parse(body) as unknown),

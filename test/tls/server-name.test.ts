@@ -15,7 +15,7 @@ t.teardown(closeAll)
 /** Records the sessions of a server, as its application sees them. */
 function record (server: Server): TlsSession[] {
   const seen: TlsSession[] = []
-  server.on('secureConnection', (socket) => seen.push(tlsSession(socket) as TlsSession))
+  server.on('secureConnection', (socket: TLSSocket) => seen.push(tlsSession(socket) as TlsSession))
   return seen
 }
 
@@ -73,7 +73,8 @@ for (const protocol of PROTOCOLS) {
     const key = randomBytes(80)
     const ca = await makeCa('clients')
     const client = await ca.issue({ name: 'client', client: true })
-    const { port } = await serve(t, { source: { type: 'static', keys: [key] } }, async () => await plainHttps({ requestCert: true, ca: ca.cert }))
+    const { port } = await serve(t, { source: { type: 'static', keys: [key] } },
+      async () => await plainHttps({ requestCert: true, ca: ca.cert }))
     const { session } = await connect({ port, protocol, servername: 'a.test', ...client })
     t.equal(applicationData(openTicket(key, sessionTicket(session as Buffer))).length, 13 + 24 + 'a.test'.length)
   })
