@@ -25,6 +25,7 @@ export type { KeyMaterial, KeyState, KeyTimes, SourceKey, TicketKey } from './ke
 export type { Log } from './util/log.js'
 export type { TicketKeysEvents, TicketKeysStatus } from './manager/ticket-keys.js'
 export type { MetricsOptions, TicketKeysOptions } from './config/options.js'
+export type { RevocationConditions } from './manager/revocation-conditions.js'
 export type { KeyStatus } from './manager/key-ring.js'
 export type { AuthenticatedSession, SessionDataFunction } from './native/types.js'
 export type { TlsSession } from './tls/tls-session.js'

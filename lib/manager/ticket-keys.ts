@@ -9,43 +9,14 @@ import type { Logger } from '../util/log.js'
 import { addon } from '../native/binding.js'
 import type { NativeManager, NativeSessionData } from '../native/types.js'
 import type { ResolvedOptions } from '../config/options.js'
-import { KeyRing, ThreadRing, type KeyStatus } from './key-ring.js'
+import { KeyRing, ThreadRing } from './key-ring.js'
 import { ThreadSource } from '../sources/other-thread.js'
 import { ManagedServers } from './managed-servers.js'
+import { checkRevocation, type RevocationConditions } from './revocation-conditions.js'
+import type { TicketKeysEvents, TicketKeysStatus } from './status.js'
 import { readCounters, type TicketStats } from './stats.js'
 
-/** The state of the keys, for operators and health checks. Times are ms since 1970. */
-export interface TicketKeysStatus {
-  source: string
-  /** `false` if the addon did not load and the option `optional` left the tickets to Node.js */
-  managed: boolean
-  /** why `managed` is false; otherwise `null` */
-  reason: string | null
-  /** no key can issue now, or a list of keys without times has not changed for twice `rotationInterval` */
-  stale: boolean
-  /** why `stale` is true; otherwise `null` */
-  staleReason: string | null
-  /** id of the issuing key */
-  current: string | null
-  nextRotation: number | null
-  keys: KeyStatus[]
-  lastReload: number | null
-  /** error message of the last load; `null` if that load succeeded */
-  lastError: string | null
-  /** code of that error; unlike the message, the code is safe to publish */
-  lastErrorCode: string | null
-  /** false if the system did not lock the keys' memory, so that the keys may be swapped to disk */
-  memoryLocked: boolean
-  servers: number
-}
-
-/** Events of the manager and their arguments. No argument contains key material. */
-export interface TicketKeysEvents {
-  rotation: [{ current: string | null, previous: string | null }]
-  reload: [{ result: 'success' | 'unchanged' }]
-  'reload-error': [Error]
-  stale: [{ reason: string }]
-}
+export type { TicketKeysEvents, TicketKeysStatus } from './status.js'
 
 /** @internal A log message. */
 export const NOT_LOCKED = 'ticket keys could not be locked in memory and may be swapped to disk: raise RLIMIT_MEMLOCK'
@@ -138,7 +109,8 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
       lastError: this.#refresher.history.lastError,
       lastErrorCode: this.#refresher.history.lastErrorCode,
       memoryLocked: this.#native.memoryLocked,
-      servers: this.#servers.count
+      servers: this.#servers.count,
+      revocations: this.#native.revocations
     }
   }
 
@@ -166,12 +138,13 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   }
 
   /**
-   * Makes the next key the current key at once.
+   * Makes the next key the current key at once. Resolves with the time from which the key issues. `revoke`: the keys are
+   * known to others. Drops every key that was made so far, so that its tickets do not resume, and makes new ones.
    * Rejects with FST_TICKET_KEYS_ROTATE if the source does not make its own keys.
    */
-  async rotate (): Promise<void> {
+  async rotate ({ revoke = false }: { revoke?: boolean } = {}): Promise<{ at: number }> {
     this.#checkOpen()
-    await this.#refresher.rotate()
+    return { at: await this.#refresher.rotate(revoke) }
   }
 
   /** Loads the keys again at once. If the source fails, rejects with its error and keeps the previous keys. */
@@ -180,9 +153,25 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     return await this.#refresher.reload()
   }
 
-  /** From now on, this process rejects every session that was authenticated before this call (`session_revoked`). */
-  async revokeSessions (): Promise<void> {
-    this.#native.revokeSessions()
+  /**
+   * From now on, all servers and threads of this manager refuse the sessions that meet all conditions (`session_revoked`).
+   * Without conditions, they refuse every session. Resolves with the time up to which the refused sessions were
+   * authenticated. Rejects with FST_TICKET_KEYS_OPTIONS, FST_TICKET_KEYS_CLOSED.
+   */
+  async revokeSessions (conditions: RevocationConditions = {}): Promise<{ until: number }> {
+    this.#checkOpen()
+    const { until, widened } = this.#native.revokeSessions(checkRevocation(conditions, this.#clock.now()))
+    const names = Object.keys(conditions).join(', ')
+    if (widened) this.#log.warn('there are too many revocations: every session authenticated until now is revoked instead', { until })
+    this.#log.info(`sessions authenticated up to ${new Date(until).toISOString()} are revoked (conditions: ${names || 'none'})`, { until })
+    this.emit('revocation', { until, conditions })
+    return { until }
+  }
+
+  /** Returns up to which time of authentication every session is refused, ms since 1970; `null` if none is. */
+  revokedUntil (): number | null {
+    const { revokedUntil } = this.#native
+    return revokedUntil < 0 ? null : revokedUntil
   }
 
   /**

@@ -1,7 +1,7 @@
 import { Registry, type Aggregator, type Metric, type OpenMetricsContentType, type RegistryContentType } from 'prom-client'
 import { RELOAD_RESULTS, type ByProtocol, type TicketStats } from '../manager/stats.js'
 import type { TicketKeys, TicketKeysStatus } from '../manager/ticket-keys.js'
-import { PROTOCOLS, REASONS } from '../native/types.js'
+import { CONDITIONS, PROTOCOLS, REASONS } from '../native/types.js'
 import { OptionsError } from '../util/errors.js'
 
 /** The manager's state at one moment. All metrics of a scrape use the same snapshot. */
@@ -10,6 +10,8 @@ interface Snapshot {
   status: TicketKeysStatus
   /** ms; `null` without a current key */
   currentKeyAge: number | null
+  /** ms since 1970; `null` without a revocation of all sessions */
+  revokedUntil: number | null
 }
 
 /** A line of Prometheus text. */
@@ -83,7 +85,12 @@ const METRICS: readonly Definition[] = [
   counter('tls_ticket_key_reloads_total', 'Loads of keys from their source', ({ stats, status: { source } }) =>
     RELOAD_RESULTS.map((result) => ({ labels: { source, result }, value: stats.reloads[result] }))),
   gauge('tls_ticket_key_last_successful_reload_timestamp_seconds', 'When keys were loaded last', 'min',
-    ({ status }) => single(seconds(status.lastReload)))
+    ({ status }) => single(seconds(status.lastReload))),
+  gauge('tls_ticket_sessions_revoked_timestamp_seconds', 'Sessions authenticated up to this time are refused', 'max',
+    ({ revokedUntil }) => single(seconds(revokedUntil))),
+  gauge('tls_ticket_revocations', 'Revocations with conditions in force', 'max', ({ status }) => single(status.revocations)),
+  counter('tls_ticket_revocations_total', 'Revocations of sessions, by the first condition', ({ stats }) =>
+    CONDITIONS.map((condition) => ({ labels: { condition }, value: stats.revocations[condition] })))
 ]
 
 /** The cumulative buckets of the histogram, its sum and its count. */
@@ -113,7 +120,12 @@ export function registerMetrics (manager: TicketKeys, registry: Registry | Regis
   // A registry calls `get` of all its metrics in one turn of the event loop.
   const read = (): Snapshot => {
     if (snapshot === undefined) {
-      snapshot = { stats: manager.stats(), status: manager.status(), currentKeyAge: manager.currentKeyAge() }
+      snapshot = {
+        stats: manager.stats(),
+        status: manager.status(),
+        currentKeyAge: manager.currentKeyAge(),
+        revokedUntil: manager.revokedUntil()
+      }
       queueMicrotask(() => { snapshot = undefined })
     }
     return snapshot

@@ -36,6 +36,10 @@ export const REASONS = [
   'session_revoked', 'server_name', 'client_certificate', 'callback_error'
 ] as const
 
+/** Conditions of revocations. A revocation counts under the first of its conditions. */
+export const CONDITIONS = ['fingerprint', 'server_name', 'data', 'all'] as const
+
+export type RevocationCondition = typeof CONDITIONS[number]
 export type Protocol = typeof PROTOCOLS[number]
 export type RejectReason = typeof REASONS[number]
 
@@ -102,6 +106,17 @@ export interface ServerSettings {
   sessionData: NativeSessionData | null
 }
 
+/** Conditions for `revokeSessions`, already checked. `null`: not given. */
+export interface NativeRevocation {
+  /** ms since 1970 */
+  before: number | null
+  /** in lower case without a trailing dot */
+  serverName: Buffer | null
+  /** 32 bytes */
+  fingerprint: Buffer | null
+  dataPrefix: Buffer | null
+}
+
 /** The native part of a manager: ring, policy and counters. All threads that open its handle share it. */
 export interface NativeManager {
   /** identifies this manager in other threads of the process, while any thread has it open */
@@ -138,7 +153,16 @@ export interface NativeManager {
    */
   handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): string | null
   readCounters (out: Float64Array): void
-  revokeSessions (): void
+  /**
+   * Refuses the sessions that meet the conditions from now on, and counts the revocation. Returns until when the refused
+   * sessions were authenticated, ms since 1970. `widened`: there were too many revocations, and every session
+   * authenticated until now is refused instead.
+   */
+  revokeSessions (revocation: NativeRevocation): { until: number, widened: boolean }
+  /** sessions authenticated at or before this time are refused, ms since 1970; -1: none are */
+  readonly revokedUntil: number
+  /** number of revocations with conditions that are in force */
+  readonly revocations: number
   setClockOffset (milliseconds: number): void
   /**
    * Calls `listener` soon after a ticket could not be issued for lack of a key. Does so once until the next `setRing`.

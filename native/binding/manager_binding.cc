@@ -60,6 +60,8 @@ Napi::Function ManagerBinding::Define(Napi::Env env) {
   return DefineClass(env, "Manager",
                      {InstanceAccessor<&ManagerBinding::Handle>("handle"),
                       InstanceAccessor<&ManagerBinding::MemoryLocked>("memoryLocked"),
+                      InstanceAccessor<&ManagerBinding::RevokedUntil>("revokedUntil"),
+                      InstanceAccessor<&ManagerBinding::Revocations>("revocations"),
                       InstanceMethod<&ManagerBinding::SetRing>("setRing"),
                       InstanceMethod<&ManagerBinding::KeyTimes>("keyTimes"),
                       InstanceMethod<&ManagerBinding::ExportKeys>("exportKeys"),
@@ -233,8 +235,6 @@ Napi::Value ManagerBinding::HandshakeDone(const Napi::CallbackInfo& info) {
 void ManagerBinding::ReadCounters(const Napi::CallbackInfo& info) {
   manager_->counters.Read(info[0].As<Napi::Float64Array>().Data());
 }
-
-void ManagerBinding::RevokeSessions(const Napi::CallbackInfo&) { manager_->RevokeSessions(); }
 
 void ManagerBinding::SetClockOffset(const Napi::CallbackInfo& info) {
   manager_->set_clock_offset(info[0].As<Napi::Number>().DoubleValue());

@@ -1,6 +1,8 @@
 #include "tls/ticket_policy.h"
 
+#include <openssl/evp.h>
 #include <openssl/tls1.h>
+#include <openssl/x509.h>
 
 #include <algorithm>
 #include <cmath>
@@ -141,6 +143,30 @@ std::optional<Reason> WhyTooOld(SSL_SESSION* session, const AttachedContext& con
                                                   : Reason::kSessionExpired;
 }
 
+// The SHA-256 of the client's certificate. Empty without one.
+std::string_view FingerprintOf(const SSL_SESSION* session, uint8_t* buffer) {
+  unsigned int length = 0;
+  const X509* peer = SSL_SESSION_get0_peer(const_cast<SSL_SESSION*>(session));
+  if (peer == nullptr || X509_digest(peer, EVP_sha256(), buffer, &length) != 1) return {};
+  return {reinterpret_cast<const char*>(buffer), length};
+}
+
+bool IsRevoked(const SSL_SESSION* session, const TicketManager& manager, const TicketData& data) {
+  RevocableSession revocable = {};
+  revocable.authenticated_at = static_cast<double>(data.authenticated_at);
+  if (revocable.authenticated_at <= manager.revoked_until()) return true;
+  if (manager.revocations.empty()) return false;
+  revocable.server_name = {data.server_name.bytes.data(), data.server_name.length};
+  if (data.data.has_value()) {
+    revocable.data =
+        std::string_view(reinterpret_cast<const char*>(data.data->bytes.data()), data.data->length);
+  }
+  uint8_t digest[EVP_MAX_MD_SIZE];
+  if (manager.revocations.needs_fingerprint())
+    revocable.fingerprint = FingerprintOf(session, digest);
+  return manager.revocations.Covers(revocable);
+}
+
 bool HasRightName(SSL* ssl, const AttachedContext& context, const TicketData& data) {
   // Contexts may trust different CAs. If the server requests client certificates, always
   // check the name.
@@ -169,9 +195,7 @@ std::optional<Reason> WhyForbidden(SSL* ssl, SSL_SESSION* session, const Attache
   if (!HasContext(session, context.session_id_context)) return Reason::kContext;
   const std::optional<Reason> too_old = WhyTooOld(session, context, data, protocol, now);
   if (too_old.has_value()) return too_old;
-  if (static_cast<double>(data.authenticated_at) <= context.manager->revoked_until()) {
-    return Reason::kSessionRevoked;
-  }
+  if (IsRevoked(session, *context.manager, data)) return Reason::kSessionRevoked;
   if (!HasRightName(ssl, context, data)) return Reason::kServerName;
   if (!HasRightCertificate(ssl, session, context, data, now)) return Reason::kClientCertificate;
   return std::nullopt;
