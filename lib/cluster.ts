@@ -84,10 +84,10 @@ export class SharedTicketKeys {
     }
   }
 
-  /** Rotates at once and updates the workers. Rejects with FST_TICKET_KEYS_CLOSED or FST_TICKET_KEYS_ROTATE. */
-  async rotate (): Promise<void> {
+  /** Rotates and updates the workers. `revoke`: replaces every key. Rejects with FST_TICKET_KEYS_CLOSED or _ROTATE. */
+  async rotate ({ revoke = false }: { revoke?: boolean } = {}): Promise<{ at: number }> {
     await this.#whenOpen()
-    await this.#refresher.rotate()
+    return { at: await this.#refresher.rotate(revoke) }
   }
 
   /** Loads the keys again and updates the workers. If the source fails, rejects with its error; the keys stay. */
@@ -115,7 +115,7 @@ export class SharedTicketKeys {
     try {
       await this.#whenOpen()
       this.#publicKeys.set(worker, publicKey)
-      if (request.rotate) await this.#refresher.rotate()
+      if (request.rotate) await this.#refresher.rotate(request.replace)
       // A worker without a current key asks for keys, for example after the clock has jumped.
       else this.#refresher.tick()
       await this.#whenOpen()
@@ -176,7 +176,7 @@ class UnmanagedSharedKeys extends SharedTicketKeys {
     return { current: null, nextRotation: null, keysEnd: null, keys: [], memoryLocked: true, workers: 0 }
   }
 
-  override async rotate (): Promise<void> {
+  override async rotate (): Promise<never> {
     throw notManaged('rotate', this.#problem)
   }
 

@@ -9,14 +9,20 @@ import type { Serializable } from 'node:child_process'
 /** A primary that shares its keys sets this variable to its process id, for the workers that it forks. */
 export const PRIMARY_VARIABLE = 'FASTIFY_TICKET_KEYS_PRIMARY'
 
-/** A worker asks for the keys, with `rotate` after a rotation. */
+/** `rotate`: the keys after a rotation. `replace`: the keys after all of them were replaced. */
+export type Wanted = 'keys' | 'rotate' | 'replace'
+
+/** A worker asks for the keys. */
 export interface KeysRequest {
   type: 'fastify-ticket-keys:request'
   /** identifies the answer */
   id: number
   /** P-256 public key in DER (RFC 5480), base64; the primary seals keys for it from now on */
   publicKey: string
+  /** first make the next key the current key */
   rotate: boolean
+  /** with `rotate`: replace every key */
+  replace: boolean
 }
 
 /** The primary sends the keys because they have changed, or as an answer. */

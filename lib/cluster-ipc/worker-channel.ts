@@ -1,5 +1,5 @@
 import { SourceError } from '../util/errors.js'
-import { readFromPrimary, type Failed, type KeysMessage, type KeysRequest, type NotShared } from './messages.js'
+import { readFromPrimary, type Failed, type KeysMessage, type KeysRequest, type NotShared, type Wanted } from './messages.js'
 import { exportPublic, makeKeyPair, open } from './sealed-box.js'
 
 /** Receives the messages of the primary. */
@@ -43,9 +43,9 @@ export class PrimaryChannel {
   /**
    * Asks for the keys. Listeners receive them before the promise resolves. Rejects with FST_TICKET_KEYS_SOURCE if the
    * primary is gone.
-   * @param rotate ask for a rotation first @param wait timeout in ms
+   * @param what whether to rotate or replace the keys first @param wait timeout in ms
    */
-  async ask (rotate: boolean, wait: number): Promise<Answer> {
+  async ask (what: Wanted, wait: number): Promise<Answer> {
     const id = ++this.#lastId
     const answer = await new Promise<Answer | Error>((resolve) => {
       const timer = setTimeout(() => settle('silence'), wait)
@@ -55,7 +55,8 @@ export class PrimaryChannel {
         resolve(result)
       }
       this.#asked.set(id, settle)
-      const request: KeysRequest = { type: 'fastify-ticket-keys:request', id, publicKey: this.#publicKey, rotate }
+      const [rotate, replace] = [what !== 'keys', what === 'replace']
+      const request: KeysRequest = { type: 'fastify-ticket-keys:request', id, publicKey: this.#publicKey, rotate, replace }
       if (process.send === undefined || !process.connected) settle(primaryGoneError())
       // If the primary cannot be reached, the channel closes, and 'disconnect' settles the request.
       else process.send(request, undefined, undefined, () => {})

@@ -48,7 +48,9 @@ export function checkValues (
 /** By default env-schema turns strings into numbers and drops unknown names. Both would hide mistakes in code. */
 const customizeAjv: CustomizeAjv = (ajv) => {
   Object.assign(ajv.opts, { coerceTypes: false, removeAdditional: false, useDefaults: false })
-  return ajv.addKeyword({ keyword: 'duration', validate: validateDuration }).addKeyword({ keyword: 'method', validate: hasMethod })
+  return ajv.addKeyword({ keyword: 'duration', validate: validateDuration })
+    .addKeyword({ keyword: 'method', validate: hasMethod })
+    .addKeyword({ keyword: 'functionOrNull', validate: (_: true, value: unknown) => value === null || typeof value === 'function' })
 }
 
 function validateDuration (limits: DurationLimits, value: unknown): boolean {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { addonProblem } from '../native/binding.js'
-import type { NativeOptions } from '../native/types.js'
+import type { NativeOptions, SessionDataFunction } from '../native/types.js'
 import { ClusterSource, primaryShares } from '../sources/cluster-worker.js'
 import type { KeySource } from '../sources/key-source.js'
 import { makeSource } from '../sources/make-source.js'
@@ -21,6 +21,7 @@ export interface ResolvedOptions {
   policy: NativeOptions
   source: KeySource
   rotationInterval: number
+  sessionData: SessionDataFunction | null
   metrics: MetricsOptions | null
   /** whether the user named the path; a conflict is then an error */
   metricsPathGiven: boolean
@@ -80,6 +81,7 @@ export function resolveOptions (given: TicketKeysOptions, problems = new OptionE
     },
     source: source as KeySource,
     rotationInterval,
+    sessionData: settings.sessionData,
     ...resolveMetrics(settings.metrics),
     requireTls,
     unmanaged,

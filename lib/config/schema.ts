@@ -1,5 +1,6 @@
 import type { OpenMetricsContentType, Registry } from 'prom-client'
 import { KEY_FORMATS } from '../keys/formats/index.js'
+import type { SessionDataFunction } from '../native/types.js'
 import type { KeySource } from '../sources/key-source.js'
 import type { SourceOption } from '../sources/make-source.js'
 import { DURATION_FORM, type Duration, type DurationLimits } from '../util/duration.js'
@@ -63,6 +64,11 @@ export interface TicketKeysOptions {
   requireTls?: boolean
   /** `true`: if the addon does not load, warn and leave tickets to Node.js; default `false` */
   optional?: boolean
+  /**
+   * called once per full handshake; its bytes, at most 512, are sealed in the ticket and come back as `tlsSession.data`.
+   * Default `null`: nothing is kept
+   */
+  sessionData?: SessionDataFunction | null
   /** how variables are read; `false`: read none */
   environment?: EnvironmentOptions | false
 }
@@ -70,7 +76,7 @@ export interface TicketKeysOptions {
 /** The options that have a default. */
 export type Settings = Required<Omit<TicketKeysOptions, 'environment'>>
 
-/** JSON schema, with the keywords `duration` and `method` of ./check-values.ts. */
+/** JSON schema, with the keywords `duration`, `method` and `functionOrNull` of ./check-values.ts. */
 export interface JsonSchema {
   type?: string | string[]
   enum?: readonly string[]
@@ -80,6 +86,8 @@ export interface JsonSchema {
   duration?: DurationLimits
   /** name of a function that the value must have */
   method?: string
+  /** whether the value must be a function or null */
+  functionOrNull?: true
 }
 
 /** The shape of a value, and its description for messages. */
@@ -137,7 +145,8 @@ export const OPTIONS: Readonly<{ [Name in keyof Settings]: OptionSchema & { defa
     }
   },
   requireTls: { default: true, variable: 'REQUIRE_TLS', ...BOOLEAN },
-  optional: { default: false, variable: 'OPTIONAL', ...BOOLEAN }
+  optional: { default: false, variable: 'OPTIONAL', ...BOOLEAN },
+  sessionData: { default: null, schema: { functionOrNull: true }, form: 'a function or null' }
 }
 
 /** The option `environment`, which says how the others are read. */

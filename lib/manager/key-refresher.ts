@@ -60,10 +60,8 @@ export class KeyRefresher {
     const loading = loadKeys(this.source, now, true)
     // Do not await keys that come without a promise: they take effect in the same turn of the event loop.
     const keys = isPromise(loading) ? await loading : loading
-    if (this.#closed) {
-      eraseSourceKeys(keys)
-      throw new ClosedError('the manager is closed')
-    }
+    if (this.#closed) eraseSourceKeys(keys)
+    this.#checkOpen()
     const changed = keys !== null && this.#apply(keys, this.#clock.now())
     if (this.#ring.keys.length === 0) throw new SourceError(`${this.#where} gave no keys, and there are none before`)
     if (keys !== null) this.#events.keys?.(keys, changed)
@@ -92,23 +90,25 @@ export class KeyRefresher {
   /** Loads the keys again and counts this reload. Rejects with the source's error. */
   async reload (): Promise<LoadResult> {
     return await this.#mutex.runExclusive(async () => {
-      if (this.#closed) throw new ClosedError('the manager is closed')
+      this.#checkOpen()
       return resultOf(await this.#load(true))
     })
   }
 
-  async rotate (): Promise<void> {
+  /** Returns when the new key began to issue, ms since 1970. @param revoke drop every key that was made so far */
+  async rotate (revoke = false): Promise<number> {
     const { source } = this
-    if (source.rotate === undefined) {
-      throw new RotateError(`the source '${source.type}' does not make its own keys: rotate them where they come from`)
-    }
-    await this.#mutex.runExclusive(async () => {
+    const change = revoke ? source.replaceKeys?.bind(source) : source.rotate?.bind(source)
+    const problem = `the source '${source.type}' does not make its own keys: rotate them where they come from`
+    if (change === undefined) throw new RotateError(problem)
+    return await this.#mutex.runExclusive(async () => {
       this.tick()
-      // close() may have run while this call was queued, or in a listener that tick() called.
-      if (this.#closed) throw new ClosedError('the manager is closed')
-      const rotating = source.rotate?.(this.#clock.now())
-      if (isPromise(rotating)) await withTimeout(source, 'rotate', rotating)
+      this.#checkOpen()
+      const now = this.#clock.now()
+      const work = change(now)
+      if (isPromise(work)) await withTimeout(source, 'rotate', work)
       resultOf(await this.#load(false))
+      return now
     })
   }
 
@@ -118,9 +118,9 @@ export class KeyRefresher {
     await this.source.close?.()
   }
 
-  get #where (): string {
-    return `source '${this.source.type}'`
-  }
+  #checkOpen (): void { if (this.#closed) throw new ClosedError('the manager is closed') }
+
+  get #where (): string { return `source '${this.source.type}'` }
 
   #refresh (now: number): void {
     this.#schedule.begin(now)

@@ -1,5 +1,5 @@
 import { addon } from '../native/binding.js'
-import { PROTOCOLS, REASONS, type Protocol, type RejectReason } from '../native/types.js'
+import { CONDITIONS, PROTOCOLS, REASONS, type Protocol, type RejectReason, type RevocationCondition } from '../native/types.js'
 
 /** Results of loading keys from the source. */
 export const RELOAD_RESULTS = ['success', 'unchanged', 'error'] as const
@@ -20,6 +20,8 @@ export interface TicketStats {
   handshakes: Record<Protocol, { full: number, resumed: number }>
   /** ages of resumed tickets in seconds; a bucket counts ages up to its `le` and above the previous bucket's `le` */
   age: { buckets: Array<{ le: number, count: number }>, sum: number, count: number }
+  /** calls of `revokeSessions`, by the first condition given */
+  revocations: Record<RevocationCondition, number>
   rotations: number
   reloads: Record<ReloadResult, number>
 }
@@ -36,6 +38,7 @@ export function emptyStats (): TicketStats {
     rejected: zeros(() => Object.fromEntries(REASONS.map((reason) => [reason, 0])) as Record<RejectReason, number>),
     handshakes: zeros(() => ({ full: 0, resumed: 0 })),
     age: { buckets: [{ le: Infinity, count: 0 }], sum: 0, count: 0 },
+    revocations: byCondition(zero),
     rotations: 0,
     reloads: { success: 0, unchanged: 0, error: 0 }
   }
@@ -59,5 +62,10 @@ export function readCounters (read: (out: Float64Array) => void): Omit<TicketSta
   const handshakes = byProtocol(() => ({ full: take(), resumed: take() }))
   const buckets = [...ageBounds, Infinity].map((le) => ({ le, count: take() }))
   const count = buckets.reduce((sum, bucket) => sum + bucket.count, 0)
-  return { issued, renewed, resumed, rejected, handshakes, age: { buckets, sum: take() / 1000, count } }
+  const age = { buckets, sum: take() / 1000, count }
+  return { issued, renewed, resumed, rejected, handshakes, age, revocations: byCondition(take) }
+}
+
+function byCondition (value: () => number): Record<RevocationCondition, number> {
+  return Object.fromEntries(CONDITIONS.map((condition) => [condition, value()])) as Record<RevocationCondition, number>
 }

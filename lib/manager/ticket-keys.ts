@@ -1,46 +1,22 @@
 import { EventEmitter } from 'node:events'
 import { Attachment } from '../tls/attachment.js'
+import { sessionDataForAddon } from '../tls/session-data.js'
 import { Clock } from '../util/clock.js'
 import { ClosedError, SourceError } from '../util/errors.js'
 import { KeyRefresher } from './key-refresher.js'
 import type { Logger } from '../util/log.js'
 import { addon } from '../native/binding.js'
-import type { NativeManager } from '../native/types.js'
+import type { NativeManager, NativeSessionData } from '../native/types.js'
 import type { ResolvedOptions } from '../config/options.js'
 import { KeyRing, ThreadRing } from './key-ring.js'
-import { ringStatus, type RingStatus } from './ring-status.js'
+import { ringStatus } from './ring-status.js'
 import { ThreadSource } from '../sources/other-thread.js'
 import { ManagedServers } from './managed-servers.js'
+import { checkRevocation, type RevocationConditions } from './revocation-conditions.js'
+import type { TicketKeysEvents, TicketKeysStatus } from './status.js'
 import { readCounters, type TicketStats } from './stats.js'
 
-/** The state of the keys, for operators and health checks. Times are ms since 1970. */
-export interface TicketKeysStatus extends RingStatus {
-  source: string
-  /** `false` if the addon did not load and the option `optional` left the tickets to Node.js */
-  managed: boolean
-  /** why `managed` is false; otherwise `null` */
-  reason: string | null
-  /** no key can issue now, or a list of keys without times has not changed for twice `rotationInterval` */
-  stale: boolean
-  /** why `stale` is true; otherwise `null` */
-  staleReason: string | null
-  lastReload: number | null
-  /** error message of the last load; `null` if that load succeeded */
-  lastError: string | null
-  /** code of that error; unlike the message, the code is safe to publish */
-  lastErrorCode: string | null
-  /** false if the system did not lock the keys' memory, so that the keys may be swapped to disk */
-  memoryLocked: boolean
-  servers: number
-}
-
-/** Events of the manager and their arguments. No argument contains key material. */
-export interface TicketKeysEvents {
-  rotation: [{ current: string | null, previous: string | null }]
-  reload: [{ result: 'success' | 'unchanged' }]
-  'reload-error': [Error]
-  stale: [{ reason: string }]
-}
+export type { TicketKeysEvents, TicketKeysStatus } from './status.js'
 
 /** @internal A log message. */
 export const NOT_LOCKED = 'ticket keys could not be locked in memory and may be swapped to disk: raise RLIMIT_MEMLOCK'
@@ -58,17 +34,19 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   readonly #onClose: Array<() => void> = []
   readonly #stopClockSync: () => void
   readonly #policy: ResolvedOptions['policy']
+  readonly #sessionData: NativeSessionData | null
   /** false if the ring belongs to a manager in another thread */
   readonly #ownsRing: boolean
   #closed = false
   #closing: Promise<void> | undefined
 
   /** @internal `createTicketKeys` makes managers. */
-  constructor ({ policy, source, rotationInterval }: ResolvedOptions, clock: Clock, log: Logger, native?: NativeManager) {
+  constructor ({ policy, source, rotationInterval, sessionData }: ResolvedOptions, clock: Clock, log: Logger, native?: NativeManager) {
     super()
     this.#clock = clock
     this.#log = log
     this.#policy = policy
+    this.#sessionData = sessionData === null ? null : sessionDataForAddon(sessionData, clock, log)
     this.#ownsRing = !(source instanceof ThreadSource)
     this.#native = native ?? (source instanceof ThreadSource ? openManager(source.handle) : new (addon().Manager)(policy))
     this.#stopClockSync = this.#ownsRing ? clock.follow((offset) => this.#native.setClockOffset(offset)) : () => {}
@@ -109,7 +87,7 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   attach (server: unknown): this {
     this.#checkOpen()
     const attachment = this.#servers.get(server)
-    if (attachment === undefined) this.#servers.add(new Attachment(server, this.#native, this.#clock, this.#log))
+    if (attachment === undefined) this.#servers.add(new Attachment(server, this.#native, this.#clock, this.#log, this.#sessionData))
     else attachment.reattach()
     return this
   }
@@ -128,7 +106,8 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
       lastError: this.#refresher.history.lastError,
       lastErrorCode: this.#refresher.history.lastErrorCode,
       memoryLocked: this.#native.memoryLocked,
-      servers: this.#servers.count
+      servers: this.#servers.count,
+      revocations: this.#native.revocations
     }
   }
 
@@ -161,12 +140,13 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
   }
 
   /**
-   * Makes the next key the current key at once.
+   * Makes the next key the current key at once. Resolves with the time from which the key issues. `revoke`: the keys are
+   * known to others. Drops every key that was made so far, so that its tickets do not resume, and makes new ones.
    * Rejects with FST_TICKET_KEYS_ROTATE if the source does not make its own keys.
    */
-  async rotate (): Promise<void> {
+  async rotate ({ revoke = false }: { revoke?: boolean } = {}): Promise<{ at: number }> {
     this.#checkOpen()
-    await this.#refresher.rotate()
+    return { at: await this.#refresher.rotate(revoke) }
   }
 
   /** Loads the keys again at once. If the source fails, rejects with its error and keeps the previous keys. */
@@ -175,9 +155,25 @@ export class TicketKeys extends EventEmitter<TicketKeysEvents> {
     return await this.#refresher.reload()
   }
 
-  /** From now on, this process rejects every session that was authenticated before this call (`session_revoked`). */
-  async revokeSessions (): Promise<void> {
-    this.#native.revokeSessions()
+  /**
+   * From now on, all servers and threads of this manager refuse the sessions that meet all conditions (`session_revoked`).
+   * Without conditions, they refuse every session. Resolves with the time up to which the refused sessions were
+   * authenticated. Rejects with FST_TICKET_KEYS_OPTIONS, FST_TICKET_KEYS_CLOSED.
+   */
+  async revokeSessions (conditions: RevocationConditions = {}): Promise<{ until: number }> {
+    this.#checkOpen()
+    const { until, widened } = this.#native.revokeSessions(checkRevocation(conditions, this.#clock.now()))
+    const names = Object.keys(conditions).join(', ')
+    if (widened) this.#log.warn('there are too many revocations: every session authenticated until now is revoked instead', { until })
+    this.#log.info(`sessions authenticated up to ${new Date(until).toISOString()} are revoked (conditions: ${names || 'none'})`, { until })
+    this.emit('revocation', { until, conditions })
+    return { until }
+  }
+
+  /** Returns up to which time of authentication every session is refused, ms since 1970; `null` if none is. */
+  revokedUntil (): number | null {
+    const { revokedUntil } = this.#native
+    return revokedUntil < 0 ? null : revokedUntil
   }
 
   /**

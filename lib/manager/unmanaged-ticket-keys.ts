@@ -13,7 +13,7 @@ const nothing = (): void => {}
  * UnmanagedTicketKeys and UnmanagedSharedKeys use through inherited methods.
  */
 export const NO_MANAGER = {
-  handle: 0, memoryLocked: true, setRing: () => false, setClockOffset: nothing, onNoCurrentKey: nothing
+  handle: 0, memoryLocked: true, revokedUntil: -1, revocations: 0, setRing: () => false, setClockOffset: nothing, onNoCurrentKey: nothing
 } satisfies Partial<NativeManager> as unknown as NativeManager
 
 /** Returns the error with which a method rejects if the addon does not load. */
@@ -47,7 +47,7 @@ export class UnmanagedTicketKeys extends TicketKeys {
     return emptyStats()
   }
 
-  override async rotate (): Promise<void> {
+  override async rotate (): Promise<never> {
     throw notManaged('rotate', this.#problem)
   }
 

@@ -1,7 +1,7 @@
 import { Registry, type Aggregator, type Metric, type OpenMetricsContentType, type RegistryContentType } from 'prom-client'
 import { RELOAD_RESULTS, type ByProtocol, type TicketStats } from '../manager/stats.js'
 import type { TicketKeys, TicketKeysStatus } from '../manager/ticket-keys.js'
-import { PROTOCOLS, REASONS } from '../native/types.js'
+import { CONDITIONS, PROTOCOLS, REASONS } from '../native/types.js'
 import { OptionsError } from '../util/errors.js'
 
 /** The manager's state at one moment. All metrics of a scrape use the same snapshot. */
@@ -12,6 +12,8 @@ interface Snapshot {
   currentKeyAge: number | null
   /** ms */
   rotationInterval: number
+  /** ms since 1970; `null` without a revocation of all sessions */
+  revokedUntil: number | null
 }
 
 /** A line of Prometheus text. */
@@ -89,7 +91,12 @@ const METRICS: readonly Definition[] = [
   counter('tls_ticket_key_reloads_total', 'Loads of keys from their source', ({ stats, status: { source } }) =>
     RELOAD_RESULTS.map((result) => ({ labels: { source, result }, value: stats.reloads[result] }))),
   gauge('tls_ticket_key_last_successful_reload_timestamp_seconds', 'When keys were loaded last', 'min',
-    ({ status }) => single(seconds(status.lastReload)))
+    ({ status }) => single(seconds(status.lastReload))),
+  gauge('tls_ticket_sessions_revoked_timestamp_seconds', 'Sessions authenticated up to this time are refused', 'max',
+    ({ revokedUntil }) => single(seconds(revokedUntil))),
+  gauge('tls_ticket_revocations', 'Revocations with conditions in force', 'max', ({ status }) => single(status.revocations)),
+  counter('tls_ticket_revocations_total', 'Revocations of sessions, by the first condition', ({ stats }) =>
+    CONDITIONS.map((condition) => ({ labels: { condition }, value: stats.revocations[condition] })))
 ]
 
 /** The cumulative buckets of the histogram, its sum and its count. */
@@ -120,7 +127,13 @@ export function registerMetrics (manager: TicketKeys, registry: Registry | Regis
   const read = (): Snapshot => {
     if (snapshot === undefined) {
       const { rotationInterval } = manager
-      snapshot = { stats: manager.stats(), status: manager.status(), currentKeyAge: manager.currentKeyAge(), rotationInterval }
+      snapshot = {
+        stats: manager.stats(),
+        status: manager.status(),
+        currentKeyAge: manager.currentKeyAge(),
+        rotationInterval,
+        revokedUntil: manager.revokedUntil()
+      }
       queueMicrotask(() => { snapshot = undefined })
     }
     return snapshot

@@ -36,6 +36,10 @@ export const REASONS = [
   'session_revoked', 'server_name', 'client_certificate', 'callback_error'
 ] as const
 
+/** Conditions of revocations. A revocation counts under the first of its conditions. */
+export const CONDITIONS = ['fingerprint', 'server_name', 'data', 'all'] as const
+
+export type RevocationCondition = typeof CONDITIONS[number]
 export type Protocol = typeof PROTOCOLS[number]
 export type RejectReason = typeof REASONS[number]
 
@@ -72,6 +76,23 @@ export interface Host {
   policy: Buffer
 }
 
+/** A full handshake, for the option `sessionData`. */
+export interface AuthenticatedSession {
+  protocol: Protocol
+  /** the server name (SNI) in lower case without a trailing dot; `null` if the client sent none */
+  serverName: string | null
+  /** whether the server asked for a client certificate and verified it; `socket.authorized` is set later */
+  authorized: boolean
+  /** the verified chain in DER, the client's certificate first; empty if `authorized` is false */
+  chain: Buffer[]
+}
+
+/** Returns what to keep with a session, at most 512 bytes. Called in the middle of a handshake, so it must not wait. */
+export type SessionDataFunction = (session: AuthenticatedSession) => Buffer | null
+
+/** How the addon calls such a function (lib/tls/session-data.ts). The result `false` means: issue no ticket. */
+export type NativeSessionData = (tls13: boolean, serverName: string | null, authorized: boolean, chain: Buffer[]) => Buffer | null | false
+
 /** What the addon needs to know about a server. */
 export interface ServerSettings {
   /** digest of the client-certificate policy of the server's own context, 16 bytes */
@@ -81,6 +102,19 @@ export interface ServerSettings {
   sessionIdContext: Buffer
   /** the limit that the server's owner has set, ms; Infinity: none */
   sessionTimeout: number
+  /** asks what the application keeps with the session of a full handshake; `null`: it keeps nothing */
+  sessionData: NativeSessionData | null
+}
+
+/** Conditions for `revokeSessions`, already checked. `null`: not given. */
+export interface NativeRevocation {
+  /** ms since 1970 */
+  before: number | null
+  /** in lower case without a trailing dot */
+  serverName: Buffer | null
+  /** 32 bytes */
+  fingerprint: Buffer | null
+  dataPrefix: Buffer | null
 }
 
 /** The native part of a manager: ring, policy and counters. All threads that open its handle share it. */
@@ -113,12 +147,22 @@ export interface NativeManager {
   /** Until the next `addHosts`, connections that request client certificates neither resume nor get tickets. */
   hostsChanged (context: CapturedContext): void
   /**
-   * Counts a finished handshake. Call it inside 'secureConnection'. Returns true if the handshake resumed from a
-   * ticket. `ticket` then contains the key id, the time of issue and the time of authentication.
+   * Counts a finished handshake. Call it inside 'secureConnection'. If the handshake resumed from a ticket, returns the
+   * server name in the ticket ('' without one), and sets `ticket` to the key id, the time of issue and the time of
+   * authentication. Otherwise returns `null`.
    */
-  handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): boolean
+  handshakeDone (tls13: boolean, resumed: boolean, ticket: Float64Array): string | null
   readCounters (out: Float64Array): void
-  revokeSessions (): void
+  /**
+   * Refuses the sessions that meet the conditions from now on, and counts the revocation. Returns until when the refused
+   * sessions were authenticated, ms since 1970. `widened`: there were too many revocations, and every session
+   * authenticated until now is refused instead.
+   */
+  revokeSessions (revocation: NativeRevocation): { until: number, widened: boolean }
+  /** sessions authenticated at or before this time are refused, ms since 1970; -1: none are */
+  readonly revokedUntil: number
+  /** number of revocations with conditions that are in force */
+  readonly revocations: number
   setClockOffset (milliseconds: number): void
   /**
    * Calls `listener` soon after a ticket could not be issued for lack of a key. Does so once until the next `setRing`.
@@ -132,6 +176,11 @@ export type Decision = number | [name: Buffer, aesKey: Buffer, hmacKey: Buffer, 
 /** Exports of the addon. */
 export interface Addon {
   Manager: new (options: NativeOptions | number) => NativeManager
+  /**
+   * Inside 'secureConnection': returns a function that returns what the application keeps with the session. It asks the
+   * application if nobody has asked before. `null` if nothing is kept.
+   */
+  keptData (): (() => Buffer | null) | null
   setTicketKeyCallback (
     context: CapturedContext,
     decide: (issue: boolean, keyName: Buffer | null, tls13: boolean, serverName: string | null) => Decision

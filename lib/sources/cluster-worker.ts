@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import { SourceError } from '../util/errors.js'
-import { PRIMARY_VARIABLE, type KeysMessage } from '../cluster-ipc/messages.js'
+import { PRIMARY_VARIABLE, type KeysMessage, type Wanted } from '../cluster-ipc/messages.js'
 import { primaryChannel, type Answer, type PrimaryChannel } from '../cluster-ipc/worker-channel.js'
 import { readRing } from '../cluster-ipc/ring-record.js'
 import { erase, SecretArena } from '../native/secret-memory.js'
@@ -69,7 +69,12 @@ export class ClusterSource implements KeySource {
 
   async rotate (now: number): Promise<void> {
     if (this.#state === 'alone') this.#own.rotate(now)
-    else checkAnswer(await this.#ask(true, ANSWER_TIMEOUT_MS))
+    else checkAnswer(await this.#ask('rotate', ANSWER_TIMEOUT_MS))
+  }
+
+  async replaceKeys (): Promise<void> {
+    if (this.#state === 'alone') this.#own.replaceKeys()
+    else checkAnswer(await this.#ask('replace', ANSWER_TIMEOUT_MS))
   }
 
   refused (): void {
@@ -86,10 +91,10 @@ export class ClusterSource implements KeySource {
     this.#stopListening ??= this.#channel.listen({
       keys: (message) => this.#receive(message),
       // The `keys` listener handles the answer like keys that the primary sends by itself.
-      offer: () => { this.#channel.ask(false, ANSWER_TIMEOUT_MS).catch(() => {}) }
+      offer: () => { this.#channel.ask('keys', ANSWER_TIMEOUT_MS).catch(() => {}) }
     })
     const promised = this.#state === 'shared' || primaryShares()
-    const answer = await this.#ask(false, promised ? ANSWER_TIMEOUT_MS : UNKNOWN_PRIMARY_TIMEOUT_MS).catch((error: Error) => error)
+    const answer = await this.#ask('keys', promised ? ANSWER_TIMEOUT_MS : UNKNOWN_PRIMARY_TIMEOUT_MS).catch((error: Error) => error)
     if (this.#hasNews()) return this.#take()
     if (this.#state === 'new' && (answer === 'not-shared' || !promised)) {
       this.#state = 'alone'
@@ -99,10 +104,10 @@ export class ClusterSource implements KeySource {
     return null
   }
 
-  async #ask (rotate: boolean, wait: number): Promise<Answer> {
+  async #ask (what: Wanted, wait: number): Promise<Answer> {
     this.#asking++
     try {
-      return await this.#channel.ask(rotate, wait)
+      return await this.#channel.ask(what, wait)
     } finally {
       this.#asking--
     }

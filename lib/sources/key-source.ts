@@ -49,6 +49,11 @@ export interface KeySource {
   watch? (changed: () => void): void | Promise<void>
   /** Makes the next key the current key at `now` (ms since 1970). Omit it if the source does not make its own keys. */
   rotate? (now: number): void | Promise<void>
+  /**
+   * Drops every key made so far at `now`, the next ones too, because others may know them. The next `load` returns new
+   * keys. Called for `rotate({ revoke: true })`.
+   */
+  replaceKeys? (now: number): void | Promise<void>
   /** Closes files and connections, stops timers, and erases secrets. */
   close? (): void | Promise<void>
 }

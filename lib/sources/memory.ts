@@ -70,6 +70,10 @@ export class MemorySource implements KeySource {
     this.#keys.splice(0, Math.max(0, this.#keys.length + 1 - MAX_KEYS))
   }
 
+  replaceKeys (): void {
+    this.#keys = []
+  }
+
   /**
    * Starts a new timetable after the clock was set back, or past every key. Keys that have issued only accept from now
    * on. Keys that have not issued are dropped.

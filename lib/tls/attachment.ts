@@ -1,9 +1,10 @@
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { clientPolicies, hasSniCallback, toHost, type ClientPolicy } from './client-cert-policy.js'
+import { addon } from '../native/binding.js'
 import type { Clock } from '../util/clock.js'
 import { NotTlsError } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
-import type { CapturedContext, Host, NativeManager } from '../native/types.js'
+import type { CapturedContext, Host, NativeManager, NativeSessionData } from '../native/types.js'
 import { recordFullHandshake, recordResumption } from './tls-session.js'
 import { addAttachment, attachmentsOf, removeAttachment, type ServerAttachment } from './server-attachments.js'
 import { isTlsServer, ownSessionIdContext, type TlsServerInternals } from './server-internals.js'
@@ -29,6 +30,7 @@ export class Attachment {
   readonly #native: NativeManager
   readonly #clock: Clock
   readonly #log: Logger
+  readonly #sessionData: NativeSessionData | null
   readonly #ticket = new Float64Array(3)
   readonly #restore: Array<() => void> = []
   // The constructor calls #attachTo, which sets #attached or throws.
@@ -37,12 +39,13 @@ export class Attachment {
   readonly #shared: ServerAttachment = { follow: () => this.#followState(), takeBack: () => this.#attachTo(this.#native) }
 
   /** Throws FST_TICKET_KEYS_NOT_TLS, and does not change the server, if it has no TLS context. */
-  constructor (server: unknown, native: NativeManager, clock: Clock, log: Logger) {
+  constructor (server: unknown, native: NativeManager, clock: Clock, log: Logger, sessionData: NativeSessionData | null) {
     if (!isTlsServer(server)) throw new NotTlsError('the server has no TLS: give an https, http2 (secure) or tls server')
     this.server = server
     this.#native = native
     this.#clock = clock
     this.#log = log
+    this.#sessionData = sessionData
     if (attachmentsOf(server).length > 0) {
       log.warn('the server has managed ticket keys already and now belongs to this manager: ' +
         'the earlier manager still counts its handshakes but no longer issues its tickets')
@@ -148,7 +151,8 @@ export class Attachment {
       policy: own.digest,
       sniCallback: hasSniCallback(server),
       sessionIdContext: Buffer.from(ownSessionIdContext(server)),
-      sessionTimeout: server.sessionTimeout === undefined ? Infinity : server.sessionTimeout * 1000
+      sessionTimeout: server.sessionTimeout === undefined ? Infinity : server.sessionTimeout * 1000,
+      sessionData: this.#sessionData
     })
     native.addHosts(own.context, hosts)
     this.#attached = stateOf(server, own.context)
@@ -175,11 +179,12 @@ export class Attachment {
     const protocol = socket.getProtocol()
     if (protocol !== 'TLSv1.3' && protocol !== 'TLSv1.2') return
     const resumed = socket.isSessionReused()
-    const byTicket = this.#native.handshakeDone(protocol === 'TLSv1.3', resumed, this.#ticket)
+    const serverName = this.#native.handshakeDone(protocol === 'TLSv1.3', resumed, this.#ticket)
     // If another manager has taken the server over, that manager records the session.
     if (!this.#isNewest) return
-    if (resumed) recordResumption(socket, byTicket ? this.#ticket : null)
-    else recordFullHandshake(socket, this.#clock.now())
+    const readData = addon().keptData()
+    if (resumed) recordResumption(socket, serverName === null ? null : { numbers: this.#ticket, serverName, readData })
+    else recordFullHandshake(socket, this.#clock.now(), readData)
   }
 }
 

@@ -173,7 +173,7 @@ int main(int count, char** words) {
   const auto manager = MakeManager();
   ticket_keys::PolicyDigest digest = {};
   digest.fill(9);
-  const ticket_keys::ServerSettings settings = {digest, false, {}, 1e300};
+  const ticket_keys::ServerSettings settings = {digest, false, {}, 1e300, nullptr};
   Require(ticket_keys::ManageTickets(
               server.get(), std::make_shared<AttachedContext>(manager, server.get(), settings)),
           "ManageTickets");

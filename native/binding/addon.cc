@@ -8,6 +8,7 @@
 #include "binding/crypto.h"
 #include "binding/js_callback.h"
 #include "binding/manager_binding.h"
+#include "binding/session_data.h"
 #include "keys/counters.h"
 #include "keys/secret_memory.h"
 #include "tls/client_trust.h"
@@ -83,6 +84,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   }
   exports.Set("Manager", ManagerBinding::Define(env));
   exports.Set("captureContext", Napi::Function::New(env, CaptureContext));
+  exports.Set("keptData", Napi::Function::New(env, KeptDataOf));
   exports.Set("setTicketKeyCallback", Napi::Function::New(env, SetTicketKeyCallback));
   exports.Set("allocateSecret", Napi::Function::New(env, AllocateSecret));
   exports.Set("cleanse", Napi::Function::New(env, Cleanse));

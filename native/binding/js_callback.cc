@@ -8,9 +8,9 @@
 #include <memory>
 #include <new>
 #include <utility>
-#include <vector>
 
 #include "binding/context_capture.h"
+#include "binding/js_function.h"
 #include "keys/key_ring.h"
 #include "tls/client_hello.h"
 #include "tls/ticket_crypto.h"
@@ -21,35 +21,9 @@ namespace {
 int context_index = -1;
 int ssl_index = -1;
 
-// The JavaScript environment of one thread. Garbage collection may free an SSL_CTX, and must not
-// touch JavaScript handles. The functions of a freed SSL_CTX therefore wait in `dropped` until the
-// next call of `EnvironmentOf`, or until the environment ends.
-struct Environment final {
-  std::vector<std::unique_ptr<Napi::FunctionReference>> dropped;
-  bool alive = true;
-};
-
-struct JsCallback final {
-  JsCallback(std::unique_ptr<Napi::FunctionReference> function, std::shared_ptr<Environment> of)
-      : decide(std::move(function)), environment(std::move(of)) {}
-  ~JsCallback() {
-    if (environment->alive) {
-      environment->dropped.push_back(std::move(decide));
-    } else {
-      // The environment has freed the function. The reference must not be touched.
-      decide->SuppressDestruct();
-    }
-  }
-  JsCallback(const JsCallback&) = delete;
-  JsCallback& operator=(const JsCallback&) = delete;
-
-  std::unique_ptr<Napi::FunctionReference> decide;
-  const std::shared_ptr<Environment> environment;
-};
-
 // The SSL_CTX holds one. Each SSL also holds one from its first ticket on, because SNI can change
 // the context of an SSL.
-using Holder = std::shared_ptr<JsCallback>;
+using Holder = std::shared_ptr<JsFunction>;
 
 void OnFree(void*, void* holder, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int)
   delete static_cast<Holder*>(holder);
@@ -59,27 +33,6 @@ int OnDuplicate(CRYPTO_EX_DATA*, const CRYPTO_EX_DATA*, void** from, int, long,
                 void*) {  // NOLINT(runtime/int)
   *from = nullptr;
   return 1;
-}
-
-// No destructor: with one, each thread would have to register it, and musl has no function for
-// that.
-thread_local std::shared_ptr<Environment>* present = nullptr;
-
-void OnEnvironmentEnd(void* data) {
-  const std::unique_ptr<std::shared_ptr<Environment>> environment(
-      static_cast<std::shared_ptr<Environment>*>(data));
-  if (present == environment.get()) present = nullptr;
-  (*environment)->alive = false;
-  (*environment)->dropped.clear();
-}
-
-std::shared_ptr<Environment> EnvironmentOf(const Napi::Env& env) {
-  if (present == nullptr) {
-    present = new std::shared_ptr<Environment>(std::make_shared<Environment>());
-    napi_add_env_cleanup_hook(env, OnEnvironmentEnd, present);
-  }
-  (*present)->dropped.clear();
-  return *present;
 }
 
 Napi::Value ServerNameOf(const Napi::Env& env, SSL* ssl, bool issue) {
@@ -103,13 +56,13 @@ struct Decision final {
   Napi::Buffer<uint8_t> name, aes_key, hmac_key;
 };
 
-Decision Decide(const JsCallback& callback, SSL* ssl, const uint8_t* key_name) {
-  const Napi::Env env = callback.decide->Env();
+Decision Decide(const JsFunction& callback, SSL* ssl, const uint8_t* key_name) {
+  const Napi::Env env = callback.env();
   const bool issue = key_name == nullptr;
   const Napi::Value asked =
       issue ? env.Null() : Napi::Value(Napi::Buffer<uint8_t>::Copy(env, key_name, kNameLength));
   // Do not use napi_make_callback: it would run microtasks in the middle of the handshake.
-  const Napi::Value answer = callback.decide->Call(
+  const Napi::Value answer = callback.reference().Call(
       {Napi::Boolean::New(env, issue), asked,
        Napi::Boolean::New(env, SSL_version(ssl) == TLS1_3_VERSION), ServerNameOf(env, ssl, issue)});
   Decision decision;
@@ -130,7 +83,7 @@ Decision Decide(const JsCallback& callback, SSL* ssl, const uint8_t* key_name) {
   return decision;
 }
 
-const JsCallback* CallbackOf(SSL* ssl, const SSL_CTX* ssl_ctx) {
+const JsFunction* CallbackOf(SSL* ssl, const SSL_CTX* ssl_ctx) {
   auto* held = static_cast<Holder*>(SSL_get_ex_data(ssl, ssl_index));
   if (held != nullptr) return held->get();
   const auto* holder = static_cast<Holder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index));
@@ -150,9 +103,9 @@ int OnGenerate(SSL* ssl, void* ssl_ctx) {
 
 int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                 EVP_MAC_CTX* mac, int encrypt) {
-  const JsCallback* callback = CallbackOf(ssl, SSL_get_SSL_CTX(ssl));
-  if (callback == nullptr || !callback->environment->alive) return 0;
-  const Napi::HandleScope scope(callback->decide->Env());
+  const JsFunction* callback = CallbackOf(ssl, SSL_get_SSL_CTX(ssl));
+  if (callback == nullptr || !callback->alive()) return 0;
+  const Napi::HandleScope scope(callback->env());
   // Errors that the user's code leaves in OpenSSL's error queue would end the handshake.
   ERR_set_mark();
   const Decision decision = Decide(*callback, ssl, encrypt == 1 ? nullptr : name);
@@ -183,9 +136,8 @@ bool InitializeJsCallbacks() {
 Napi::Value SetTicketKeyCallback(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   SSL_CTX* ssl_ctx = ContextOf(info[0]);
-  auto holder = std::make_unique<Holder>(std::make_shared<JsCallback>(
-      std::make_unique<Napi::FunctionReference>(Napi::Persistent(info[1].As<Napi::Function>())),
-      EnvironmentOf(env)));
+  auto holder =
+      std::make_unique<Holder>(std::make_shared<JsFunction>(info[1].As<Napi::Function>()));
   const std::unique_ptr<Holder> old(
       static_cast<Holder*>(SSL_CTX_get_ex_data(ssl_ctx, context_index)));
   // If ex_data is already set at this index, replacing it does not allocate and cannot fail.

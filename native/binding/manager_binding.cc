@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "binding/context_capture.h"
+#include "binding/session_data.h"
 #include "tls/ssl_state.h"
 #include "tls/ticket_callbacks.h"
 
@@ -59,6 +60,8 @@ Napi::Function ManagerBinding::Define(Napi::Env env) {
   return DefineClass(env, "Manager",
                      {InstanceAccessor<&ManagerBinding::Handle>("handle"),
                       InstanceAccessor<&ManagerBinding::MemoryLocked>("memoryLocked"),
+                      InstanceAccessor<&ManagerBinding::RevokedUntil>("revokedUntil"),
+                      InstanceAccessor<&ManagerBinding::Revocations>("revocations"),
                       InstanceMethod<&ManagerBinding::SetRing>("setRing"),
                       InstanceMethod<&ManagerBinding::KeyTimes>("keyTimes"),
                       InstanceMethod<&ManagerBinding::ExportKeys>("exportKeys"),
@@ -176,8 +179,8 @@ Napi::Value ManagerBinding::Attach(const Napi::CallbackInfo& info) {
   auto context = std::make_shared<AttachedContext>(
       manager_, ssl_ctx,
       ServerSettings{ReadPolicy(server.Get("policy")), FlagAt(server, "sniCallback"),
-                     ReadBytes(server.Get("sessionIdContext")),
-                     NumberAt(server, "sessionTimeout")});
+                     ReadBytes(server.Get("sessionIdContext")), NumberAt(server, "sessionTimeout"),
+                     ReadSessionDataFunction(server.Get("sessionData"))});
   if (!ManageTickets(ssl_ctx, std::move(context))) {
     Napi::Error::New(env, "OpenSSL is out of memory").ThrowAsJavaScriptException();
     return env.Null();
@@ -217,7 +220,7 @@ Napi::Value ManagerBinding::HandshakeDone(const Napi::CallbackInfo& info) {
   // No managed ticket: a full handshake, an external PSK or a session ID.
   if (!resumed || handshake == nullptr || !handshake->accepted ||
       handshake->context->manager != manager_) {
-    return Napi::Boolean::New(info.Env(), false);
+    return info.Env().Null();
   }
   manager_->counters.Resumed(protocol, manager_->Now() - handshake->issued_at);
   auto ticket = info[2].As<Napi::Float64Array>();
@@ -226,14 +229,12 @@ Napi::Value ManagerBinding::HandshakeDone(const Napi::CallbackInfo& info) {
                           handshake->name[1] << 16 | handshake->name[2] << 8 | handshake->name[3]);
   ticket[1] = handshake->issued_at;
   ticket[2] = handshake->authenticated_at;
-  return Napi::Boolean::New(info.Env(), true);
+  return Napi::String::New(info.Env(), handshake->server_name);
 }
 
 void ManagerBinding::ReadCounters(const Napi::CallbackInfo& info) {
   manager_->counters.Read(info[0].As<Napi::Float64Array>().Data());
 }
-
-void ManagerBinding::RevokeSessions(const Napi::CallbackInfo&) { manager_->RevokeSessions(); }
 
 void ManagerBinding::SetClockOffset(const Napi::CallbackInfo& info) {
   manager_->set_clock_offset(info[0].As<Napi::Number>().DoubleValue());

@@ -28,7 +28,9 @@ class ManagerBinding final : public Napi::ObjectWrap<ManagerBinding> {
   void HostsChanged(const Napi::CallbackInfo& info);
   Napi::Value HandshakeDone(const Napi::CallbackInfo& info);
   void ReadCounters(const Napi::CallbackInfo& info);
-  void RevokeSessions(const Napi::CallbackInfo& info);
+  Napi::Value RevokeSessions(const Napi::CallbackInfo& info);
+  Napi::Value RevokedUntil(const Napi::CallbackInfo& info);
+  Napi::Value Revocations(const Napi::CallbackInfo& info);
   void SetClockOffset(const Napi::CallbackInfo& info);
   void OnNoCurrentKey(const Napi::CallbackInfo& info);
   Napi::Value MemoryLocked(const Napi::CallbackInfo& info);

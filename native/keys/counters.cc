@@ -29,6 +29,7 @@ void Counters::Read(double* out) const {
   }
   for (const Counter& counter : ages_) add(counter);
   add(age_sum_ms_);
+  for (const Counter& counter : revoked_) add(counter);
 }
 
 }  // namespace ticket_keys

@@ -28,6 +28,10 @@ enum class Reason : size_t {
   kCount
 };
 
+// What a revocation of sessions is counted under: its first condition, in this order.
+enum class Condition : size_t { kFingerprint, kServerName, kData, kAll, kCount };
+
+constexpr size_t kConditions = static_cast<size_t>(Condition::kCount);
 constexpr size_t kProtocols = static_cast<size_t>(Protocol::kCount);
 constexpr size_t kReasons = static_cast<size_t>(Reason::kCount);
 
@@ -57,9 +61,11 @@ class Counters final {
     Increment(handshakes_[Index(protocol)][resumed ? 1 : 0]);
   }
   void Resumed(Protocol protocol, double age_ms);
+  void Revoked(Condition condition) { Increment(revoked_[static_cast<size_t>(condition)]); }
 
   // Writes all counts to `out`, in the order of the fields below. The age sum is in milliseconds.
-  static constexpr size_t kSize = kProtocols * (3 + kReasons + 2) + kAgeBounds.size() + 1 + 1;
+  static constexpr size_t kSize =
+      kProtocols * (3 + kReasons + 2) + kAgeBounds.size() + 1 + 1 + kConditions;
   void Read(double* out) const;
 
  private:
@@ -74,6 +80,7 @@ class Counters final {
   // The last bucket counts ages above the last bound.
   Counter ages_[kAgeBounds.size() + 1] = {};
   Counter age_sum_ms_ = {0};
+  Counter revoked_[kConditions] = {};
 };
 
 }  // namespace ticket_keys

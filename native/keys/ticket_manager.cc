@@ -57,13 +57,22 @@ void TicketManager::RecordSession(uint64_t authenticated_at) {
   }
 }
 
-void TicketManager::RevokeSessions() {
-  const auto newest = static_cast<double>(newest_session_.load());
-  const double until = std::max(Now(), newest);
+double TicketManager::LatestSession() const {
+  return std::max(Now(), static_cast<double>(newest_session_.load()));
+}
+
+void TicketManager::RevokeAll(double until) {
   double present = revoked_until();
   // Another thread may revoke sessions at the same time.
   while (present < until && !revoked_until_.compare_exchange_weak(present, until)) {
   }
+}
+
+bool TicketManager::Revoke(const RevocationConditions& conditions, double until) {
+  if (revocations.Add(conditions, until, until + options.max_session_age, Now())) return true;
+  RevokeAll(LatestSession());
+  revocations.Clear();
+  return false;
 }
 
 const char* TicketManager::SetRing(const std::vector<KeyInput>& keys,

@@ -11,6 +11,7 @@
 
 #include "keys/counters.h"
 #include "keys/key_ring.h"
+#include "keys/revocations.h"
 
 namespace ticket_keys {
 
@@ -55,9 +56,16 @@ class TicketManager final {
   double revoked_until() const { return revoked_until_.load(std::memory_order_relaxed); }
   // Records when a session that was made or resumed here was authenticated.
   void RecordSession(uint64_t authenticated_at);
-  // Revokes all sessions authenticated until now. Also revokes the recorded sessions with a later
-  // time: the clock may have been set back, or the clock of another host may be ahead.
-  void RevokeSessions();
+  // The time until which "all sessions until now" were authenticated: now, or the latest time of a
+  // recorded session. The clock may have been set back, or another host's clock may be ahead.
+  double LatestSession() const;
+  // Revokes all sessions authenticated at or before `until`.
+  void RevokeAll(double until);
+  // Revokes the sessions that meet the conditions and were authenticated at or before `until`.
+  // Returns false if there are too many revocations: all sessions are revoked then, and the entries
+  // dropped.
+  bool Revoke(const RevocationConditions& conditions, double until);
+  Revocations revocations;
 
   // Replaces the ring, and sets `changed` to whether its keys differ from the previous ones.
   // Returns nullptr, or the reason why the ring was not replaced.

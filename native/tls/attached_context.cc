@@ -30,6 +30,7 @@ AttachedContext::AttachedContext(std::shared_ptr<TicketManager> given, const SSL
       policies(own, server.policy),
       has_sni_callback(server.has_sni_callback),
       session_id_context(Combine(manager->options.session_id_context, server.session_id_context)),
-      ticket_lifetime(std::min(manager->options.ticket_lifetime, server.session_timeout)) {}
+      ticket_lifetime(std::min(manager->options.ticket_lifetime, server.session_timeout)),
+      ask_session_data(server.ask_session_data) {}
 
 }  // namespace ticket_keys

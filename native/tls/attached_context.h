@@ -4,14 +4,21 @@
 #include <openssl/ssl.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "keys/ticket_manager.h"
 #include "tls/client_policies.h"
+#include "tls/ticket_data.h"
 
 namespace ticket_keys {
+
+// Asks the application what it keeps with the session of a full handshake. Returns false if the
+// application failed: the session then gets no ticket.
+using AskSessionData = std::function<bool(SSL* ssl, std::optional<SessionData>* data)>;
 
 // What the manager needs to know about a server.
 struct ServerSettings final {
@@ -22,6 +29,8 @@ struct ServerSettings final {
   std::vector<uint8_t> session_id_context;
   // The limit that the server's owner has set (`sessionTimeout`), in milliseconds. May be infinite.
   double session_timeout;
+  // Empty: the application keeps nothing with a session.
+  AskSessionData ask_session_data;
 };
 
 // The state attached to a server's SSL_CTX, and the `arg` of SSL_CTX_set_session_ticket_cb. Only
@@ -41,6 +50,7 @@ struct AttachedContext final : std::enable_shared_from_this<AttachedContext> {
   const std::vector<uint8_t> session_id_context;
   // The shorter of the manager's limit and the server's own, in milliseconds.
   const double ticket_lifetime;
+  const AskSessionData ask_session_data;
 };
 
 }  // namespace ticket_keys

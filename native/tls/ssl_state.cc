@@ -11,7 +11,7 @@ int context_index = -1;
 
 thread_local bool capturing = false;
 thread_local SSL* captured = nullptr;
-thread_local Handshake* finishing = nullptr;
+thread_local SSL* finishing = nullptr;
 
 using ContextHolder = std::shared_ptr<AttachedContext>;
 
@@ -45,12 +45,14 @@ void OnInfo(const SSL* ssl, int where, int value) {
   handshake->next_info_callback = nullptr;
   SSL_set_info_callback(const_cast<SSL*>(ssl), next);
   // After a HelloRetryRequest, the client can offer only an external PSK: the ticket of the first
-  // ClientHello was then accepted, but not used. Only a session from a ticket has application data.
+  // ClientHello was then accepted, but not used. The session of an external PSK has no application
+  // data.
   void* bytes = nullptr;
   size_t length = 0;
   handshake->accepted =
+      handshake->accepted &&
       SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &bytes, &length) == 1 && length != 0;
-  Handshake* const outer = std::exchange(finishing, handshake);
+  SSL* const outer = std::exchange(finishing, const_cast<SSL*>(ssl));
   // Node.js emits 'secure', and with it 'secureConnection', before this call returns.
   if (next != nullptr) next(ssl, where, value);
   finishing = outer;
@@ -91,7 +93,35 @@ void Handshake::WatchForEnd(SSL* ssl) {
   SSL_set_info_callback(ssl, OnInfo);
 }
 
-Handshake* Handshake::Finishing() { return finishing; }
+Handshake* Handshake::Finishing(SSL** ssl) {
+  if (ssl != nullptr) *ssl = finishing;
+  return finishing == nullptr ? nullptr : Find(finishing);
+}
+
+Handshake::~Handshake() {
+  if (kept_ != nullptr) kept_->Disconnect();
+}
+
+std::shared_ptr<KeptData> Handshake::Kept(SSL* ssl) {
+  if (kept_ == nullptr && accepted) {
+    if (ticket_data.has_value()) kept_ = std::make_shared<KeptData>(ticket_data);
+  } else if (kept_ == nullptr && context->ask_session_data != nullptr) {
+    kept_ = std::make_shared<KeptData>(ssl);
+  }
+  return kept_;
+}
+
+bool KeptData::Ask() {
+  if (state_ != State::kNotAsked || ssl_ == nullptr) return state_ != State::kFailed;
+  // The application's function may itself read `tlsSession.data`.
+  state_ = State::kKnown;
+  SSL* const ssl = ssl_;
+  std::optional<SessionData> data;
+  const bool done = Handshake::Find(ssl)->context->ask_session_data(ssl, &data);
+  state_ = done ? State::kKnown : State::kFailed;
+  data_ = data;
+  return done;
+}
 
 void StartCapture() {
   capturing = true;

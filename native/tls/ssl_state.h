@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "tls/attached_context.h"
 
@@ -13,9 +15,35 @@ namespace ticket_keys {
 // The key callback's result for the current ticket.
 enum class KeyMatch : uint8_t { kNotAsked, kUnknown, kExpired, kFound, kFailed };
 
+// What the application keeps with a connection's session. The Handshake and JavaScript's
+// `tlsSession.data` share it.
+class KeptData final {
+ public:
+  // Of a resumed session: `data` comes from the ticket.
+  explicit KeptData(std::optional<SessionData> data) : state_(State::kKnown), data_(data) {}
+  // Of a full handshake: asks the application when the data is first needed.
+  explicit KeptData(SSL* ssl) : ssl_(ssl) {}
+
+  // Asks the application, unless it was asked before. False if the application failed.
+  bool Ask();
+  const std::optional<SessionData>& data() const { return data_; }
+  // The SSL is being freed: the application can no longer be asked.
+  void Disconnect() { ssl_ = nullptr; }
+
+ private:
+  enum class State : uint8_t { kNotAsked, kKnown, kFailed };
+
+  State state_ = State::kNotAsked;
+  SSL* ssl_ = nullptr;
+  std::optional<SessionData> data_;
+};
+
 // The state attached to an SSL. Our first callback for the SSL creates it.
 struct Handshake final {
   explicit Handshake(std::shared_ptr<AttachedContext> given) : context(std::move(given)) {}
+  ~Handshake();
+  Handshake(const Handshake&) = delete;
+  Handshake& operator=(const Handshake&) = delete;
 
   const std::shared_ptr<AttachedContext> context;
 
@@ -31,10 +59,13 @@ struct Handshake final {
   // for the key later, and the ticket is suppressed then.
   bool suppress_ticket = false;
 
-  // Whether a ticket was accepted, and the times of that ticket.
+  // Whether a ticket was accepted, and what that ticket says.
   bool accepted = false;
   double issued_at = 0;
   double authenticated_at = 0;
+  // Empty: the session was made without a server name.
+  std::string server_name;
+  std::optional<SessionData> ticket_data;
 
   // After a HelloRetryRequest, OpenSSL presents every ticket again. These fields keep a refused
   // ticket from being counted twice.
@@ -42,6 +73,10 @@ struct Handshake final {
   uint16_t share_group = 0;
   int refused_before = 0;
   int refused_now = 0;
+
+  // What the application keeps with the session. Created when first needed: the ticket decides
+  // until the handshake is done. nullptr if there is nothing to keep.
+  std::shared_ptr<KeptData> Kept(SSL* ssl);
 
   using InfoCallback = void (*)(const SSL* ssl, int where, int value);
   InfoCallback next_info_callback = nullptr;
@@ -54,9 +89,12 @@ struct Handshake final {
   // Wraps Node.js's info callback until the handshake is done, so that `Finishing` works in
   // JavaScript listeners.
   void WatchForEnd(SSL* ssl);
-  // The resumed handshake whose 'secureConnection' event is being emitted on this
-  // thread, or nullptr.
-  static Handshake* Finishing();
+  // The handshake whose 'secureConnection' event is being emitted on this thread, with its SSL.
+  // Full handshakes are known only if the application keeps data with sessions. Otherwise nullptr.
+  static Handshake* Finishing(SSL** ssl = nullptr);
+
+ private:
+  std::shared_ptr<KeptData> kept_;
 };
 
 // Creates the ex_data indices, once per process. False if OpenSSL has none left.

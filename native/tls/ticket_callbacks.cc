@@ -104,6 +104,17 @@ bool IsTooLarge(SSL_SESSION* session) {
          i2d_SSL_SESSION(session, nullptr) > kMaxSessionLength;
 }
 
+// Adds what the application keeps with the session of a full handshake. False: issue no ticket.
+bool AddKeptData(SSL* ssl, Handshake* handshake, TicketData* data) {
+  if (handshake->context->ask_session_data == nullptr) return true;
+  // The application was asked about the first handshake of this connection, not about this one.
+  if (SSL_renegotiate_pending(ssl) != 0) return false;
+  const std::shared_ptr<KeptData> kept = handshake->Kept(ssl);
+  if (!kept->Ask()) return false;
+  data->data = kept->data();
+  return true;
+}
+
 // Runs before each ticket is made. Returning 0 would abort the handshake.
 int OnGenerate(SSL* ssl, void* arg) {
   Handshake* handshake = Handshake::Of(ssl, static_cast<AttachedContext*>(arg));
@@ -138,10 +149,11 @@ int OnGenerate(SSL* ssl, void* arg) {
                   !presented.Read(static_cast<const uint8_t*>(bytes), length))) {
     return 1;
   }
-  const TicketData data = DescribeSession(ssl, *handshake, resumed ? &presented : nullptr, now);
+  TicketData data = DescribeSession(ssl, *handshake, resumed ? &presented : nullptr, now);
   const double lifetime =
       TicketLifetime(ssl, *handshake->context, data, accept_until, *protocol, now);
   if (lifetime < 1) return 1;
+  if (!resumed && !AddKeptData(ssl, handshake, &data)) return 1;
 
   uint8_t record[TicketData::kMaxSize];
   if (SSL_SESSION_set1_ticket_appdata(session, record, data.Write(record)) != 1) return 1;
@@ -199,6 +211,7 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   const SSL_TICKET_RETURN refuse =
       tickets ? SSL_TICKET_RETURN_IGNORE_RENEW : SSL_TICKET_RETURN_IGNORE;
   handshake->accepted = false;
+  handshake->ticket_data.reset();
   handshake->extended_master_secret = GetsExtendedMasterSecret(ssl);
   if (status == SSL_TICKET_EMPTY) return refuse;
   if (*protocol == Protocol::kTls13) {
@@ -230,11 +243,21 @@ SSL_TICKET_RETURN OnDecrypt(SSL* ssl, SSL_SESSION* session, const unsigned char*
   handshake->accepted = true;
   handshake->issued_at = static_cast<double>(data.issued_at);
   handshake->authenticated_at = static_cast<double>(data.authenticated_at);
+  handshake->server_name.assign(data.server_name.bytes.data(), data.server_name.length);
+  handshake->ticket_data = data.data;
   handshake->WatchForEnd(ssl);
   // A TLS 1.3 client uses a ticket once (RFC 8446 appendix C.4). Without a new ticket, its next
   // handshake is full.
   const bool renew = *protocol == Protocol::kTls13 || handshake->newer_key;
   return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
+}
+
+// Runs at the first record of each connection, once. A full handshake calls none of the other
+// callbacks before it is done.
+void OnFirstMessage(int, int, int, const void*, size_t, SSL* ssl, void*) {
+  SSL_set_msg_callback(ssl, nullptr);
+  Handshake* handshake = Handshake::Of(ssl, nullptr);
+  if (handshake != nullptr) handshake->WatchForEnd(ssl);
 }
 
 }  // namespace
@@ -251,6 +274,8 @@ bool ManageTickets(SSL_CTX* ssl_ctx, std::shared_ptr<AttachedContext> context) {
       SSL_CTX_set_session_ticket_cb(ssl_ctx, OnGenerate, OnDecrypt, arg) != 1) {
     return false;
   }
+  const bool asks = arg->ask_session_data != nullptr;
+  SSL_CTX_set_msg_callback(ssl_ctx, asks ? OnFirstMessage : nullptr);
   return SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl_ctx, OnTicketKey) == 1;
 }
 

@@ -6,19 +6,45 @@
 namespace ticket_keys {
 namespace {
 
-// Increment with every change of the layout. A record of another version is refused.
-constexpr uint8_t kVersion = 1;
+// The first byte has the version in its upper half and the flags in its lower half. Increment the
+// version with every change of the layout. A record of another version is refused.
+constexpr uint8_t kVersion = 2 << 4;
+constexpr uint8_t kVersionMask = 0xF0;
 constexpr uint8_t kExtendedMasterSecret = 1;
-constexpr size_t kFixedSize = TicketData::kMaxSize - 255;
+constexpr uint8_t kHasClient = 2;
+constexpr uint8_t kHasData = 4;
+constexpr uint8_t kAllFlags = kExtendedMasterSecret | kHasClient | kHasData;
 
-void WriteUint64(uint64_t value, uint8_t** out) {
-  for (int shift = 56; shift >= 0; shift -= 8) *(*out)++ = static_cast<uint8_t>(value >> shift);
+// Times take 48 bits, which is enough until the year 10889.
+constexpr uint64_t kMaxTime = (uint64_t{1} << 48) - 1;
+
+void WriteTime(uint64_t time, uint8_t** out) {
+  time = std::min(time, kMaxTime);
+  for (int shift = 40; shift >= 0; shift -= 8) *(*out)++ = static_cast<uint8_t>(time >> shift);
 }
 
-uint64_t ReadUint64(const uint8_t** in) {
-  uint64_t value = 0;
-  for (int i = 0; i < 8; i++) value = value << 8 | *(*in)++;
-  return value;
+uint64_t ReadTime(const uint8_t** in) {
+  uint64_t time = 0;
+  for (int i = 0; i < 6; i++) time = time << 8 | *(*in)++;
+  return time;
+}
+
+void WriteClient(const ClientVerification& client, uint8_t** out) {
+  *(*out)++ = client.verify_mode;
+  *(*out)++ = client.chain_strength;
+  WriteTime(client.chain_end, out);
+  *out = std::copy(client.policy.begin(), client.policy.end(), *out);
+}
+
+ClientVerification ReadClient(const uint8_t** in) {
+  ClientVerification client;
+  client.verify_mode = *(*in)++;
+  client.chain_strength = *(*in)++;
+  const uint64_t end = ReadTime(in);
+  client.chain_end = end == kMaxTime ? UINT64_MAX : end;
+  std::copy_n(*in, client.policy.size(), client.policy.begin());
+  *in += client.policy.size();
+  return client;
 }
 
 }  // namespace
@@ -42,35 +68,47 @@ bool NormalizeServerName(const char* bytes, size_t length, ServerName* name) {
 
 size_t TicketData::Write(uint8_t* out) const {
   const uint8_t* const start = out;
-  *out++ = kVersion;
-  *out++ = extended_master_secret ? kExtendedMasterSecret : 0;
-  *out++ = verify_mode;
-  *out++ = chain_strength;
-  WriteUint64(authenticated_at, &out);
-  WriteUint64(issued_at, &out);
-  WriteUint64(chain_end, &out);
-  out = std::copy(client_policy.begin(), client_policy.end(), out);
-  *out++ = server_name.length;
+  *out++ = static_cast<uint8_t>(kVersion | (extended_master_secret ? kExtendedMasterSecret : 0) |
+                                (client.has_value() ? kHasClient : 0) |
+                                (data.has_value() ? kHasData : 0));
+  WriteTime(authenticated_at, &out);
+  WriteTime(issued_at, &out);
+  if (client.has_value()) WriteClient(*client, &out);
+  if (data.has_value()) {
+    *out++ = static_cast<uint8_t>(data->length >> 8);
+    *out++ = static_cast<uint8_t>(data->length);
+    out = std::copy_n(data->bytes.begin(), data->length, out);
+  }
+  // The name has no length field: it takes the rest of the record.
   out = std::copy_n(server_name.bytes.begin(), server_name.length, out);
   return static_cast<size_t>(out - start);
 }
 
 bool TicketData::Read(const uint8_t* in, size_t length) {
-  if (length < kFixedSize || in[0] != kVersion || (in[1] & ~kExtendedMasterSecret) != 0 ||
-      length != kFixedSize + in[kFixedSize - 1]) {
-    return false;
+  const uint8_t* const end = in + length;
+  if (length < kFixedSize || (in[0] & kVersionMask) != kVersion) return false;
+  const uint8_t flags = *in++ & ~kVersionMask;
+  if ((flags & ~kAllFlags) != 0) return false;
+  extended_master_secret = (flags & kExtendedMasterSecret) != 0;
+  authenticated_at = ReadTime(&in);
+  issued_at = ReadTime(&in);
+  if ((flags & kHasClient) != 0) {
+    if (static_cast<size_t>(end - in) < kClientSize) return false;
+    client = ReadClient(&in);
   }
-  extended_master_secret = (in[1] & kExtendedMasterSecret) != 0;
-  verify_mode = in[2];
-  chain_strength = in[3];
-  in += 4;
-  authenticated_at = ReadUint64(&in);
-  issued_at = ReadUint64(&in);
-  chain_end = ReadUint64(&in);
-  std::copy_n(in, client_policy.size(), client_policy.begin());
-  in += client_policy.size();
-  server_name.length = *in++;
-  std::copy_n(in, server_name.length, server_name.bytes.begin());
+  if ((flags & kHasData) != 0) {
+    if (end - in < 2) return false;
+    const auto size = static_cast<uint16_t>(in[0] << 8 | in[1]);
+    in += 2;
+    if (size > SessionData::kMaxSize || size > end - in) return false;
+    data.emplace().length = size;
+    std::copy_n(in, size, data->bytes.begin());
+    in += size;
+  }
+  const auto rest = static_cast<size_t>(end - in);
+  if (rest > server_name.bytes.size()) return false;
+  server_name.length = static_cast<uint8_t>(rest);
+  std::copy_n(in, rest, server_name.bytes.begin());
   return true;
 }
 

@@ -4,8 +4,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
-#include "tls/ssl_state.h"
+#include "tls/client_policies.h"
 
 namespace ticket_keys {
 
@@ -22,25 +23,46 @@ struct ServerName final {
 // Returns false, without changing `name`, if the input is empty or too long.
 bool NormalizeServerName(const char* bytes, size_t length, ServerName* name);
 
+// How a client certificate was verified in the full handshake.
+struct ClientVerification final {
+  // Whether a client certificate was requested and required: SSL_get_verify_mode(3).
+  uint8_t verify_mode = 0;
+  // The client's verified chain (client_trust.h).
+  uint8_t chain_strength = UINT8_MAX;
+  uint64_t chain_end = UINT64_MAX;
+  PolicyDigest policy = {};
+};
+
+// What the application keeps with a session (the option `sessionData`).
+struct SessionData final {
+  static constexpr size_t kMaxSize = 512;
+
+  uint16_t length = 0;
+  std::array<uint8_t, kMaxSize> bytes = {};
+};
+
 // The application data of a ticket, encrypted and authenticated with the session
-// (SSL_SESSION_set1_ticket_appdata(3)). Times are in milliseconds since 1970.
+// (SSL_SESSION_set1_ticket_appdata(3)). Every byte is in each ClientHello that offers the ticket.
+// Times are in milliseconds since 1970.
 struct TicketData final {
   // When the full handshake took place that the chain of renewals began with.
   uint64_t authenticated_at = 0;
   // When this ticket was issued.
   uint64_t issued_at = 0;
-  // The client's verified chain (client_trust.h). Without one: kNoEnd and UINT8_MAX.
-  uint64_t chain_end = kNoEnd;
-  uint8_t chain_strength = UINT8_MAX;
-  // Whether a client certificate was requested and required: SSL_get_verify_mode(3).
-  uint8_t verify_mode = 0;
   bool extended_master_secret = false;
-  PolicyDigest client_policy = {};
+  // Nothing if no client certificate was requested.
+  std::optional<ClientVerification> client;
+  // Nothing if the application keeps nothing with the session.
+  std::optional<SessionData> data;
   // Length 0: the client sent no server name.
   ServerName server_name;
 
-  static constexpr uint64_t kNoEnd = UINT64_MAX;
-  static constexpr size_t kMaxSize = 4 + 3 * 8 + sizeof(PolicyDigest) + 1 + 255;
+  // When the client's chain is no longer accepted. UINT64_MAX: never, or no chain.
+  uint64_t chain_end() const { return client.has_value() ? client->chain_end : UINT64_MAX; }
+
+  static constexpr size_t kFixedSize = 1 + 2 * 6;
+  static constexpr size_t kClientSize = 1 + 1 + 6 + sizeof(PolicyDigest);
+  static constexpr size_t kMaxSize = kFixedSize + kClientSize + 2 + SessionData::kMaxSize + 255;
 
   // Writes at most kMaxSize bytes, and returns their number.
   size_t Write(uint8_t* out) const;

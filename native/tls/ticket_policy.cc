@@ -1,6 +1,8 @@
 #include "tls/ticket_policy.h"
 
+#include <openssl/evp.h>
 #include <openssl/tls1.h>
+#include <openssl/x509.h>
 
 #include <algorithm>
 #include <cmath>
@@ -136,9 +138,33 @@ std::optional<Reason> WhyTooOld(SSL_SESSION* session, const AttachedContext& con
   double end = TicketEnd(context, data, protocol);
   if (bounded) end = std::min(end, ChainEnd(options, data));
   // The certificate chain shortened the timeout. HasRightCertificate refuses the session.
-  if (static_cast<double>(data.chain_end) <= end) return std::nullopt;
+  if (static_cast<double>(data.chain_end()) <= end) return std::nullopt;
   return end < TicketEnd(context, data, protocol) ? Reason::kSessionTooOld
                                                   : Reason::kSessionExpired;
+}
+
+// The SHA-256 of the client's certificate. Empty without one.
+std::string_view FingerprintOf(const SSL_SESSION* session, uint8_t* buffer) {
+  unsigned int length = 0;
+  const X509* peer = SSL_SESSION_get0_peer(const_cast<SSL_SESSION*>(session));
+  if (peer == nullptr || X509_digest(peer, EVP_sha256(), buffer, &length) != 1) return {};
+  return {reinterpret_cast<const char*>(buffer), length};
+}
+
+bool IsRevoked(const SSL_SESSION* session, const TicketManager& manager, const TicketData& data) {
+  RevocableSession revocable = {};
+  revocable.authenticated_at = static_cast<double>(data.authenticated_at);
+  if (revocable.authenticated_at <= manager.revoked_until()) return true;
+  if (manager.revocations.empty()) return false;
+  revocable.server_name = {data.server_name.bytes.data(), data.server_name.length};
+  if (data.data.has_value()) {
+    revocable.data =
+        std::string_view(reinterpret_cast<const char*>(data.data->bytes.data()), data.data->length);
+  }
+  uint8_t digest[EVP_MAX_MD_SIZE];
+  if (manager.revocations.needs_fingerprint())
+    revocable.fingerprint = FingerprintOf(session, digest);
+  return manager.revocations.Covers(revocable);
 }
 
 bool HasRightName(SSL* ssl, const AttachedContext& context, const TicketData& data) {
@@ -156,10 +182,11 @@ bool HasRightCertificate(SSL* ssl, SSL_SESSION* session, const AttachedContext& 
   // The reverse also counts: if the server requests no certificate, the client must not appear to
   // have presented one.
   if (AsksForCertificate(ssl) != has_certificate) return false;
-  return !has_certificate || (data.verify_mode == VerifyMode(ssl) && context.policies.known() &&
-                              data.client_policy == PolicyOf(context, data.server_name) &&
-                              now < static_cast<double>(data.chain_end) && !HasTimedOut(session) &&
-                              data.chain_strength >= SecurityBits(SSL_get_security_level(ssl)));
+  if (!has_certificate) return true;
+  return data.client.has_value() && data.client->verify_mode == VerifyMode(ssl) &&
+         context.policies.known() && data.client->policy == PolicyOf(context, data.server_name) &&
+         now < static_cast<double>(data.client->chain_end) && !HasTimedOut(session) &&
+         data.client->chain_strength >= SecurityBits(SSL_get_security_level(ssl));
 }
 
 // Why a session that fits the handshake may not resume. Nothing if it may.
@@ -168,9 +195,7 @@ std::optional<Reason> WhyForbidden(SSL* ssl, SSL_SESSION* session, const Attache
   if (!HasContext(session, context.session_id_context)) return Reason::kContext;
   const std::optional<Reason> too_old = WhyTooOld(session, context, data, protocol, now);
   if (too_old.has_value()) return too_old;
-  if (static_cast<double>(data.authenticated_at) <= context.manager->revoked_until()) {
-    return Reason::kSessionRevoked;
-  }
+  if (IsRevoked(session, *context.manager, data)) return Reason::kSessionRevoked;
   if (!HasRightName(ssl, context, data)) return Reason::kServerName;
   if (!HasRightCertificate(ssl, session, context, data, now)) return Reason::kClientCertificate;
   return std::nullopt;
@@ -221,16 +246,14 @@ TicketData DescribeSession(SSL* ssl, const Handshake& handshake, const TicketDat
     data = *presented;
   } else {
     data.authenticated_at = static_cast<uint64_t>(std::max(now, 0.0));
-    data.verify_mode = VerifyMode(ssl);
-    if (AsksForCertificate(ssl)) {
-      const VerifiedChain chain = DescribeVerifiedChain(ssl);
-      data.chain_end = chain.end;
-      data.chain_strength = chain.strength;
-    }
     data.extended_master_secret = handshake.extended_master_secret;
     const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     if (name != nullptr) NormalizeServerName(name, std::strlen(name), &data.server_name);
-    data.client_policy = PolicyOf(*handshake.context, data.server_name);
+    if (AsksForCertificate(ssl)) {
+      const VerifiedChain chain = DescribeVerifiedChain(ssl);
+      data.client = ClientVerification{VerifyMode(ssl), chain.strength, chain.end,
+                                       PolicyOf(*handshake.context, data.server_name)};
+    }
   }
   data.issued_at = static_cast<uint64_t>(std::max(now, 0.0));
   return data;
@@ -241,8 +264,7 @@ double TicketLifetime(SSL* ssl, const AttachedContext& context, const TicketData
   const TicketOptions& options = context.manager->options;
   double end = std::min(TicketEnd(context, data, protocol), key_accept_until);
   if (protocol == Protocol::kTls13) end = std::min(end, ChainEnd(options, data));
-  if (data.chain_end != TicketData::kNoEnd)
-    end = std::min(end, static_cast<double>(data.chain_end));
+  end = std::min(end, static_cast<double>(data.chain_end()));
   // Tickets store whole milliseconds. With the fraction of `now`, each lifetime would be
   // one second short.
   const double left = std::floor((end - std::floor(now)) / kSecond);

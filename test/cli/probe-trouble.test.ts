@@ -107,7 +107,7 @@ t.test('two unrelated servers behind one address: some connections resume, and r
 
 t.test('while keys rotate, every connection but the first resumes, and TLS 1.2 tickets are renewed sometimes', async (t) => {
   const { keys, server, port } = await serve(t)
-  const rotations: Array<Promise<void>> = []
+  const rotations: Array<Promise<unknown>> = []
   let connections = 0
   server.on('connection', () => { if (++connections % 4 === 0) rotations.push(keys.rotate()) })
   const report = await probeLocal([port])

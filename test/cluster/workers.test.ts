@@ -36,6 +36,7 @@ if (cluster.isPrimary) {
     status: () => keys.status(),
     stats: () => keys.stats(),
     rotate: () => keys.rotate(),
+    replace: () => keys.rotate({ revoke: true }),
     reload: () => keys.reload(),
     another: () => createTicketKeys({ log }).then((other) => other.close()),
     tell: (message) => { process.send(message) }
@@ -70,6 +71,9 @@ t.test('without shareTicketKeys, a worker explains once how to share keys, and d
   // The primary's silence would cost 8 s.
   t.ok(took < 7000, `after ${Math.round(took)} ms`)
   await cluster.command(first, 'rotate')
+  const { keys: alone } = await statusOf(cluster, first)
+  await cluster.command(first, 'replace')
+  t.same((await statusOf(cluster, first)).keys.filter(({ id }) => alone.some((key) => key.id === id)), [], 'no key is left')
 
   await cluster.command('primary', 'share')
   await until(async () => (await each(cluster, 'source')).every((source) => source === 'cluster'), 30_000)
@@ -121,6 +125,18 @@ t.test('a manual rotation in the primary or a worker reaches all processes; clos
   await cluster.command('primary', 'share')
   await until(async () => new Set(await each(cluster, 'current')).size === 1, 30_000)
   t.not((await statusOf(cluster, second)).current, current, 'both have the newly shared keys')
+})
+
+t.test('rotate({ revoke: true }) in a worker replaces every key of the primary and of all workers', async (t) => {
+  const cluster = await start(t, program('commands.share(); runPrimary(2, commands)'), 2)
+  const [first, second] = cluster.workers as [number, number]
+  const { keys: before } = await statusOf(cluster, second)
+  await cluster.command(first, 'replace')
+  const { current } = await statusOf(cluster, 'primary')
+  await until(async () => (await each(cluster, 'current')).every((id) => id === current), 30_000)
+  for (const who of ['primary', first, second] as const) {
+    t.same((await statusOf(cluster, who)).keys.filter(({ id }) => before.some((key) => key.id === id)), [], `${who}: no key is left`)
+  }
 })
 
 t.test('a worker that exits leaves the keys and later rotations to the others', async (t) => {

@@ -18,7 +18,7 @@ t.test("docs/reference.md: the options are the code's, with their defaults and v
   for (const [, option = '', shown, variable] of rows) {
     t.equal(shown, inspect(DEFAULT_OPTIONS[option as keyof typeof DEFAULT_OPTIONS]), `${option}: default`)
     const names = Object.entries(VARIABLES).filter(([, { option: of }]) => of === option).map(([name]) => `\`${nameOf(name)}\``)
-    t.equal(variable, option === 'source' ? 'see [below](#sources)' : names.join(), `${option}: variable`)
+    t.equal(variable, option === 'source' ? 'see [below](#sources)' : names.join() || 'code only', `${option}: variable`)
   }
   const sources = [...reference.matchAll(/^\| `\{ type: '(\w+)'.*?\}` \| (.*?) ?\| .+ \|$/gm)]
   t.same(sources.map(([, type]) => type), ['memory', 'static', 'secret', 'file', 'directory', 'shared'])

@@ -50,17 +50,21 @@ export interface Material {
 
 const oneOf = <Value>(...values: Value[]): Value => values[randomInt(values.length)] as Value
 
-/** Returns application data that this package did not write: with an unknown version, or with wrong lengths. */
+/** Length of a record without a server name: version and flags, and two times. */
+const FIXED_SIZE = 13
+const VERSION = 0x20
+
+/** Returns application data that this package did not write: with an unknown version or flag, or with wrong lengths. */
 function misread (data: Buffer): Buffer {
   const copy = Buffer.from(data)
-  const length = data.length - NAME.length - 1
   switch (randomInt(6)) {
-    case 0: copy[0] = oneOf(0, 2, 3, 255); return copy
-    case 1: copy[1] = oneOf(2, 4, 128, 255); return copy
-    case 2: copy[length] = oneOf(0, NAME.length - 1, NAME.length + 1, 255); return copy
-    case 3: return data.subarray(0, randomInt(data.length))
-    case 4: return Buffer.concat([data, randomBytes(randomInt(1, 400))])
-    default: return Buffer.concat([Buffer.from([2]), randomBytes(randomInt(300))])
+    case 0: copy[0] = oneOf(0x00, 0x10, 0x30, 0xf0); return copy
+    case 1: copy[0] = VERSION + oneOf(8, 9, 15); return copy
+    // A client's verification, or session data, for which the record is too short.
+    case 2: copy[0] = VERSION + oneOf(2, 3, 4, 5, 6); return copy
+    case 3: return data.subarray(0, randomInt(FIXED_SIZE))
+    case 4: return Buffer.concat([data, randomBytes(randomInt(256, 600))])
+    default: return Buffer.concat([Buffer.from([0x10]), randomBytes(randomInt(300))])
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import ticketKeys from '../../lib/index.js'
-import { REASONS } from '../../lib/native/types.js'
+import { REASONS, CONDITIONS } from '../../lib/native/types.js'
 import type { TicketKeysOptions } from '../../lib/config/options.js'
 import { makeApp } from './app.js'
 import { PROTOCOLS } from './client.js'
@@ -40,6 +40,8 @@ export function seriesOfDesign (source: string): string[] {
     'tls_ticket_key_rotation_interval_seconds',
     'tls_ticket_key_rotations_total',
     ...['success', 'unchanged', 'error'].map((result) => `tls_ticket_key_reloads_total{result="${result}",source="${source}"}`),
-    'tls_ticket_key_last_successful_reload_timestamp_seconds'
+    'tls_ticket_key_last_successful_reload_timestamp_seconds',
+    'tls_ticket_revocations',
+    ...CONDITIONS.map((condition) => `tls_ticket_revocations_total{condition="${condition}"}`)
   ]
 }

@@ -82,7 +82,7 @@ for (const [name, options, env, source] of [
       const first = await connect({ port, protocol })
       const second = await connect({ port, protocol, session: first.session })
       t.equal(second.reused, true)
-      const rest = { protocol, keyId: null, issuedAt: null, authenticatedAt: null, data: null }
+      const rest = { protocol, serverName: null, keyId: null, issuedAt: null, authenticatedAt: null, data: null }
       t.strictSame(JSON.parse(first.body), { resumed: false, ...rest })
       t.strictSame(JSON.parse(second.body), { resumed: true, ...rest })
     }

@@ -36,16 +36,19 @@ for (const protocol of PROTOCOLS) {
     t.test(`${protocol}: request.tlsSession over ${name}`, async (t) => {
       const before = Date.now()
       const { app, port } = await startApp(t, {}, options)
-      const first = await via({ port, protocol, ...client })
+      const first = await via({ port, protocol, servername: 'a.test', ...client })
       const opened = sessionIn(first)
-      t.strictSame(opened, { resumed: false, protocol, keyId: null, issuedAt: null, authenticatedAt: opened.authenticatedAt, data: null })
+      const { authenticatedAt: openedAt } = opened
+      t.strictSame(opened, {
+        resumed: false, protocol, serverName: 'a.test', keyId: null, issuedAt: null, authenticatedAt: openedAt, data: null
+      })
       const authenticatedAt = opened.authenticatedAt as number
       t.ok(authenticatedAt >= before && authenticatedAt <= Date.now())
 
       const { current } = app.ticketKeys.status()
       await app.ticketKeys.rotate()
       const between = Date.now()
-      const second = await via({ port, protocol, ...client, session: first.session })
+      const second = await via({ port, protocol, servername: 'a.test', ...client, session: first.session })
       const resumed = sessionIn(second)
       t.strictSame(resumed, {
         ...opened,
@@ -58,7 +61,7 @@ for (const protocol of PROTOCOLS) {
       t.ok(Math.abs(resumed.authenticatedAt as number - authenticatedAt) < 1000)
       t.ok(Math.abs(resumed.issuedAt as number - authenticatedAt) < 1000)
 
-      const third = await via({ port, protocol, ...client, session: second.session })
+      const third = await via({ port, protocol, servername: 'a.test', ...client, session: second.session })
       const again = sessionIn(third)
       t.equal(again.keyId, ticketKeyName(second.session as Buffer).toString('hex', 0, 4))
       t.equal(again.keyId, app.ticketKeys.status().current, 'the presented ticket is the renewed ticket')

@@ -4,7 +4,7 @@ import { exactly } from './expect.js'
 
 const shared = shareTicketKeys({ rotationInterval: '15m', ticketLifetime: '1h' })
 exactly<number>()(shared.status().workers)
-exactly<Promise<void>>()(shared.rotate())
+exactly<Promise<{ at: number }>>()(shared.rotate())
 exactly<Promise<void>>()(shared.close())
 // @ts-expect-error: a duration is a number or a string
 shareTicketKeys({ rotationInterval: true })

@@ -17,7 +17,7 @@ exactly<TicketKeys>()(keys.attach(server))
 exactly<boolean>()(keys instanceof TicketKeys)
 exactly<string | null>()(keys.status().current)
 exactly<'next' | 'current' | 'previous'>()(keys.status().keys[0]!.state)
-exactly<Promise<void>>()(keys.revokeSessions())
+exactly<Promise<{ until: number }>>()(keys.revokeSessions({ serverName: 'a.test' }))
 // @ts-expect-error: messages only
 await createTicketKeys({ log: { info () {}, warn () {} } })
 // @ts-expect-error: a source is an object

@@ -82,7 +82,7 @@ app.ticketKeys.status()
 exactly<TicketKeysStatus | undefined>()(app.ticketKeys?.status())
 const manager = app.ticketKeys!
 exactly<number>()(manager.stats().rejected['TLSv1.3'].unknown_key)
-exactly<Promise<void>>()(manager.rotate())
+exactly<Promise<{ at: number }>>()(manager.rotate({ revoke: true }))
 exactly<Promise<'success' | 'unchanged'>>()(manager.reload())
 // @ts-expect-error: a manager, or nothing
 app.ticketKeys = null
