@@ -206,7 +206,8 @@ t.test('options are not modified, undefined counts as absent, and the defaults a
     strictPermissions: false,
     metrics: true,
     requireTls: true,
-    optional: false
+    optional: false,
+    sessionData: null
   })
   const app = Fastify({ https: {} })
   t.teardown(() => app.close())

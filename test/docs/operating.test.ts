@@ -144,12 +144,13 @@ t.test('docs/api.md lists the fields of status() and the members of the manager'
   const status = keys.status()
   t.same(Object.keys(status), Object.keys(shown))
   t.same(Object.keys(status.keys[0] ?? {}), Object.keys(shown.keys[0] ?? {}))
-  const named = [...readRepoFile('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(\w*\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
+  const named = [...readRepoFile('docs/api.md').matchAll(/^\| `(?:await )?(\w+)(?:\(.*?\))?` \| .+ \|$/gm)].map(([, name = '']) => name)
   const own = Object.getOwnPropertyNames(Object.getPrototypeOf(keys)).filter(
-    (name) => !['constructor', 'start', 'tick', 'onClose', 'currentKeyAge', 'rotationInterval'].includes(name)
+    (name) => !['constructor', 'start', 'tick', 'onClose', 'currentKeyAge', 'rotationInterval', 'revokedUntil'].includes(name)
   )
   t.same(own.filter((name) => !named.includes(name)), [])
-  t.same(['rotation', 'reload', 'reload-error', 'stale'].filter((event) => !readRepoFile('docs/api.md').includes(`| \`${event}\` |`)), [])
+  const events = ['rotation', 'reload', 'reload-error', 'stale', 'revocation']
+  t.same(events.filter((event) => !readRepoFile('docs/api.md').includes(`| \`${event}\` |`)), [])
 })
 
 t.test('TLS 1.1 clients get no tickets', async (t) => {
