@@ -15,6 +15,6 @@ export function updatePage (page: string, results: Results): string {
 function section (name: string, results: Results): string {
   if (name === 'targets') return targets(results)
   const part = results[PARTS.find((part) => part === name) ?? 'servers']
-  if (part === undefined) return 'Not measured yet on a machine of its own.\n'
+  if (part === undefined) return 'Not measured yet.\n'
   return `${partToMarkdown(part)}\n![The same figures as a chart.](img/bench-${name}.svg)\n`
 }

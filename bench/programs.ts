@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CertificateFiles } from './certificates.js'
-import { find, freePort, startProgram } from './processes.js'
+import { freePort } from '../test/helpers/real-servers.js'
+import { find, startProgram } from './processes.js'
 
 /** A running server. */
 export interface Running {

@@ -11,8 +11,8 @@ export class KeyHealth {
   /** how long each key issues, ms */
   rotationInterval: number
   /**
-   * When the last key that may issue ends if nobody makes new keys; `null` for a source that makes its own keys, and
-   * for keys without an end.
+   * When the last issuing key ends, unless new keys are loaded; `null` for a source that makes its own keys, and for
+   * keys without an end.
    */
   keysEnd: number | null = null
   readonly #source: KeySource

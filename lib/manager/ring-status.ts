@@ -7,7 +7,7 @@ export interface RingStatus {
   /** id of the issuing key */
   current: string | null
   nextRotation: number | null
-  /** when the last key that may issue ends if nobody makes new keys; `null` if the source makes keys, or if they have no end */
+  /** when the last issuing key ends, unless new keys are loaded; `null` if the source makes keys, or if they have no end */
   keysEnd: number | null
   keys: KeyStatus[]
 }

@@ -83,7 +83,7 @@ const METRICS: readonly Definition[] = [
     ({ currentKeyAge }) => single(seconds(currentKeyAge))),
   gauge('tls_ticket_next_rotation_timestamp_seconds', 'When the current key changes next', 'min',
     ({ status }) => single(seconds(status.nextRotation))),
-  gauge('tls_ticket_keys_end_timestamp_seconds', 'When the last key that may issue ends if nobody makes new keys', 'min',
+  gauge('tls_ticket_keys_end_timestamp_seconds', 'When the last issuing key ends, unless new keys are loaded', 'min',
     ({ status }) => single(seconds(status.keysEnd))),
   gauge('tls_ticket_key_rotation_interval_seconds', 'For how long each key issues tickets', 'max',
     ({ rotationInterval }) => single(seconds(rotationInterval))),

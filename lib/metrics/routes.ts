@@ -34,7 +34,8 @@ export function addRoutes (fastify: FastifyInstance, manager: TicketKeys, option
   })
   if (instance !== fastify) return `GET ${path} of another Fastify instance`
   const guarded = routeOptions.onRequest !== undefined || routeOptions.preValidation !== undefined || routeOptions.preHandler !== undefined
-  return `GET ${path} (${guarded ? 'guarded by routeOptions' : 'public: whoever reaches this server can read them, unless a hook refuses'})`
+  const readers = guarded ? 'guarded by routeOptions' : 'public: anyone who can reach this server can read them, unless a hook refuses'
+  return `GET ${path} (${readers})`
 }
 
 function addTextRoute (instance: RouteInstance, path: string, manager: TicketKeys, routeOptions: object): void {

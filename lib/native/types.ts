@@ -177,8 +177,8 @@ export type Decision = number | [name: Buffer, aesKey: Buffer, hmacKey: Buffer, 
 export interface Addon {
   Manager: new (options: NativeOptions | number) => NativeManager
   /**
-   * Inside 'secureConnection': returns a function that returns what the application keeps with the session. It asks the
-   * application if nobody has asked before. `null` if nothing is kept.
+   * Inside 'secureConnection': returns a function that returns what the application keeps with the session. The
+   * function asks the application, unless it was asked before. `null` if nothing is kept.
    */
   keptData (): (() => Buffer | null) | null
   setTicketKeyCallback (

@@ -17,7 +17,7 @@ const UNKNOWN_PRIMARY_TIMEOUT_MS = 500
 /** How late the primary's new keys may be before this worker asks for them, ms. */
 const PUSH_DELAY_MS = 2000
 
-const ALONE = 'this cluster worker has session ticket keys of its own, so that sessions from other workers do not resume here: ' +
+const ALONE = 'this cluster worker made its own session ticket keys, so sessions from other workers do not resume here: ' +
   "call shareTicketKeys (fastify-ticket-keys/cluster) in the primary, or use the source 'secret', 'file' or 'directory'"
 
 /** Returns whether this process is a cluster worker whose primary already shared its keys when it forked the worker. */

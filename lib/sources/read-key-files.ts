@@ -70,7 +70,7 @@ export function readSecretFile (path: string, strict: boolean): { secret: Buffer
   }
 }
 
-/** Under the permission model of Node.js 20, `readdir` of fs/promises leaves a rejection that nobody can handle. */
+/** Under the permission model of Node.js 20, `readdir` of fs/promises causes an unhandled rejection. */
 const readNames = promisify(readdir)
 
 /**

@@ -66,7 +66,7 @@ export class SecretSource implements KeySource {
     this.#interval = Math.round(rotationInterval)
     this.#lifetime = ticketLifetime
     if (tls12Tickets) {
-      this.#warning = 'whoever learns the shared secret can compute every ticket key, past ones too, ' +
+      this.#warning = 'anyone who learns the shared secret can compute every ticket key, past ones too, ' +
         'and with TLS 1.2 tickets decrypt recorded traffic: set tls12Tickets to false where that matters'
     }
   }

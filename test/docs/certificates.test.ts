@@ -1,14 +1,13 @@
-import { spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { createSecureContext } from 'node:tls'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createTicketKeys } from '../../lib/index.js'
 import { makeCa, serverCert, type KeyPair } from '../helpers/certs.js'
 import { connect, PROTOCOLS, SingleUseClient } from '../helpers/client.js'
-import { blocks, countBlocks, ROOT, runShell, readRepoFile } from '../helpers/docs.js'
+import { blocks, countBlocks, runShell, readRepoFile } from '../helpers/docs.js'
+import { runExample } from '../helpers/example.js'
 import { until } from '../helpers/process.js'
 import { closeAll, plainHttps } from '../helpers/server.js'
 
@@ -28,31 +27,16 @@ interface Example {
 
 /** Runs the example with the certificate in `directory`. */
 async function start (t: Test, directory: string, checkMs: number): Promise<Example> {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), fileURLToPath(new URL(EXAMPLE, ROOT))], {
-    env: {
-      ...process.env,
-      NODE_OPTIONS: undefined,
-      PORT: '0',
-      CHECK_MS: String(checkMs),
-      KEY_FILE: join(directory, 'key.pem'),
-      CERT_FILE: join(directory, 'cert.pem')
-    },
-    stdio: ['ignore', 'pipe', 'inherit']
+  const { child, port, output } = await runExample(t, EXAMPLE, {
+    CHECK_MS: String(checkMs),
+    KEY_FILE: join(directory, 'key.pem'),
+    CERT_FILE: join(directory, 'cert.pem')
   })
-  const exit = new Promise((resolve) => { child.once('exit', resolve) })
-  t.teardown(async () => {
-    child.kill()
-    await exit
-  })
-  let output = ''
-  child.stdout.setEncoding('utf8').on('data', (data: string) => { output += data })
-  const port = (): number => Number(/listening at https:\/\/127\.0\.0\.1:(\d+)/.exec(output)?.[1])
-  await until(() => port() > 0)
   return {
-    port: port(),
+    port,
     pid: child.pid ?? 0,
-    output: () => output,
-    renewals: () => output.match(/new certificate, valid to/g)?.length ?? 0
+    output,
+    renewals: () => output().match(/new certificate, valid to/g)?.length ?? 0
   }
 }
 

@@ -106,7 +106,7 @@ t.test('one line at the start shows the source, the keys, the times, the servers
 
 t.test('the line at the start says if the metrics are public', async (t) => {
   const cases = [
-    [{}, /1 server, .*metrics: GET \/metrics \(public: whoever reaches this server can read them, unless a hook refuses\)$/],
+    [{}, /1 server, .*metrics: GET \/metrics \(public: anyone who can reach this server can read them, unless a hook refuses\)$/],
     [{ metrics: { path: '/m', routeOptions: { onRequest: async () => {} } } }, /metrics: GET \/m \(guarded by routeOptions\)$/],
     [{ metrics: { routeOptions: { logLevel: 'silent' } } }, /\(public/],
     [{ metrics: { routeOptions: { preHandler: async () => {} } } }, /\(guarded/],
